@@ -1,0 +1,65 @@
+"""The only caller of `time.*`.
+
+The agent has one time line of its own, `now()`: the kernel's boot-time clock (never set, counts suspended time) plus an
+offset, so that it goes on over restarts and reboots by what is known to have passed meanwhile. Durations, due times and ages
+are differences on it, so a stepped wall clock can neither fire an alert nor expire one. Wall time is only for telling.
+"""
+
+import ctypes
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from agent.model import Moment
+
+_BUILD_YEAR = 2026
+"""A device that says that it is earlier than that has a wrong clock."""
+_STA_UNSYNC = 0x0040  # adjtimex(2): the clock is unsynchronised
+_TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class SystemClock:
+    """The device's clocks."""
+
+    def __init__(self, offset_s: float = 0.0) -> None:
+        self.offset_s = offset_s
+
+    def now(self) -> float:
+        """Seconds on the agent's own time line."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) + self.offset_s
+
+    def wall(self) -> float:
+        """Unix seconds, as far as the device knows."""
+        return time.time()
+
+    def moment(self) -> Moment:
+        """Both, and whether the wall clock shows a sign of being right."""
+        wall = self.wall()
+        return Moment(self.now(), wall, plausible(wall) and kernel_synced())
+
+    def boot_id(self) -> str:
+        """The kernel's name for this boot."""
+        return _BOOT_ID.read_text().strip()
+
+
+def plausible(wall: float) -> bool:
+    """Whether a wall time can be right at all: not from before this program was built."""
+    return datetime.fromtimestamp(wall, UTC).year >= _BUILD_YEAR
+
+
+def kernel_synced() -> bool:
+    """Whether the kernel or systemd-timesyncd says that the wall clock is set by a time source (adjtimex(2))."""
+    if _TIMESYNC_MARK.exists():
+        return True
+    timex = (ctypes.c_char * 256)()  # struct timex, modes = 0: only read; status is its sixth member of type int
+    try:
+        state = ctypes.CDLL(None).adjtimex(timex)
+    except (AttributeError, OSError):
+        return False
+    status = ctypes.cast(timex, ctypes.POINTER(ctypes.c_int))[_STATUS_INDEX]
+    return state >= 0 and not status & _STA_UNSYNC
+
+
+# struct timex { unsigned modes; long offset, freq, maxerror, esterror; int status; ... }, with padding behind modes
+_STATUS_INDEX = 5 * ctypes.sizeof(ctypes.c_long) // ctypes.sizeof(ctypes.c_int)

@@ -1,0 +1,1 @@
+"""The suite; `tests/support` holds the real parts that it works with."""

@@ -1,0 +1,23 @@
+"""A clock that is set by hand."""
+
+from agent.model import Moment
+
+
+class HandClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, now: float = 1000.0, wall: float = 1_790_000_000.0, *, synced: bool = True) -> None:
+        self.at, self.unix, self.synced = now, wall, synced
+
+    def now(self) -> float:
+        return self.at
+
+    def wall(self) -> float:
+        return self.unix
+
+    def moment(self) -> Moment:
+        return Moment(self.at, self.unix, self.synced)
+
+    def advance(self, seconds: float) -> None:
+        self.at += seconds
+        self.unix += seconds
