@@ -6,24 +6,48 @@ are differences on it, so a stepped wall clock can neither fire an alert nor exp
 """
 
 import ctypes
+import math
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from agent.model import Moment
 
 _BUILD_YEAR = 2026
 """A device that says that it is earlier than that has a wrong clock."""
+_ASK_KERNEL_EVERY_S = 10
 _STA_UNSYNC = 0x0040  # adjtimex(2): the clock is unsynchronised
 _TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
+class DeviceClock(Protocol):
+    """Time as the agent needs it; tests set it by hand."""
+
+    offset_s: float
+    """Of the agent's time line to the boot-time clock; set once, when the outbox is opened."""
+
+    def now(self) -> float:
+        """Seconds on the agent's own time line."""
+
+    def wall(self) -> float:
+        """Unix seconds, as far as the device knows."""
+
+    def moment(self) -> Moment:
+        """Both, and whether the wall clock shows a sign of being right."""
+
+    def boot_id(self) -> str:
+        """The kernel's name for this boot."""
+
+
 class SystemClock:
     """The device's clocks."""
 
-    def __init__(self, offset_s: float = 0.0) -> None:
-        self.offset_s = offset_s
+    def __init__(self) -> None:
+        self.offset_s = 0.0
+        self._synced = False
+        self._asked_at = -math.inf
 
     def now(self) -> float:
         """Seconds on the agent's own time line."""
@@ -35,8 +59,10 @@ class SystemClock:
 
     def moment(self) -> Moment:
         """Both, and whether the wall clock shows a sign of being right."""
-        wall = self.wall()
-        return Moment(self.now(), wall, plausible(wall) and kernel_synced())
+        now, wall = self.now(), self.wall()
+        if abs(now - self._asked_at) > _ASK_KERNEL_EVERY_S:
+            self._synced, self._asked_at = kernel_synced(), now
+        return Moment(now, wall, self._synced and plausible(wall))
 
     def boot_id(self) -> str:
         """The kernel's name for this boot."""
@@ -52,7 +78,9 @@ def kernel_synced() -> bool:
     """Whether the kernel or systemd-timesyncd says that the wall clock is set by a time source (adjtimex(2))."""
     if _TIMESYNC_MARK.exists():
         return True
-    timex = (ctypes.c_char * 256)()  # struct timex, modes = 0: only read; status is its sixth member of type int
+    timex = (
+        ctypes.c_char * 256
+    )()  # struct timex, modes = 0: only read; status is its sixth member of type int
     try:
         state = ctypes.CDLL(None).adjtimex(timex)
     except (AttributeError, OSError):

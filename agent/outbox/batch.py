@@ -1,0 +1,110 @@
+"""One commit in the making: what becomes owed is numbered here, and everything that must be durable together is gathered."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agent.model import Delivery, Event, Moment, Rest, Settlement
+
+Key = tuple[str, str]
+"""Rule and sensor."""
+Envelope = Callable[[Event, int], bytes]
+"""The body of an event for the `sequence` that it has at one webhook."""
+
+
+class Numbers(NamedTuple):
+    """Where the counting stands: installed with the commit that used them."""
+
+    next_delivery: int
+    sequences: Mapping[str, int]
+    """The last `sequence` of each webhook."""
+
+
+class Owed(NamedTuple):
+    """An event with its deliveries; `unwanted` are the webhooks that the configuration no longer has."""
+
+    id: int
+    event: Event
+    deliveries: Sequence[Delivery]
+    unwanted: Sequence[str]
+
+
+@dataclass(slots=True)
+class Batch:
+    """All or nothing: what one commit makes durable."""
+
+    moment: Moment
+    numbers: Numbers
+    owed: list[Owed] = field(default_factory=list)
+    memory: Mapping[Key, str | None] = field(default_factory=dict)
+    ledger: Mapping[str, tuple[bool, bytes]] = field(default_factory=dict)
+    """For each feed: whether its log starts anew, and the entries to append."""
+    settled: Sequence[Settlement] = ()
+    rests: Sequence[Rest] = ()
+    expired: Sequence[int] = ()
+    """Ids of deliveries whose time is over."""
+    purge: bool = False
+    """Whether old history is to be deleted."""
+
+    @property
+    def settles(self) -> bool:
+        """Whether it has a part that makes room, or needs none."""
+        return bool(self.settled or self.rests or self.expired or self.purge)
+
+
+class Draft:
+    """Numbers events and deliveries; what was owed since a mark can be taken back."""
+
+    def __init__(
+        self, moment: Moment, numbers: Numbers, expires_s: Mapping[str, float], envelope: Envelope
+    ) -> None:
+        self.moment = moment
+        self._next = numbers.next_delivery
+        self._sequences = dict(numbers.sequences)
+        self._expires_s = expires_s
+        self._envelope = envelope
+        self.owed: list[Owed] = []
+
+    def owe(self, events: Iterable[Event]) -> None:
+        """Make the deliveries of some events, one for each webhook that each is sent to."""
+        for event in events:
+            first = self._next
+            wanted = [name for name in event.send_to if name in self._expires_s]
+            unwanted = [name for name in event.send_to if name not in self._expires_s]
+            deliveries = [self._delivery(event, name) for name in wanted]
+            for name in unwanted:
+                self._sequences[name] = self._sequences.get(name, 0) + 1
+            self._next = max(self._next, first + 1)
+            self.owed.append(Owed(first, event, deliveries, unwanted))
+
+    def mark(self) -> tuple[int, int, dict[str, int]]:
+        """A point to come back to."""
+        return len(self.owed), self._next, dict(self._sequences)
+
+    def rollback(self, mark: tuple[int, int, dict[str, int]]) -> None:
+        """Take back what was owed since the mark."""
+        owed, self._next, self._sequences = mark
+        del self.owed[owed:]
+
+    def batch(self) -> Batch:
+        """The batch of what is owed; the rest is the caller's to fill in."""
+        return Batch(self.moment, Numbers(self._next, self._sequences), self.owed)
+
+    def _delivery(self, event: Event, name: str) -> Delivery:
+        number, sequence = self._next, self._sequences.get(name, 0) + 1
+        body = self._envelope(event, sequence)
+        self._next, self._sequences[name] = number + 1, sequence
+        expires_s = (
+            self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
+        )
+        return Delivery(
+            id=number,
+            webhook=name,
+            sequence=sequence,
+            event_id=event.id,
+            subject=event.subject,
+            body=body,
+            created_at=event.at,
+            expires_at=event.at + expires_s,
+            due_at=event.at,
+        )

@@ -1,0 +1,290 @@
+"""The outbox as the pipeline and the couriers see it: the store on its worker thread, the lanes and the numbers in memory.
+
+Memory is changed only behind a commit. A commit that meets an I/O error is tried again until it is durable, and the caller, who
+waits, acknowledges nothing meanwhile.
+"""
+
+import asyncio
+import itertools
+import logging
+import sqlite3
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import TypeVar
+
+from agent.clock import DeviceClock
+from agent.model import Counters, Delivery, Moment, Rest, Settlement
+from agent.outbox.batch import Batch, Draft, Envelope, Numbers
+from agent.outbox.lanes import Lane, Lanes
+from agent.outbox.lock import FileLock
+from agent.outbox.store import Loaded, Store
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SETTLE_WITHIN_S = 1.0
+"""Marks ride in the next commit, at the latest after this."""
+_LOAD_AT_ONCE = 32
+_RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
+_NOT_STORABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
+"""What a commit raises: the file's errors, and what sqlite3 says of a value that it cannot bind."""
+_IO_ERRORS = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_CORRUPT,
+        sqlite3.SQLITE_NOTADB,
+    }
+)
+
+
+class BatchRefused(Exception):
+    """The file takes other batches, but not this one: something in it cannot be written. It is not there."""
+
+
+class Outbox:
+    """Rule memory, events, owed deliveries, counters: one file, one lock, one worker thread."""
+
+    def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
+        """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
+        self._path = state_dir / "outbox.db"
+        self._expires_s = expires_s
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
+        self._settled: list[Settlement] = []
+        self._rests: dict[str, Rest] = {}
+        self._numbers = Numbers(1, {})
+        self._number = 0
+        self._next_expiry = 0.0
+        self._thread_id = 0
+        self._lock: FileLock | None = None
+        self._store: Store
+        self.degraded: str | None = None
+        """Why nothing can be committed at the moment."""
+        self.on_mark: Callable[[], None] = lambda: None
+        """Called when a mark waits for a commit."""
+        self.counters: Mapping[str, Counters] = {}
+        self.mailboxes = {name: Mailbox(name, self) for name in expires_s}
+
+    async def open(self, clock: DeviceClock) -> Loaded:
+        """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._lock = FileLock(self._path.with_suffix(".lock"))
+        loaded = await self._call(self._open, clock)
+        self._numbers = loaded.numbers
+        clock.offset_s = loaded.offset_s
+        return loaded
+
+    def _open(self, clock: DeviceClock) -> Loaded:
+        self._thread_id = threading.get_native_id()
+        self._store = Store(self._path)
+        loaded = self._store.open(clock, list(self._expires_s))
+        self._number = self._store.number()
+        self.counters = self._store.counters()
+        for name, mailbox in self.mailboxes.items():
+            mailbox.restore(self._store.heads(name))
+        return loaded
+
+    async def close(self) -> None:
+        """Close the file and let another agent have it. What was not committed is not there."""
+        if hasattr(self, "_store"):
+            await self._call(self._store.close)
+        self._worker.shutdown(wait=False)
+        if self._lock is not None:
+            self._lock.release()
+
+    def draft(self, moment: Moment, envelope: Envelope) -> Draft:
+        """A commit in the making; `envelope` writes the bodies."""
+        return Draft(moment, self._numbers, self._expires_s, envelope)
+
+    async def commit(self, batch: Batch) -> None:
+        """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused; I/O errors are tried again."""
+        batch.settled, self._settled = self._settled, []
+        batch.rests, self._rests = list(self._rests.values()), {}
+        try:
+            await self._durable(batch)
+        except BatchRefused:
+            self._settled[:0] = batch.settled
+            self._rests = {rest.webhook: rest for rest in batch.rests} | self._rests
+            raise
+        self._numbers = batch.numbers
+        for owed in batch.owed:
+            for delivery in owed.deliveries:
+                self._next_expiry = min(self._next_expiry, delivery.expires_at)
+                self.mailboxes[delivery.webhook].push(delivery)
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether marks wait for a commit."""
+        return bool(self._settled or self._rests)
+
+    async def sweep(self, now: float) -> tuple[Sequence[int], bool]:
+        """Ids of deliveries whose time is over, and whether there is history to purge: for the next batch."""
+        expired: Sequence[int] = ()
+        if now >= self._next_expiry:
+            expired, next_expiry = await self._call(self._store.expired, now)
+            self._next_expiry = now + 60 if next_expiry is None else next_expiry
+        return expired, await self._call(self._store.has_history_to_purge, now)
+
+    def settle(self, settlement: Settlement) -> None:
+        """A mark for the next commit."""
+        self._settled.append(settlement)
+        self.on_mark()
+
+    def remember(self, rest: Rest) -> None:
+        """What is kept of a breaker, for the next commit."""
+        self._rests[rest.webhook] = rest
+        self.on_mark()
+
+    async def pending(self, webhook: str, lane: Lane, limit: int) -> list[Delivery]:
+        """What the file has behind the lane's last delivery."""
+        return await self._call(self._store.pending, webhook, lane.subject, lane.last_id, limit)
+
+    def size_bytes(self) -> int:
+        """What the file and its log take."""
+        return self._store.size_bytes()
+
+    def written_bytes(self) -> int | None:
+        """What the worker thread has caused to be written since it started (proc(5), io); None: not known."""
+        try:
+            text = Path(f"/proc/self/task/{self._thread_id}/io").read_text(encoding="ascii")
+        except OSError:
+            return None
+        return next(
+            (int(line.split()[1]) for line in text.splitlines() if line.startswith("write_bytes")), None
+        )
+
+    async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
+        number = self._number + 1
+        for retry in itertools.count():
+            try:
+                self.counters = await self._call(self._commit, number, batch)
+                break
+            except _NOT_STORABLE as error:
+                there = await self._reopen() >= number
+                if not _is_io(error):
+                    raise BatchRefused(str(error)) from error
+                if there:
+                    break
+                self._degrade(error)
+                if whole and batch.settles:  # a full disk: marks and deletions alone first
+                    await self._durable(_settling(batch), whole=False)
+                    batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
+                    number = self._number + 1
+                await asyncio.sleep(_RETRY_S[min(retry, len(_RETRY_S) - 1)])
+        self._number = number
+        if self.degraded:
+            log.warning("the outbox can be written again")
+            self.degraded = None
+
+    def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
+        self._store.commit(number, batch)
+        return self._store.counters()
+
+    async def _reopen(self) -> int:
+        """Open the file anew, for as long as it takes. Returns the number of the last commit in it."""
+        for retry in itertools.count():
+            try:
+                number = await self._call(self._store.reopen)
+                self.counters = await self._call(self._store.counters)
+            except sqlite3.Error as error:
+                self._degrade(error)
+                await asyncio.sleep(_RETRY_S[min(retry, len(_RETRY_S) - 1)])
+            else:
+                break
+        return number
+
+    def _degrade(self, error: Exception) -> None:
+        if self.degraded is None:
+            log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
+        self.degraded = str(error)
+
+    async def _call(self, function: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+
+class Mailbox:
+    """What one courier sees of the outbox (`agent.webhooks.courier.Mailbox`)."""
+
+    def __init__(self, webhook: str, outbox: Outbox) -> None:
+        self._webhook = webhook
+        self._outbox = outbox
+        self._lanes = Lanes()
+        self._now = 0.0
+        self.changed = asyncio.Event()
+
+    def restore(self, heads: Sequence[tuple[str, int, float, float, bool]]) -> None:
+        """What the file had waiting at the start."""
+        for subject, delivery_id, due_at, created_at, held in heads:
+            self._lanes.restore(subject, delivery_id, due_at, created_at, held=bool(held))
+
+    def push(self, delivery: Delivery) -> None:
+        """A delivery that has just been committed."""
+        self._lanes.push(delivery)
+        self.changed.set()
+
+    async def due(self, now: float, n: int) -> list[Delivery]:
+        """Up to n that may be sent now; they are lent until settled."""
+        self._now = now
+        return await self._first(self._lanes.take_due(now, n))
+
+    async def probe(self) -> Delivery | None:
+        """One delivery, the subjects taking turns, due or not; it is lent until settled."""
+        while lane := self._lanes.take_turn():
+            if found := await self._first([lane]):
+                return found[0]
+        return None
+
+    def next_due(self) -> float | None:
+        """When the next subject that is not lent becomes due; None: nothing waits."""
+        return self._lanes.next_due()
+
+    def settle(self, settlement: Settlement) -> None:
+        """Give a lent delivery back."""
+        self._lanes.settle(settlement)
+        self._outbox.settle(settlement)
+        self.changed.set()
+
+    def release(self) -> None:
+        """All that was held is due now."""
+        self._lanes.release(self._now)
+        self.changed.set()
+
+    def remember(self, rest: Rest) -> None:
+        """Keep a breaker's rest over a restart."""
+        self._outbox.remember(rest)
+
+    def oldest(self) -> float | None:
+        """When the oldest pending delivery was created, on the agent's time line."""
+        return self._lanes.oldest()
+
+    async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
+        found = []
+        for lane in lanes:
+            if not lane.loaded:
+                limit = min(_LOAD_AT_ONCE, self._lanes.room)
+                deliveries = await self._outbox.pending(self._webhook, lane, limit)
+                self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)
+            if lane.loaded:
+                found.append(lane.loaded[0])
+            else:
+                self._lanes.drop(lane)
+        return found
+
+
+def _settling(batch: Batch) -> Batch:
+    """The part of a batch that makes room or needs none."""
+    return replace(batch, owed=[], memory={}, ledger={})
+
+
+def _is_io(error: Exception) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _IO_ERRORS

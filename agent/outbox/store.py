@@ -1,0 +1,402 @@
+"""The SQLite file: a plain synchronous class, used from one thread, with one connection for all writing and checkpoints.
+
+Every commit carries a number, so that after an error the file, which must then be reopened, tells whether the batch is there.
+Settling compares and sets: a counter moves only if the row did.
+"""
+
+import contextlib
+import hashlib
+import secrets
+import sqlite3
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.clock import DeviceClock
+from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
+from agent.outbox.batch import Batch, Key, Numbers
+from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
+from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
+
+KEEP_DELIVERED_S = 7 * 86400.0
+KEEP_DELIVERED_ROWS = 10_000
+KEEP_DEAD_S = 30 * 86400.0
+PURGE_ROWS = 500
+"""At most so many rows are deleted by one commit, so that it stays short."""
+_MACHINE_ID = Path("/etc/machine-id")
+_DELIVERY = "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at, d.attempts, d.refusals, d.held"
+
+
+class Head(NamedTuple):
+    """The first pending delivery of a subject."""
+
+    subject: str
+    id: int
+    due_at: float
+    created_at: float
+    held: bool
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a start finds in the file."""
+
+    agent_id: str
+    offset_s: float
+    """Of the agent's time line to the boot-time clock."""
+    downtime_s: float | None
+    """Between the last commit and this start; None: not known."""
+    memory: Mapping[Key, str]
+    ledgers: Mapping[str, Sequence[bytes]]
+    rests: Mapping[str, Rest]
+    numbers: Numbers
+
+
+class Store:
+    """All SQL of the agent's running. Every method may raise sqlite3.Error."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._webhooks: dict[str, int] = {}
+        self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
+        self._db = self._connect()
+        self.offset_s = 0.0
+        self._boot_id = ""
+
+    def open(self, clock: DeviceClock, webhooks: Sequence[str]) -> Loaded:
+        """Migrate, adopt the webhooks of the configuration, and read what a start needs."""
+        migrate(self._db)
+        self._boot_id = clock.boot_id()
+        with self._transaction():
+            self._db.execute(
+                "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
+                (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
+            )
+            self._renew_if_cloned()
+            downtime_s = self._resume_time(clock)
+            for name in webhooks:
+                self._webhook(name)
+        return self._loaded(downtime_s)
+
+    def commit(self, number: int, batch: Batch) -> None:
+        """Make a batch durable, all or nothing."""
+        with self._transaction():
+            deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            self._settle(batch, deltas)
+            self._owe(batch, deltas)
+            self._db.executemany(
+                "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
+                [(*key, value) for key, value in batch.memory.items() if value is not None],
+            )
+            self._db.executemany(
+                "DELETE FROM memory WHERE rule = ? AND sensor = ?",
+                [key for key, value in batch.memory.items() if value is None],
+            )
+            for feed, (anew, entries) in batch.ledger.items():
+                self._append_ledger(feed, anew=anew, entries=entries)
+            for rest in batch.rests:
+                self._db.execute(
+                    "UPDATE webhooks SET resting_until = ?, disabled = ? WHERE name = ?",
+                    (rest.resting_until, rest.disabled, rest.webhook),
+                )
+            if batch.purge:
+                self._purge(batch.moment.at, deltas)
+            self._count(deltas)
+            moment = batch.moment
+            self._db.execute(
+                "UPDATE meta SET commit_number = ?, next_delivery = ?, boot_id = ?, offset_s = ?,"
+                " alive_at = ?, alive_wall = ?, alive_synced = ?",
+                (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment),
+            )
+
+    def reopen(self) -> int:
+        """Open the file anew after an error. Returns the number of the last commit that is in it."""
+        with contextlib.suppress(sqlite3.Error):
+            self._db.close()
+        self._db = self._connect()
+        self._webhooks = {name: row for row, name in self._db.execute("SELECT id, name FROM webhooks")}
+        self._read_ledgers()
+        return self.number()
+
+    def close(self) -> None:
+        """Close the file; the last connection takes the write-ahead log in."""
+        self._db.close()
+
+    def number(self) -> int:
+        """The number of the last commit."""
+        return int(self._db.execute("SELECT commit_number FROM meta").fetchone()[0])
+
+    def counters(self) -> dict[str, Counters]:
+        """Conservation of every webhook that was ever owed something."""
+        dropped = ", ".join(f"dropped_{reason}" for reason in DROP_REASONS)
+        rows = self._db.execute(f"SELECT name, owed, delivered, pending, dead, {dropped} FROM webhooks")  # noqa: S608
+        return {row[0]: Counters(*row[1:5], dict(zip(DROP_REASONS, row[5:], strict=True))) for row in rows}
+
+    def heads(self, webhook: str) -> list[Head]:
+        """The first pending delivery of each subject."""
+        query = """
+            SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM deliveries d JOIN (
+                SELECT MIN(id) AS id FROM deliveries WHERE webhook = ? AND state = 0 GROUP BY subject
+            ) head ON d.id = head.id ORDER BY d.id"""
+        return [Head(*row) for row in self._db.execute(query, (self._webhooks.get(webhook, -1),))]
+
+    def pending(self, webhook: str, subject: str, after: int, limit: int) -> list[Delivery]:
+        """The next pending deliveries of one subject, in order."""
+        rows = self._db.execute(
+            f"SELECT {_DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event"  # noqa: S608
+            " WHERE d.webhook = ? AND d.subject = ? AND d.state = 0 AND d.id > ? ORDER BY d.id LIMIT ?",
+            (self._webhooks[webhook], subject, after, limit),
+        )
+        return [_delivery(webhook, row) for row in rows]
+
+    def expired(self, now: float) -> tuple[list[int], float | None]:
+        """Ids of pending deliveries whose time is over, and when the next one's will be."""
+        ids = [
+            row[0]
+            for row in self._db.execute(
+                "SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ?", (now,)
+            )
+        ]
+        query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
+        return ids, self._db.execute(query, (now,)).fetchone()[0]
+
+    def has_history_to_purge(self, now: float) -> bool:
+        """Whether a purge would delete something."""
+        return any(self._purgeable(now))
+
+    def enable(self, webhook: str) -> bool:
+        """Let a disabled webhook be tried again. Returns whether there is one of this name."""
+        with self._transaction():
+            query = "UPDATE webhooks SET disabled = 0, resting_until = NULL WHERE name = ?"
+            return self._db.execute(query, (webhook,)).rowcount == 1
+
+    def size_bytes(self) -> int:
+        """What the file and its write-ahead log take."""
+        names = (self._path, self._path.with_name(self._path.name + "-wal"))
+        return sum(path.stat().st_size for path in names if path.exists())
+
+    # -- the parts of a commit
+
+    def _settle(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        for settlement in batch.settled:
+            delivery = settlement.delivery
+            if settlement.ending is Ending.AGAIN:
+                self._db.execute(
+                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
+                    (
+                        settlement.attempts,
+                        settlement.refusals,
+                        settlement.held,
+                        settlement.due_at,
+                        delivery.id,
+                    ),
+                )
+            elif settlement.ending is Ending.DELIVERED:
+                if self._move(delivery.id, PENDING, DELIVERED, batch.moment.at):
+                    deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
+            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at):
+                deltas[delivery.webhook].update(pending=-1, dead=1)
+        for delivery_id in batch.expired:
+            if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
+                deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
+
+    def _move(self, delivery_id: int, before: int, after: int, at: float) -> bool:
+        query = "UPDATE deliveries SET state = ?, settled_at = ? WHERE id = ? AND state = ?"
+        return self._db.execute(query, (after, at, delivery_id, before)).rowcount == 1
+
+    def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        events, deliveries = [], []
+        for number, event, owed, unwanted in batch.owed:
+            events.append(
+                (
+                    number,
+                    len(owed),
+                    event.id,
+                    event.type,
+                    event.rule,
+                    event.subject,
+                    event.at,
+                    event.wall,
+                    event.synced,
+                )
+            )
+            for d in owed:
+                deltas[d.webhook].update(owed=1, pending=1)
+                row = (
+                    d.id,
+                    number,
+                    self._webhook(d.webhook),
+                    d.sequence,
+                    d.subject,
+                    PENDING,
+                    d.attempts,
+                    d.refusals,
+                )
+                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, None, d.body))
+            for name in unwanted:
+                deltas[name].update(owed=1, dropped_webhook_removed=1)
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
+        self._db.executemany(
+            "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries
+        )
+        for name in {name for owed in batch.owed for name in owed.event.send_to}:
+            query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
+            self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
+
+    def _append_ledger(self, feed: str, *, anew: bool, entries: bytes) -> None:
+        rows = self._log[feed]
+        if anew:
+            self._db.execute("DELETE FROM ledger WHERE feed = ?", (feed,))
+            rows.clear()
+        if entries:
+            row = self._db.execute(
+                "INSERT INTO ledger (feed, entries) VALUES (?, ?)", (feed, entries)
+            ).lastrowid
+            rows.append((row or 0, len(entries) // ENTRY_BYTES))
+        total = sum(n for _, n in rows)
+        while rows and total - rows[0][1] >= KEPT:
+            row, n = rows.popleft()
+            total -= n
+            self._db.execute("DELETE FROM ledger WHERE id = ?", (row,))
+
+    def _purge(self, now: float, deltas: defaultdict[str, Counter[str]]) -> None:
+        delivered, dead = self._purgeable(now)
+        for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
+            for delivery_id in rows:
+                deltas[self._webhook_of(delivery_id)].update(change)
+                self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+        self._db.execute(
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries d"
+            " WHERE d.id >= events.id AND d.id < events.id + events.fanout) AND created_at < ? LIMIT ?)",
+            (now - 60, PURGE_ROWS),
+        )
+
+    def _purgeable(self, now: float) -> tuple[list[int], list[int]]:
+        """Ids of delivered and of dead deliveries that history no longer holds; asks for little where there are none."""
+        kept, dead = self._db.execute("SELECT TOTAL(kept), TOTAL(dead) FROM webhooks").fetchone()
+        oldest = self._db.execute("SELECT MIN(id), created_at FROM events").fetchone()[1] or now
+        surplus = min(PURGE_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
+        if surplus > 0:
+            delivered = self._older(DELIVERED, now, surplus)
+        else:
+            delivered = (
+                self._older(DELIVERED, now - KEEP_DELIVERED_S, PURGE_ROWS)
+                if oldest < now - KEEP_DELIVERED_S
+                else []
+            )
+        return delivered, self._older(
+            DEAD, now - KEEP_DEAD_S, PURGE_ROWS
+        ) if dead and oldest < now - KEEP_DEAD_S else []
+
+    def _older(self, state: int, than: float, limit: int) -> list[int]:
+        query = "SELECT id FROM deliveries WHERE state = ? AND settled_at < ? ORDER BY id LIMIT ?"
+        return [row[0] for row in self._db.execute(query, (state, than, limit))]
+
+    def _count(self, deltas: Mapping[str, Counter[str]]) -> None:
+        for name, delta in deltas.items():
+            changes = ", ".join(f"{column} = {column} + {n}" for column, n in delta.items())
+            self._db.execute(f"UPDATE webhooks SET {changes} WHERE id = ?", (self._webhook(name),))  # noqa: S608
+
+    # -- the parts of a start
+
+    def _loaded(self, downtime_s: float | None) -> Loaded:
+        agent_id, next_delivery = self._db.execute("SELECT agent_id, next_delivery FROM meta").fetchone()
+        webhooks = self._db.execute("SELECT name, sequence, resting_until, disabled FROM webhooks").fetchall()
+        return Loaded(
+            agent_id=agent_id,
+            offset_s=self.offset_s,
+            downtime_s=downtime_s,
+            memory={
+                (rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")
+            },
+            ledgers=self._read_ledgers(),
+            rests={name: Rest(name, until, bool(disabled)) for name, _, until, disabled in webhooks},
+            numbers=Numbers(next_delivery, {name: sequence for name, sequence, *_ in webhooks}),
+        )
+
+    def _read_ledgers(self) -> dict[str, list[bytes]]:
+        self._log.clear()
+        ledgers: defaultdict[str, list[bytes]] = defaultdict(list)
+        for row, feed, entries in self._db.execute("SELECT id, feed, entries FROM ledger ORDER BY id"):
+            self._log[feed].append((row, len(entries) // ENTRY_BYTES))
+            ledgers[feed].extend(split(entries))
+        return dict(ledgers)
+
+    def _resume_time(self, clock: DeviceClock) -> float | None:
+        """Go on with the agent's time line by what is known to have passed. Returns that, or None."""
+        query = "SELECT boot_id, offset_s, alive_at, alive_wall, alive_synced FROM meta"
+        boot_id, offset_s, alive_at, alive_wall, alive_synced = self._db.execute(query).fetchone()
+        moment = clock.moment()
+        raw = moment.at - clock.offset_s
+        if boot_id == self._boot_id:
+            self.offset_s = max(offset_s, alive_at - raw)
+            return raw + self.offset_s - alive_at
+        downtime_s = max(0.0, moment.wall - alive_wall) if alive_synced and moment.synced else None
+        self.offset_s = alive_at + (downtime_s or 0.0) - raw
+        return downtime_s
+
+    def _renew_if_cloned(self) -> None:
+        """A copied card must not pretend to be the same agent."""
+        query = "UPDATE meta SET agent_id = ?, machine_id = ? WHERE machine_id != ?"
+        self._db.execute(query, (secrets.token_hex(16), _machine(), _machine()))
+
+    # -- the connection
+
+    def _connect(self) -> sqlite3.Connection:
+        db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        db.execute("PRAGMA page_size = 1024")
+        db.execute("PRAGMA journal_mode = WAL")
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA cache_size = -2048")
+        return db
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._db.execute("COMMIT")
+        except BaseException:
+            with contextlib.suppress(sqlite3.Error):
+                self._db.execute("ROLLBACK")
+            raise
+
+    def _webhook(self, name: str) -> int:
+        """The row of a webhook, made where there is none yet."""
+        if name not in self._webhooks:
+            self._db.execute("INSERT OR IGNORE INTO webhooks (name) VALUES (?)", (name,))
+            row = self._db.execute("SELECT id FROM webhooks WHERE name = ?", (name,)).fetchone()[0]
+            self._webhooks[name] = row
+        return self._webhooks[name]
+
+    def _webhook_of(self, delivery_id: int) -> str:
+        query = "SELECT name FROM webhooks JOIN deliveries d ON d.webhook = webhooks.id WHERE d.id = ?"
+        return str(self._db.execute(query, (delivery_id,)).fetchone()[0])
+
+
+def _delivery(webhook: str, row: Sequence[object]) -> Delivery:
+    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held = row
+    return Delivery(  # type: ignore[call-overload, no-any-return, unused-ignore]
+        number,
+        webhook,
+        sequence,
+        event_id,
+        subject,
+        body,
+        created,
+        expires,
+        due,
+        attempts,
+        refusals,
+        bool(held),
+    )
+
+
+def _machine() -> str:
+    """A digest of the machine id, since that id itself is not for sharing (machine-id(5))."""
+    try:
+        return hashlib.sha256(b"bellcrank" + _MACHINE_ID.read_bytes().strip()).hexdigest()
+    except OSError:
+        return ""

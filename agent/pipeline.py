@@ -1,0 +1,296 @@
+"""The one pipeline: what all feeds have waiting goes through the rules, into one commit, and only then is acknowledged.
+
+A round takes every batch that waits, merges their messages and the timers by time, runs the pure step over them, commits once
+if there is anything to keep, installs the new memory, and lets the feeds go on. What arrives during a commit is the
+next round, so load makes group commits by itself and a lone press waits for nothing.
+"""
+
+import asyncio
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agent.clock import DeviceClock
+from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
+from agent.rules import Engine, Step
+from drivers.base import Batch as FeedBatch
+from drivers.base import Message, NewSession, Refusal
+
+log = logging.getLogger(__name__)
+
+MARKS_WITHIN_S = 1.0
+"""Marks of deliveries ride in the next commit; at the latest after this they get one of their own."""
+SOFT_WITHIN_S = 60.0
+"""The same for soft memory."""
+SWEEP_EVERY_S = 60.0
+_LONGEST_WAIT_S = 60.0
+
+
+@dataclass(slots=True)
+class SourceCount:
+    """What came from one source since the start."""
+
+    messages: int = 0
+    repeats: int = 0
+    """Sent again by the broker though evaluated before."""
+    refused_by: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class SensorCount:
+    """What of one sensor was no value, since the start."""
+
+    refused: int = 0
+    last: Refusal | None = None
+
+
+class _Waiting(NamedTuple):
+    feed: str
+    batch: FeedBatch
+    done: asyncio.Future[None]
+
+
+class _Input(NamedTuple):
+    at: float
+    feed: str
+    message: Message | NewSession
+
+
+class _Round(NamedTuple):
+    """One step with its commit in the making, and what became of each message."""
+
+    step: Step
+    draft: Draft
+    repeats: list[Message]
+    failed: list[Refusal]
+
+
+class Pipeline:
+    """Feeds hand batches over with `take`; `run` works until it is told to `stop`."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        outbox: Outbox,
+        ledgers: Mapping[str, Sequence[bytes]],
+        clock: DeviceClock,
+        envelope: Envelope,
+    ) -> None:
+        self._engine = engine
+        self._outbox = outbox
+        self._clock = clock
+        self._envelope = envelope
+        self._stopping = False
+        self._ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
+        self._ledgers.update({feed: Ledger(saved) for feed, saved in ledgers.items()})
+        self._waiting: list[_Waiting] = []
+        self._wake = asyncio.Event()
+        self._marks_due: float | None = None
+        self._sweep_due = 0.0
+        self.moved_at = clock.now()
+        """When the last round ended: the sign of life for /healthz."""
+        self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
+        self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
+        outbox.on_mark = self._mark
+
+    async def take(self, feed: str, batch: FeedBatch) -> None:
+        """Hand over what a feed has read. Returns when it is durably handled, so that it may be acknowledged."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(feed, batch, done))
+        self._wake.set()
+        await done
+
+    async def begin(self, step: Step) -> None:
+        """Commit the engine's first step: what a changed configuration has to tell."""
+        await self._handle(step, [])
+
+    async def run(self) -> None:
+        """Work until stopped; then commit what was in memory only."""
+        while not self._stopping:
+            await self._work()
+            await self._round()
+        await self._round(last=True)
+
+    def stop(self) -> None:
+        """Let `run` end with the round that it is in."""
+        self._stopping = True
+        self._wake.set()
+
+    # -- when there is something to do
+
+    async def _work(self) -> None:
+        """Wait until a batch waits or a time has come."""
+        while not (self._stopping or self._waiting or self._due() <= self._clock.now()):
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(min(_LONGEST_WAIT_S, self._due() - self._clock.now())):
+                    await self._wake.wait()
+            except TimeoutError:
+                self.moved_at = self._clock.now()
+
+    def _due(self) -> float:
+        soft_since = self._engine.soft_since()
+        times = (
+            self._engine.next_due(),
+            self._marks_due,
+            None if soft_since is None else soft_since + SOFT_WITHIN_S,
+            self._sweep_due,
+        )
+        return min(time for time in times if time is not None)
+
+    def _mark(self) -> None:
+        if self._marks_due is None:
+            self._marks_due = self._clock.now() + MARKS_WITHIN_S
+            self._wake.set()
+
+    # -- one round
+
+    async def _round(self, *, last: bool = False) -> None:
+        waiting, self._waiting = self._waiting, []
+        inputs = [_Input(message.at, w.feed, message) for w in waiting for message in w.batch]
+        if len(waiting) > 1:
+            inputs.sort(key=lambda entry: entry.at)
+        try:
+            await self._handle(self._engine.step(self._clock.moment()), inputs, last=last)
+        except BatchRefused as refused:
+            log.error(
+                "a batch of %d messages could not be stored, trying them one by one: %s", len(inputs), refused
+            )
+            await self._handle_singly(inputs)
+        for w in waiting:
+            if not w.done.done():
+                w.done.set_result(None)
+        self.moved_at = self._clock.now()
+
+    async def _handle(self, step: Step, inputs: Sequence[_Input], *, last: bool = False) -> None:
+        """Evaluate, commit where there is something to keep, install. Raises BatchRefused; then nothing has changed."""
+        moment = step.moment
+        round_ = self._evaluate(step, inputs)
+        batch = round_.draft.batch()
+        if moment.at >= self._sweep_due:
+            batch.expired, batch.purge = await self._outbox.sweep(moment.at)
+            self._sweep_due = moment.at + SWEEP_EVERY_S
+        committed = last or self._must_commit(round_, batch)
+        try:
+            if committed:
+                await self._commit(round_.step, batch)
+        except BatchRefused:
+            for ledger in self._ledgers.values():
+                ledger.discard()
+            raise
+        round_.step.install(committed=committed)
+        for ledger in self._ledgers.values():
+            ledger.install(committed=committed)
+        self._count(inputs, round_)
+
+    def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
+        moment = step.moment
+        round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [])
+        round_.draft.owe(step.events)
+        for at, feed, message in inputs:
+            _run_timers(round_, min(at, moment.at))
+            if isinstance(message, NewSession):
+                self._ledgers[feed].empty()
+            elif message.receipt is None:
+                _evaluate_message(round_, message)
+            elif self._ledgers[feed].knows(message.receipt):
+                round_.repeats.append(message)
+            else:
+                self._ledgers[feed].add(message.receipt)
+                _evaluate_message(round_, message)
+        _run_timers(round_, moment.at)
+        return round_
+
+    def _must_commit(self, round_: _Round, batch: Batch) -> bool:
+        now = batch.moment.at
+        soft_since = self._engine.soft_since()
+        return bool(
+            round_.step.hard
+            or batch.owed
+            or batch.expired
+            or batch.purge
+            or any(ledger.due for ledger in self._ledgers.values())
+            or (self._marks_due is not None and now >= self._marks_due)
+            or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)
+        )
+
+    async def _commit(self, step: Step, batch: Batch) -> None:
+        self._marks_due = None
+        batch.memory = step.rows()
+        additions = {feed: ledger.addition() for feed, ledger in self._ledgers.items()}
+        batch.ledger = {feed: addition for feed, addition in additions.items() if any(addition)}
+        try:
+            await self._outbox.commit(batch)
+        finally:
+            if self._outbox.has_marks:
+                self._mark()
+
+    async def _handle_singly(self, inputs: Sequence[_Input]) -> None:
+        """After a batch that could not be stored: find the message, refuse it, keep the others."""
+        for entry in inputs:
+            try:
+                await self._handle(self._engine.step(self._clock.moment()), [entry])
+            except BatchRefused as refused:
+                await self._refuse(entry, str(refused))
+        if not inputs:
+            log.critical("what a timer had to tell could not be stored and is lost")
+            self._engine.skip_timers(self._clock.now())
+
+    async def _refuse(self, entry: _Input, why: str) -> None:
+        message = entry.message
+        if isinstance(message, NewSession):
+            raise RuntimeError(f"an empty ledger could not be stored: {why}")
+        refusals = tuple(Refusal(source, None, "not_storable", why[:80]) for source in message.sources)
+        refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
+        await self._handle(self._engine.step(self._clock.moment()), [refused])
+
+    # -- what there is to see
+
+    def _count(self, inputs: Sequence[_Input], round_: _Round) -> None:
+        for _, _, message in inputs:
+            if isinstance(message, Message):
+                for source in message.sources:
+                    self.sources[source].messages += 1
+                for refusal in message.refusals:
+                    self._count_refusal(refusal)
+        for repeat in round_.repeats:
+            for source in repeat.sources:
+                self.sources[source].repeats += 1
+        for refusal in round_.failed:
+            self._count_refusal(refusal)
+
+    def _count_refusal(self, refusal: Refusal) -> None:
+        self.sources[refusal.source].refused_by[refusal.reason] += 1
+        if refusal.sensor is not None:
+            self.sensors[refusal.sensor].refused += 1
+            self.sensors[refusal.sensor].last = refusal
+
+
+def _evaluate_message(round_: _Round, message: Message) -> None:
+    """Put one message through the rules; one that fails there is split off and refused, and the others go on."""
+    step, draft = round_.step, round_.draft
+    savepoint, told = step.savepoint(), len(step.events)
+    mark = None
+    try:
+        for reading in message.readings:
+            step.reading(reading, message.at)
+        if len(step.events) > told:
+            mark = draft.mark()
+            draft.owe(step.events[told:])
+    except Exception as error:
+        log.exception("a message of %s could not be evaluated", ", ".join(message.sources))
+        step.rollback(savepoint)
+        if mark is not None:
+            draft.rollback(mark)
+        round_.failed.extend(
+            Refusal(source, None, "failed", type(error).__name__) for source in message.sources
+        )
+
+
+def _run_timers(round_: _Round, until: float) -> None:
+    told = len(round_.step.events)
+    round_.step.run_timers(until)
+    if len(round_.step.events) > told:
+        round_.draft.owe(round_.step.events[told:])

@@ -1,0 +1,161 @@
+"""Which delivery goes next: order within a subject, fairness across, few in memory."""
+
+from collections import defaultdict
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.model import Delivery, Ending, Settlement
+from agent.outbox.lanes import LOADED_MAX, Lane, Lanes
+
+
+def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
+    return Delivery(number, "ops", number, f"evt_{number}", subject, b"", due_at, 1e9, due_at)
+
+
+class File:
+    """What the store does for lanes, as a list."""
+
+    def __init__(self) -> None:
+        self.rows: list[Delivery] = []
+        self.gone: set[int] = set()
+
+    def fill(self, lanes: Lanes, lane: Lane, limit: int = 4) -> None:
+        if not lane.loaded:
+            rows = [
+                d
+                for d in self.rows
+                if d.subject == lane.subject and d.id > lane.last_id and d.id not in self.gone
+            ]
+            lanes.loaded(lane, rows[:limit], more=len(rows) >= limit)
+
+
+def test_a_subject_gives_one_delivery_at_a_time_in_order() -> None:
+    lanes = Lanes()
+    for number in (1, 2):
+        lanes.push(delivery(number))
+    (lane,) = lanes.take_due(10, 8)
+    assert lane.loaded[0].id == 1
+    assert lanes.take_due(10, 8) == []
+    lanes.settle(Settlement(lane.loaded[0], Ending.DELIVERED))
+    (lane,) = lanes.take_due(10, 8)
+    assert lane.loaded[0].id == 2
+
+
+def test_a_failed_delivery_blocks_its_subject_alone_until_it_is_due() -> None:
+    lanes = Lanes()
+    lanes.push(delivery(1, "a"))
+    lanes.push(delivery(2, "a"))
+    lanes.push(delivery(3, "b"))
+    first, _ = lanes.take_due(10, 8)
+    lanes.settle(Settlement(first.loaded[0], Ending.AGAIN, due_at=50, attempts=1))
+    assert lanes.next_due() == 50
+    assert lanes.take_due(49, 8) == []
+    (lane,) = lanes.take_due(50, 8)
+    assert (lane.loaded[0].id, lane.loaded[0].attempts) == (1, 1)
+
+
+def test_a_dead_letter_frees_its_subject() -> None:
+    lanes = Lanes()
+    lanes.push(delivery(1))
+    lanes.push(delivery(2))
+    (lane,) = lanes.take_due(10, 8)
+    lanes.settle(Settlement(lane.loaded[0], Ending.DEAD))
+    assert lanes.take_due(10, 8)[0].loaded[0].id == 2
+
+
+def test_a_busy_subject_does_not_starve_the_others() -> None:
+    lanes = Lanes()
+    for number in range(1, 100):
+        lanes.push(delivery(number, "busy", due_at=1.0))
+    for number in range(100, 110):
+        lanes.push(delivery(number, f"quiet{number}", due_at=2.0))
+    seen = set()
+    for turn in range(30):
+        for lane in lanes.take_due(10.0 + turn, 1):
+            seen.add(lane.subject)
+            lanes.settle(Settlement(lane.loaded[0], Ending.DELIVERED))
+    assert len(seen) == 11
+
+
+def test_what_was_held_is_due_when_the_webhook_answers() -> None:
+    lanes = Lanes()
+    lanes.push(delivery(1, "a"))
+    lanes.push(delivery(2, "b"))
+    a, b = lanes.take_due(10, 2)
+    lanes.settle(Settlement(a.loaded[0], Ending.AGAIN, due_at=900, held=True))
+    lanes.settle(Settlement(b.loaded[0], Ending.AGAIN, due_at=900))
+    lanes.release(11)
+    assert [lane.subject for lane in lanes.take_due(11, 8)] == ["a"]
+
+
+def test_the_subjects_take_turns_to_probe_due_or_not() -> None:
+    lanes = Lanes()
+    for number, subject in enumerate("abc", 1):
+        lanes.push(delivery(number, subject))
+    turns = []
+    for _ in range(6):
+        lane = lanes.take_turn()
+        assert lane is not None
+        turns.append(lane.subject)
+        lanes.settle(Settlement(lane.loaded[0], Ending.AGAIN, due_at=9e9))
+    assert turns == list("abcabc")
+
+
+def test_few_deliveries_are_held_in_memory_however_many_wait() -> None:
+    lanes, file = Lanes(), File()
+    for number in range(1, LOADED_MAX * 4):
+        row = delivery(number, f"s{number % 3}")
+        file.rows.append(row)
+        lanes.push(row)
+    assert sum(len(lane.loaded) for lane in lanes._lanes.values()) <= LOADED_MAX
+
+
+@given(st.data())
+def test_every_delivery_goes_once_and_in_order_within_its_subject(data: st.DataObject) -> None:
+    lanes, file, number, now = Lanes(), File(), 0, 0.0
+    went: defaultdict[str, list[int]] = defaultdict(list)
+    lent: list[Lane] = []
+    for _ in range(data.draw(st.integers(1, 60))):
+        now += 1
+        match data.draw(st.sampled_from(["push", "take", "turn", "settle", "again", "release"])):
+            case "push":
+                number += 1
+                row = delivery(number, data.draw(st.sampled_from("abc")), now)
+                file.rows.append(row)
+                lanes.push(row)
+            case "take":
+                taken = lanes.take_due(now, 2)
+                for lane in taken:
+                    file.fill(lanes, lane)
+                lent += taken
+            case "turn":
+                if turn := lanes.take_turn():
+                    file.fill(lanes, turn)
+                    lent.append(turn)
+            case "settle" if lent:
+                lane = lent.pop(0)
+                first = lane.loaded[0]
+                went[first.subject].append(first.id)
+                file.gone.add(first.id)
+                lanes.settle(Settlement(first, Ending.DELIVERED))
+            case "again" if lent:
+                lane = lent.pop()
+                lanes.settle(Settlement(lane.loaded[0], Ending.AGAIN, due_at=now + 3, held=True))
+            case "release":
+                lanes.release(now)
+    for lane in lent:
+        file.gone.add(lane.loaded[0].id)
+        went[lane.subject].append(lane.loaded[0].id)
+        lanes.settle(Settlement(lane.loaded[0], Ending.DELIVERED))
+    while taken := lanes.take_due(9e9, 1):
+        file.fill(lanes, taken[0])
+        if not taken[0].loaded:
+            lanes.drop(taken[0])
+            continue
+        file.gone.add(taken[0].loaded[0].id)
+        went[taken[0].subject].append(taken[0].loaded[0].id)
+        lanes.settle(Settlement(taken[0].loaded[0], Ending.DELIVERED))
+    assert len(lanes) == 0
+    for subject in "abc":
+        assert went[subject] == [row.id for row in file.rows if row.subject == subject]

@@ -1,0 +1,333 @@
+"""The promise of the outbox: one transaction, exact counters, numbers that are never used twice."""
+
+import asyncio
+import os
+import sqlite3
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from agent.model import Ending, Rest, Settlement
+from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, enable_webhook
+from agent.outbox.store import Store
+from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
+from tests.support.hands import HandClock
+from tests.support.waiting import until
+
+
+def balanced(outbox: Outbox) -> bool:
+    return all(counters.balanced for counters in outbox.counters.values())
+
+
+async def test_what_a_batch_holds_is_there_after_a_start_and_delivered_in_order(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2))
+    async with opened(tmp_path, clock) as (outbox, _):
+        sent = await deliver(outbox, clock, "ops", 2)
+        assert [(d.event_id, d.sequence, d.body) for d in sent] == [
+            ("evt_1", 1, b"evt_1 is 1"),
+            ("evt_2", 2, b"evt_2 is 2"),
+        ]
+
+
+async def test_the_sequence_of_each_webhook_goes_on_without_a_gap_over_starts(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "phone"]) as (outbox, _):
+        await owe(outbox, clock, event(1, to=["ops", "phone"]), event(2, to=["ops"]))
+    async with opened(tmp_path, clock, ["ops", "phone"]) as (outbox, _):
+        await owe(outbox, clock, event(3, to=["ops", "phone"]))
+        assert [d.sequence for d in await deliver(outbox, clock, "ops", 3)] == [1, 2, 3]
+        assert [d.sequence for d in await deliver(outbox, clock, "phone", 2)] == [1, 2]
+
+
+async def test_marks_are_durable_only_with_the_next_commit_and_then_count(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2))
+        await deliver(outbox, clock, "ops", 1)
+        assert outbox.counters["ops"].delivered == 0
+        await owe(outbox, clock)
+        assert (outbox.counters["ops"].delivered, outbox.counters["ops"].pending) == (1, 1)
+        await deliver(outbox, clock, "ops", 1)
+    async with opened(tmp_path, clock) as (outbox, _):
+        assert [d.event_id for d in await deliver(outbox, clock, "ops", 1)] == ["evt_2"], (
+            "its mark was lost, so it goes again"
+        )
+        assert balanced(outbox)
+
+
+async def test_a_delivery_that_is_settled_twice_is_counted_once(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
+        for ending in (Ending.DELIVERED, Ending.DEAD, Ending.DELIVERED):
+            outbox.settle(done(delivery, ending))
+        await owe(outbox, clock)
+        counters = outbox.counters["ops"]
+        assert (counters.owed, counters.delivered, counters.dead, counters.pending) == (1, 1, 0, 0)
+
+
+async def test_a_retry_keeps_its_attempts_and_its_time_over_a_start(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
+        outbox.mailboxes["ops"].settle(
+            Settlement(delivery, Ending.AGAIN, due_at=clock.now() + 100, attempts=3, held=True)
+        )
+        await owe(outbox, clock)
+    async with opened(tmp_path, clock) as (outbox, _):
+        assert await outbox.mailboxes["ops"].due(clock.now() + 99, 8) == []
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now() + 100, 8)
+        assert (delivery.attempts, delivery.held) == (3, True)
+
+
+async def test_what_becomes_owed_to_a_removed_webhook_is_owed_numbered_and_dropped(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "old"]) as (outbox, _):
+        await owe(outbox, clock, event(1, to=["old"]))
+    async with opened(tmp_path, clock, ["ops"]) as (outbox, _):
+        await owe(outbox, clock, event(2, to=["old", "ops"]))
+        old = outbox.counters["old"]
+        assert (old.owed, old.pending, old.dropped_by["webhook_removed"]) == (2, 1, 1)
+        assert balanced(outbox)
+    async with opened(tmp_path, clock, ["ops", "old"]) as (outbox, _):
+        await owe(outbox, clock, event(3, to=["old"]))
+        assert [d.sequence for d in await deliver(outbox, clock, "old", 2)] == [1, 3], (
+            "the receiver sees what was dropped"
+        )
+
+
+async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2, expires_s=10.0))
+        clock.advance(11)
+        batch = batch_of(outbox, clock.moment())
+        batch.expired, _ = await outbox.sweep(clock.now())
+        await outbox.commit(batch)
+        assert (outbox.counters["ops"].dead, outbox.counters["ops"].pending) == (1, 1)
+        assert balanced(outbox)
+
+
+async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_dropped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.store.KEEP_DELIVERED_ROWS", 2)
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(6)))
+        await deliver(outbox, clock, "ops", 5)
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
+        outbox.mailboxes["ops"].settle(done(delivery, Ending.DEAD))
+        await owe(outbox, clock)
+        clock.advance(31 * 86400)
+        for _ in range(4):
+            batch = batch_of(outbox, clock.moment())
+            _, batch.purge = await outbox.sweep(clock.now())
+            await outbox.commit(batch)
+        assert not batch.purge
+        assert outbox.counters["ops"].dropped_by["purged"] == 1
+        assert outbox.counters["ops"].delivered == 5
+        assert balanced(outbox)
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        assert db.execute("SELECT COUNT(*) FROM deliveries").fetchone() == (0,)
+        assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (0,)
+    db.close()
+
+
+async def test_memory_ledger_and_rest_come_back_and_go(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        batch = batch_of(outbox, clock.moment())
+        batch.memory = {("cold", "a.t"): "one", ("warm", "a.t"): "two"}
+        batch.ledger = {"broker:house": (False, b"12345678")}
+        outbox.remember(Rest("ops", 77.0, disabled=True))
+        await outbox.commit(batch)
+        batch = batch_of(outbox, clock.moment())
+        batch.memory = {("cold", "a.t"): None, ("warm", "a.t"): "three"}
+        batch.ledger = {"broker:house": (False, b"abcdefgh")}
+        await outbox.commit(batch)
+    async with opened(tmp_path, clock) as (outbox, loaded):
+        assert loaded.memory == {("warm", "a.t"): "three"}
+        assert loaded.ledgers == {"broker:house": [b"12345678", b"abcdefgh"]}
+        assert loaded.rests["ops"] == Rest("ops", 77.0, disabled=True)
+        batch = batch_of(outbox, clock.moment())
+        batch.ledger = {"broker:house": (True, b"")}
+        await outbox.commit(batch)
+    async with opened(tmp_path, clock) as (_, loaded):
+        assert loaded.ledgers == {}
+
+
+async def test_the_log_of_a_ledger_on_disk_is_bounded(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        for _ in range(30):
+            batch = batch_of(outbox, clock.moment())
+            batch.ledger = {"broker:house": (False, bytes(8 * 1000))}
+            await outbox.commit(batch)
+    async with opened(tmp_path, clock) as (_, loaded):
+        assert 4096 <= len(loaded.ledgers["broker:house"]) < 4096 + 1000
+
+
+async def test_a_second_agent_on_the_file_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path, HandClock()):
+        with pytest.raises(Locked, match="another agent"):
+            async with opened(tmp_path, HandClock()):
+                pass
+        with pytest.raises(Locked):
+            enable_webhook(tmp_path, "ops")
+
+
+async def test_a_disabled_webhook_can_be_enabled_while_no_agent_runs(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        outbox.remember(Rest("ops", None, disabled=True))
+        await owe(outbox, clock)
+    assert enable_webhook(tmp_path, "ops")
+    assert not enable_webhook(tmp_path, "nobody")
+    async with opened(tmp_path, clock) as (_, loaded):
+        assert not loaded.rests["ops"].disabled
+
+
+async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path, HandClock()):
+        pass
+    db = sqlite3.connect(tmp_path / "outbox.db")
+    db.execute("PRAGMA user_version = 99")
+    db.close()
+    with pytest.raises(NewerSchema, match="update bellcrank"):
+        async with opened(tmp_path, HandClock()):
+            pass
+
+
+async def test_a_batch_that_cannot_be_written_is_refused_whole_and_others_go_on(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
+        outbox.mailboxes["ops"].settle(done(delivery))
+        bad = batch_of(outbox, clock.moment(), event(2), replace(event(3), subject="\ud800"))
+        with pytest.raises(BatchRefused):
+            await outbox.commit(bad)
+        assert outbox.counters["ops"].owed == 1
+        await owe(outbox, clock, event(4, to=["ops"]))
+        assert (outbox.counters["ops"].owed, outbox.counters["ops"].delivered) == (2, 1), (
+            "the mark was not lost with it"
+        )
+        assert [d.sequence for d in await deliver(outbox, clock, "ops", 1)] == [2]
+
+
+def descriptors_of(path: Path) -> list[int]:
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            if os.readlink(f"/proc/self/fd/{name}") == str(path):
+                found.append(int(name))
+    return found
+
+
+async def test_on_a_full_disk_nothing_is_acknowledged_and_it_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    """The write-ahead log becomes /dev/full under SQLite's hands, whose every write says ENOSPC."""
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        await deliver(outbox, clock, "ops", 1)
+        log = tmp_path / "outbox.db-wal"
+        full = os.open("/dev/full", os.O_RDWR)
+        for descriptor in descriptors_of(log):
+            os.dup2(full, descriptor)
+        os.close(full)
+        log.rename(tmp_path / "aside")
+        log.symlink_to("/dev/full")
+        commit = asyncio.create_task(owe(outbox, clock, event(2)))
+        await until(lambda: outbox.degraded, what="degraded is shown")
+        assert not commit.done()
+        log.unlink()
+        (tmp_path / "aside").rename(log)
+        await asyncio.wait_for(commit, 20)
+        assert outbox.degraded is None
+        counters = outbox.counters["ops"]
+        assert (counters.owed, counters.delivered, counters.pending) == (2, 1, 1)
+    async with opened(tmp_path, clock) as (outbox, _):
+        assert [d.event_id for d in await deliver(outbox, clock, "ops", 1)] == ["evt_2"]
+
+
+@pytest.mark.parametrize("there", [True, False], ids=["committed all the same", "not committed"])
+async def test_after_an_io_error_a_batch_that_is_there_is_only_installed_and_another_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    """No real part gives an error behind a commit that took place, so this one raises by itself, once."""
+    clock = HandClock()
+    true_commit, failures = Store.commit, []
+
+    def commit(store: Store, number: int, batch: object) -> None:
+        if there or failures:
+            true_commit(store, number, batch)  # type: ignore[arg-type]
+        if not failures:
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+            failures.append(error)
+            raise error
+
+    async with opened(tmp_path, clock) as (outbox, _):
+        monkeypatch.setattr(Store, "commit", commit)
+        await owe(outbox, clock, event(1))
+        assert failures
+        assert outbox.counters["ops"].owed == 1
+        await owe(outbox, clock, event(2))
+        assert [d.event_id for d in await deliver(outbox, clock, "ops", 2)] == ["evt_1", "evt_2"]
+
+
+async def test_time_goes_on_by_what_is_known_to_have_passed(tmp_path: Path) -> None:
+    clock = HandClock(now=1000.0)
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock)
+    clock.advance(30)
+    async with opened(tmp_path, clock) as (_, loaded):
+        assert loaded.downtime_s == pytest.approx(30)
+        assert clock.now() == pytest.approx(1030)
+
+
+async def test_over_a_boot_time_goes_on_by_the_wall_clock_if_it_was_right_at_both_ends(
+    tmp_path: Path,
+) -> None:
+    clock = HandClock(now=1000.0)
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock)
+    rebooted = HandClock(now=5.0, wall=clock.wall() + 300)
+    rebooted.boot = "second boot"
+    async with opened(tmp_path, rebooted) as (_, loaded):
+        assert loaded.downtime_s == pytest.approx(300)
+        assert rebooted.now() == pytest.approx(1300)
+
+
+async def test_over_a_boot_without_a_right_clock_no_time_is_known_to_have_passed(tmp_path: Path) -> None:
+    clock = HandClock(now=1000.0)
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock)
+    rebooted = HandClock(now=5.0, wall=clock.wall() + 9e6, synced=False)
+    rebooted.boot = "second boot"
+    async with opened(tmp_path, rebooted) as (_, loaded):
+        assert loaded.downtime_s is None
+        assert rebooted.now() == pytest.approx(1000)
+
+
+async def test_what_waits_is_not_read_at_the_start_but_when_its_turn_comes(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        for first in range(0, 4000, 500):
+            await owe(outbox, clock, *(event(n) for n in range(first, first + 500)))
+    async with opened(tmp_path, clock) as (outbox, _):
+        lanes = outbox.mailboxes["ops"]._lanes
+        assert sum(len(lane.loaded) for lane in lanes._lanes.values()) == 0
+        sent = await deliver(outbox, clock, "ops", 4000)
+        assert [d.sequence for d in sent] == list(range(1, 4001))
+        assert await outbox.mailboxes["ops"].due(clock.now(), 8) == []
+        assert outbox.mailboxes["ops"].next_due() is None
