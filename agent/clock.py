@@ -1,8 +1,9 @@
 """The only caller of `time.*`.
 
-The agent has one time line of its own, `now()`: the kernel's boot-time clock (never set, counts suspended time) plus an
-offset, so that it goes on over restarts and reboots by what is known to have passed meanwhile. Durations, due times and ages
-are differences on it, so a stepped wall clock can neither fire an alert nor expire one. Wall time is only for telling.
+The agent has one time line of its own, `now()`: the kernel's boot-time clock (never set, counts suspended
+time) plus an offset, so that it goes on over restarts and reboots by what is known to have passed
+meanwhile. Durations, due times and ages are differences on it, so a stepped wall clock can neither fire an
+alert nor expire one. Wall time is only for telling.
 """
 
 import ctypes
@@ -75,7 +76,7 @@ def plausible(wall: float) -> bool:
 
 
 def kernel_synced() -> bool:
-    """Whether the kernel or systemd-timesyncd says that the wall clock is set by a time source (adjtimex(2))."""
+    """Whether the kernel (adjtimex(2)) or systemd-timesyncd says that a time source has set the wall clock."""
     if _TIMESYNC_MARK.exists():
         return True
     timex = (
@@ -89,5 +90,5 @@ def kernel_synced() -> bool:
     return state >= 0 and not status & _STA_UNSYNC
 
 
-# struct timex { unsigned modes; long offset, freq, maxerror, esterror; int status; ... }, with padding behind modes
+# struct timex { unsigned modes; long offset, freq, maxerror, esterror; int status; ... }, modes padded
 _STATUS_INDEX = 5 * ctypes.sizeof(ctypes.c_long) // ctypes.sizeof(ctypes.c_int)

@@ -25,7 +25,10 @@ class Moment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What a rule (or the agent about itself) has to tell. `agent.webhooks.envelope` writes it for the wire."""
+    """What a rule (or the agent about itself) has to tell.
+
+    `agent.webhooks.envelope` writes it for the wire.
+    """
 
     id: str
     """`evt_...`; the `webhook-id` in every attempt."""
@@ -96,7 +99,10 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of a delivery; written with the next commit, where it counts only if the delivery is still pending."""
+    """What became of a delivery.
+
+    Written with the next commit, where it counts only if the delivery is still pending.
+    """
 
     delivery: Delivery
     ending: Ending

@@ -1,8 +1,11 @@
-"""The one pipeline: what all feeds have waiting goes through the rules, into one commit, and only then is acknowledged.
+"""The one pipeline.
 
-A round takes every batch that waits, merges their messages and the timers by time, runs the pure step over them, commits once
-if there is anything to keep, installs the new memory, and lets the feeds go on. What arrives during a commit is the
-next round, so load makes group commits by itself and a lone press waits for nothing.
+What all feeds have waiting goes through the rules, into one commit, and only then is acknowledged.
+
+A round takes every batch that waits, merges their messages and the timers by time, runs the pure step over
+them, commits once if there is anything to keep, installs the new memory, and lets the feeds go on. What
+arrives during a commit is the next round, so load makes group commits by itself and a lone press waits for
+nothing.
 """
 
 import asyncio
@@ -96,7 +99,10 @@ class Pipeline:
         outbox.on_mark = self._mark
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
-        """Hand over what a feed has read. Returns when it is durably handled, so that it may be acknowledged."""
+        """Hand over what a feed has read.
+
+        Returns when it is durably handled, so that it may be acknowledged.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(feed, batch, done))
         self._wake.set()
@@ -165,7 +171,10 @@ class Pipeline:
         self.moved_at = self._clock.now()
 
     async def _handle(self, step: Step, inputs: Sequence[_Input], *, last: bool = False) -> None:
-        """Evaluate, commit where there is something to keep, install. Raises BatchRefused; then nothing has changed."""
+        """Evaluate, commit where there is something to keep, install. Raises BatchRefused.
+
+        Then nothing has changed.
+        """
         moment = step.moment
         round_ = self._evaluate(step, inputs)
         batch = round_.draft.batch()
@@ -269,7 +278,10 @@ class Pipeline:
 
 
 def _evaluate_message(round_: _Round, message: Message) -> None:
-    """Put one message through the rules; one that fails there is split off and refused, and the others go on."""
+    """Put one message through the rules.
+
+    One that fails there is split off and refused, and the others go on.
+    """
     step, draft = round_.step, round_.draft
     savepoint, told = step.savepoint(), len(step.events)
     mark = None

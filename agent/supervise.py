@@ -1,4 +1,7 @@
-"""Keeps a feed open: hands its batches to the pipeline, and opens it again after a pause when it is lost, for ever."""
+"""Keeps a feed open.
+
+Hands its batches to the pipeline, and opens it again after a pause when it is lost, for ever.
+"""
 
 import asyncio
 import logging

@@ -1,7 +1,8 @@
 """The words between a driver and whoever runs it.
 
-A driver owns one feed (a broker connection, a port) and all sources that it brings. It yields batches; the line after
-``yield`` is the acknowledgement, because the next batch is asked for only once this one is durably handled.
+A driver owns one feed (a broker connection, a port) and all sources that it brings. It yields batches; the
+line after ``yield`` is the acknowledgement, because the next batch is asked for only once this one is
+durably handled.
 """
 
 from abc import ABC, abstractmethod
@@ -26,7 +27,10 @@ class Clock(Protocol):
     """Time, passed in."""
 
     def now(self) -> float:
-        """Seconds on the agent's own time line: never goes back, counts suspended time, goes on over restarts."""
+        """Seconds on the agent's own time line.
+
+        Never goes back, counts suspended time, goes on over restarts.
+        """
 
     def wall(self) -> float:
         """Seconds since 1970, as far as the device knows."""
@@ -83,7 +87,10 @@ class Message(NamedTuple):
     at: float
     """`Clock.now` when it arrived."""
     sources: tuple[str, ...]
-    """The sources that it belongs to: one, or several with overlapping topics. Empty: nobody wants it any more."""
+    """The sources that it belongs to: one, or several with overlapping topics. Empty.
+
+    Nobody wants it any more.
+    """
     readings: tuple[Reading, ...]
     refusals: tuple[Refusal, ...] = ()
     receipt: Receipt | None = None
@@ -91,7 +98,10 @@ class Message(NamedTuple):
 
 
 class NewSession(NamedTuple):
-    """The broker has forgotten the session, so packet ids start anew: the ledger of this feed must be emptied durably."""
+    """The broker has forgotten the session, so packet ids start anew.
+
+    The ledger of this feed must be emptied durably.
+    """
 
     at: float
 
@@ -165,7 +175,10 @@ class Driver(ABC):
     """The pydantic model of one source, with `driver: Literal[...]` as the discriminator."""
 
     name: str
-    """Of the feed, stable over restarts, as the ledger is kept under it: `broker:house`, `serial:thermostat`."""
+    """Of the feed, stable over restarts, as the ledger is kept under it.
+
+    `broker:house`, `serial:thermostat`.
+    """
 
     @classmethod
     @abstractmethod
@@ -176,14 +189,17 @@ class Driver(ABC):
     def batches(self) -> AsyncIterator[Batch]:
         """Open the feed and yield what arrived until closed.
 
-        The next batch is asked for only once this one is durably handled, so the driver acknowledges on the line
-        after ``yield``. Raises DriverError when the feed is lost; the caller then calls `batches` again, on the same
-        object, after a pause.
+        The next batch is asked for only once this one is durably handled, so the driver acknowledges on the
+        line after ``yield``. Raises DriverError when the feed is lost; the caller then calls `batches`
+        again, on the same object, after a pause.
         """
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of the feed at once. A running `batches` ends without an error. Closing twice is harmless."""
+        """Let go of the feed at once. A running `batches` ends without an error.
+
+        Closing twice is harmless.
+        """
 
     @abstractmethod
     def states(self) -> Mapping[str, SourceState]:

@@ -1,7 +1,7 @@
 """Durations, sizes and names as people write them, as pydantic types.
 
-A duration is integers with units, combinable (``1h30m``), or a bare 0. A size is an integer with a unit: ``kB MB GB`` count
-by 1000, ``KiB MiB GiB`` by 1024.
+A duration is integers with units, combinable (``1h30m``), or a bare 0. A size is an integer with a unit:
+``kB MB GB`` count by 1000, ``KiB MiB GiB`` by 1024.
 """
 
 import re
@@ -55,5 +55,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     Field(examples=["90s", "1h30m"]),
 ]
-Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])]
+Size = Annotated[
+    int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])
+]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

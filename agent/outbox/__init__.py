@@ -1,7 +1,10 @@
-"""The outbox: the SQLite file that holds rule memory, events, owed deliveries and counters. Nothing outside knows SQL.
+"""The outbox: the SQLite file that holds rule memory, events, owed deliveries and counters.
 
-`batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers; beneath them `store` (SQL),
-`schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was seen before), `lock` (one agent for each file).
+Nothing outside knows SQL.
+
+`batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers;
+beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was
+seen before), `lock` (one agent for each file).
 """
 
 from pathlib import Path
@@ -30,7 +33,10 @@ __all__ = [
 
 
 def enable_webhook(state_dir: Path, name: str) -> bool:
-    """Let a disabled webhook be tried again, while no agent runs. Returns whether the outbox knows it. Raises Locked."""
+    """Let a disabled webhook be tried again, while no agent runs. Returns whether the outbox knows it.
+
+    Raises Locked.
+    """
     lock = FileLock(state_dir / "outbox.lock")
     try:
         store = Store(state_dir / "outbox.db")

@@ -1,4 +1,7 @@
-"""One commit in the making: what becomes owed is numbered here, and everything that must be durable together is gathered."""
+"""One commit in the making.
+
+What becomes owed is numbered here, and everything that must be durable together is gathered.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

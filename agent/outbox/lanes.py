@@ -1,8 +1,10 @@
-"""Which delivery of one webhook may go next: first in, first out within a subject; across subjects, who has waited longest.
+"""Which delivery of one webhook may go next: first in, first out within a subject.
 
-A lane is one subject with something pending. A lane that lends its first delivery gives no other until that is settled. Only few deliveries
-are held in memory; a lane knows whether the file has `more` behind them, so a million that wait cost no more than
-their subjects.
+Across subjects, who has waited longest.
+
+A lane is one subject with something pending. A lane that lends its first delivery gives no other until that
+is settled. Only few deliveries are held in memory; a lane knows whether the file has `more` behind them, so
+a million that wait cost no more than their subjects.
 """
 
 import heapq
@@ -154,5 +156,5 @@ class Lanes:
     def _queue(self, lane: Lane) -> None:
         self._tickets += 1
         lane.ticket = self._tickets
-        # What was due long ago does not go before those who have waited since: a busy subject must not starve the others.
+        # What was due long ago does not go before those who have waited since: no subject starves another.
         heapq.heappush(self._order, (max(lane.due_at, self._now), lane.ticket, lane))

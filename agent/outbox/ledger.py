@@ -1,12 +1,13 @@
 """The intake ledger: which QoS 1 messages of one broker were already evaluated.
 
-After a broken link a broker sends again what was not acknowledged, with the DUP flag and the same packet id. A message
-found here was evaluated before, so its event exists or it had nothing to tell: it is acknowledged and no more. The ledger must hold
-more than a broker leaves unacknowledged (mosquitto: under 1,000).
+After a broken link a broker sends again what was not acknowledged, with the DUP flag and the same packet
+id. A message found here was evaluated before, so its event exists or it had nothing to tell: it is
+acknowledged and no more. The ledger must hold more than a broker leaves unacknowledged (mosquitto: under
+1,000).
 
-An entry is 8 bytes: the packet id (2, big-endian) and a digest of topic and payload (6). On disk the entries are a log that
-grows with the commits, read back in its order; in memory a dict, in which a message without the DUP flag replaces
-the entry of its packet id, because packet ids come round.
+An entry is 8 bytes: the packet id (2, big-endian) and a digest of topic and payload (6). On disk the
+entries are a log that grows with the commits, read back in its order; in memory a dict, in which a message
+without the DUP flag replaces the entry of its packet id, because packet ids come round.
 """
 
 from collections import deque
@@ -36,7 +37,10 @@ class Ledger:
             self._put(entry)
 
     def knows(self, receipt: Receipt) -> bool:
-        """Whether this message comes again: it has the DUP flag and was evaluated before or earlier in this step."""
+        """Whether this message comes again.
+
+        It has the DUP flag and was evaluated before or earlier in this step.
+        """
         if not receipt.dup:
             return False
         packet_id = receipt.packet_id

@@ -1,4 +1,7 @@
-"""One agent for each outbox: an flock(2) that the kernel lets go of when the process ends, however it ends."""
+"""One agent for each outbox.
+
+An flock(2) that the kernel lets go of when the process ends, however it ends.
+"""
 
 import fcntl
 import os

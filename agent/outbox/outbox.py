@@ -1,7 +1,9 @@
-"""The outbox as the pipeline and the couriers see it: the store on its worker thread, the lanes and the numbers in memory.
+"""The outbox as the pipeline and the couriers see it.
 
-Memory is changed only behind a commit. A commit that meets an I/O error is tried again until it is durable, and the caller, who
-waits, acknowledges nothing meanwhile.
+The store on its worker thread, the lanes and the numbers in memory.
+
+Memory is changed only behind a commit. A commit that meets an I/O error is tried again until it is durable,
+and the caller, who waits, acknowledges nothing meanwhile.
 """
 
 import asyncio
@@ -106,7 +108,10 @@ class Outbox:
         return Draft(moment, self._numbers, self._expires_s, envelope)
 
     async def commit(self, batch: Batch) -> None:
-        """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused; I/O errors are tried again."""
+        """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused.
+
+        I/O errors are tried again.
+        """
         batch.settled, self._settled = self._settled, []
         batch.rests, self._rests = list(self._rests.values()), {}
         try:

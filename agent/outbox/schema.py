@@ -3,7 +3,7 @@
 sqlite-utils is loaded only where there is a migration to run, since most starts have none.
 
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
-    webhooks    one row each, kept when the configuration no longer has it: its sequence, its counters, its breaker
+    webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
     deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
@@ -107,8 +107,8 @@ def migrate(db: sqlite3.Connection) -> None:
 
 
 def _apply(db: sqlite3.Connection) -> None:
-    import sqlite_utils  # noqa: PLC0415
-    from sqlite_utils.migrations import Migrations  # noqa: PLC0415
+    import sqlite_utils
+    from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("bellcrank")
 

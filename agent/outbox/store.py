@@ -1,7 +1,9 @@
-"""The SQLite file: a plain synchronous class, used from one thread, with one connection for all writing and checkpoints.
+"""The SQLite file.
 
-Every commit carries a number, so that after an error the file, which must then be reopened, tells whether the batch is there.
-Settling compares and sets: a counter moves only if the row did.
+A plain synchronous class, used from one thread, with one connection for all writing and checkpoints.
+
+Every commit carries a number, so that after an error the file, which must then be reopened, tells whether
+the batch is there. Settling compares and sets: a counter moves only if the row did.
 """
 
 import contextlib
@@ -12,7 +14,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from agent.clock import DeviceClock
 from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
@@ -26,7 +28,10 @@ KEEP_DEAD_S = 30 * 86400.0
 PURGE_ROWS = 500
 """At most so many rows are deleted by one commit, so that it stays short."""
 _MACHINE_ID = Path("/etc/machine-id")
-_DELIVERY = "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at, d.attempts, d.refusals, d.held"
+_DELIVERY = (
+    "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
+    " d.attempts, d.refusals, d.held"
+)
 
 
 class Head(NamedTuple):
@@ -132,7 +137,7 @@ class Store:
         """Conservation of every webhook that was ever owed something."""
         dropped = ", ".join(f"dropped_{reason}" for reason in DROP_REASONS)
         rows = self._db.execute(f"SELECT name, owed, delivered, pending, dead, {dropped} FROM webhooks")  # noqa: S608
-        return {row[0]: Counters(*row[1:5], dict(zip(DROP_REASONS, row[5:], strict=True))) for row in rows}
+        return {row[0]: _counters(row[1:]) for row in rows}
 
     def heads(self, webhook: str) -> list[Head]:
         """The first pending delivery of each subject."""
@@ -184,7 +189,8 @@ class Store:
             delivery = settlement.delivery
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
-                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
+                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ?"
+                    " WHERE id = ? AND state = 0",
                     (
                         settlement.attempts,
                         settlement.refusals,
@@ -268,13 +274,17 @@ class Store:
                 deltas[self._webhook_of(delivery_id)].update(change)
                 self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
         self._db.execute(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE NOT EXISTS (SELECT 1 FROM deliveries d"
-            " WHERE d.id >= events.id AND d.id < events.id + events.fanout) AND created_at < ? LIMIT ?)",
+            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE NOT EXISTS"
+            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)"
+            " AND created_at < ? LIMIT ?)",
             (now - 60, PURGE_ROWS),
         )
 
     def _purgeable(self, now: float) -> tuple[list[int], list[int]]:
-        """Ids of delivered and of dead deliveries that history no longer holds; asks for little where there are none."""
+        """Ids of delivered and of dead deliveries that history no longer holds.
+
+        Asks for little where there are none.
+        """
         kept, dead = self._db.execute("SELECT TOTAL(kept), TOTAL(dead) FROM webhooks").fetchone()
         oldest = self._db.execute("SELECT MIN(id), created_at FROM events").fetchone()[1] or now
         surplus = min(PURGE_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
@@ -332,7 +342,7 @@ class Store:
         raw = moment.at - clock.offset_s
         if boot_id == self._boot_id:
             self.offset_s = max(offset_s, alive_at - raw)
-            return raw + self.offset_s - alive_at
+            return float(raw + self.offset_s - alive_at)
         downtime_s = max(0.0, moment.wall - alive_wall) if alive_synced and moment.synced else None
         self.offset_s = alive_at + (downtime_s or 0.0) - raw
         return downtime_s
@@ -376,21 +386,26 @@ class Store:
         return str(self._db.execute(query, (delivery_id,)).fetchone()[0])
 
 
-def _delivery(webhook: str, row: Sequence[object]) -> Delivery:
+def _counters(row: Sequence[int]) -> Counters:
+    owed, delivered, pending, dead, *dropped = row
+    return Counters(owed, delivered, pending, dead, dict(zip(DROP_REASONS, dropped, strict=True)))
+
+
+def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held = row
-    return Delivery(  # type: ignore[call-overload, no-any-return, unused-ignore]
-        number,
-        webhook,
-        sequence,
-        event_id,
-        subject,
-        body,
-        created,
-        expires,
-        due,
-        attempts,
-        refusals,
-        bool(held),
+    return Delivery(
+        id=number,
+        webhook=webhook,
+        sequence=sequence,
+        event_id=event_id,
+        subject=subject,
+        body=body,
+        created_at=created,
+        expires_at=expires,
+        due_at=due,
+        attempts=attempts,
+        refusals=refusals,
+        held=bool(held),
     )
 
 

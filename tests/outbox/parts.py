@@ -1,4 +1,7 @@
-"""What the outbox tests share: events, an envelope that shows its sequence, an outbox that is opened and closed."""
+"""What the outbox tests share.
+
+Events, an envelope that shows its sequence, an outbox that is opened and closed.
+"""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

@@ -112,7 +112,9 @@ def test_few_deliveries_are_held_in_memory_however_many_wait() -> None:
 
 
 @given(st.data())
-def test_every_delivery_goes_once_and_in_order_within_its_subject(data: st.DataObject) -> None:
+def test_every_delivery_goes_once_and_in_order_within_its_subject(  # noqa: C901
+    data: st.DataObject,
+) -> None:
     lanes, file, number, now = Lanes(), File(), 0, 0.0
     went: defaultdict[str, list[int]] = defaultdict(list)
     lent: list[Lane] = []

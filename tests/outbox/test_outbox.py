@@ -224,10 +224,10 @@ async def test_a_batch_that_cannot_be_written_is_refused_whole_and_others_go_on(
 
 def descriptors_of(path: Path) -> list[int]:
     found = []
-    for name in os.listdir("/proc/self/fd"):
+    for descriptor in Path("/proc/self/fd").iterdir():
         with suppress(OSError):
-            if os.readlink(f"/proc/self/fd/{name}") == str(path):
-                found.append(int(name))
+            if descriptor.readlink() == path:
+                found.append(int(descriptor.name))
     return found
 
 
@@ -265,7 +265,7 @@ async def test_after_an_io_error_a_batch_that_is_there_is_only_installed_and_ano
 ) -> None:
     """No real part gives an error behind a commit that took place, so this one raises by itself, once."""
     clock = HandClock()
-    true_commit, failures = Store.commit, []
+    true_commit, failures = Store.commit, list[sqlite3.OperationalError]()
 
     def commit(store: Store, number: int, batch: object) -> None:
         if there or failures:

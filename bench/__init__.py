@@ -1,0 +1,4 @@
+"""Measures the agent beside what people use today, in one run: `python -m bench`.
+
+Figures travel as ratios only.
+"""
