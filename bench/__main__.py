@@ -222,9 +222,8 @@ def main() -> None:
                 bench = Bench(Path(folder))
                 with bench.surroundings():
                     results[who].append(measured(bench, given.count))
-    print(
-        f"{'':52} {'bellcrank':>10} {'peer':>10} {'ratio':>7}   (medians of {given.rounds}; peer: paho + requests)"
-    )
+    print(f"Medians of {given.rounds} rounds; the peer is paho and one requests.Session.")
+    print(f"{'':52} {'bellcrank':>10} {'peer':>10} {'ratio':>7}")
     for name in results["agent"][0]:
         ours = statistics.median(result[name] for result in results["agent"])
         theirs = [result[name] for result in results["peer"] if name in result]

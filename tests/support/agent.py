@@ -1,0 +1,98 @@
+"""The real agent as a process of its own, with its configuration, its state and its log in one folder."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from tests.support.waiting import until
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class AgentProcess:
+    """Starts, asks, stops and kills one agent. Its configuration names the status page as `{status}`."""
+
+    def __init__(self, folder: Path, config: str, module: tuple[str, ...] = ("agent",)) -> None:
+        """`module`: what is run in place of `python -m agent`, such as a mutant of it."""
+        self.port = free_port()
+        self.folder = folder
+        self.config = folder / "bellcrank.yaml"
+        self.log = folder / "agent.log"
+        self.state = folder / "state"
+        self._module = module
+        self._process: subprocess.Popen[bytes] | None = None
+        self.configure(config)
+
+    def configure(self, text: str) -> None:
+        self.config.write_text(text.replace("{status}", f"127.0.0.1:{self.port}"))
+        self.config.chmod(0o600)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
+        environment = {**os.environ, "STATE_DIRECTORY": str(self.state)}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
+
+    async def ready(self) -> None:
+        """Wait until all its sources are open."""
+        await until(lambda: self.open_sources(), 30, what=f"the agent is ready; it said: {self.said()[-2000:]}")
+
+    def open_sources(self) -> bool:
+        sources = self.status().get("sources", {})
+        return bool(sources) and all(source["state"] == "open" for source in sources.values())
+
+    def status(self) -> dict[str, Any]:
+        """`/api/v1/status`, or {} where it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status", timeout=5) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except (OSError, urllib.error.URLError):
+            return {}
+
+    def said(self) -> str:
+        return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def kill(self) -> None:
+        """`kill -9`."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        return self._end(signal.SIGTERM)
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def rss_bytes(self) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+
+    def written_bytes(self) -> int:
+        lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
+        return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
+
+    def _end(self, number: signal.Signals) -> int:
+        if self._process is None:
+            return 0
+        self._process.send_signal(number)
+        code = self._process.wait(20)
+        self._process = None
+        return code
