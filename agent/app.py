@@ -82,17 +82,32 @@ class Agent:
         engine = Engine(config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings())
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         write = partial(envelope, agent_name=config.agent.name, agent_id=loaded.agent_id)
-        self._pipeline = Pipeline(engine, self._outbox, loaded.ledgers, clock, lambda event, n: write(event, sequence=n))
+        self._pipeline = Pipeline(
+            engine, self._outbox, loaded.ledgers, clock, lambda event, n: write(event, sequence=n)
+        )
         await self._pipeline.begin(step)
         self._drivers = self._feeds(loaded.agent_id)
         self._couriers = {
             name: Courier(
-                name, webhook, self._outbox.mailboxes[name], clock, self._random, Transport(webhook), loaded.rests.get(name)
+                name,
+                webhook,
+                self._outbox.mailboxes[name],
+                clock,
+                self._random,
+                Transport(webhook, clock.wall),
+                loaded.rests.get(name),
             )
             for name, webhook in config.webhooks.items()
         }
         observer = Observer(
-            config, loaded.agent_id, clock, engine, self._pipeline, self._outbox, self._drivers, self._couriers
+            config,
+            loaded.agent_id,
+            clock,
+            engine,
+            self._pipeline,
+            self._outbox,
+            self._drivers,
+            self._couriers,
         )
         if config.status.listen:
             server = StatusServer(config.status, observer.snapshot, observer.ready, observer.alive)
@@ -106,10 +121,14 @@ class Agent:
             self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
 
     def _feeds(self, agent_id: str) -> Sequence[Driver]:
-        around = Surroundings(self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers)
+        around = Surroundings(
+            self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers
+        )
         by_driver = self._config.sources_by_driver()
         classes = driver_classes()
-        return list(chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items()))
+        return list(
+            chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items())
+        )
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[asyncio.create_task(work, name=name)] = name

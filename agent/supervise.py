@@ -23,7 +23,7 @@ _STEADY_S = 10.0
 
 def pause_s(failures: int, jitter: float) -> float:
     """Seconds before the next opening, after so many failures in a row (from 1); `jitter` is in [-1, 1]."""
-    pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
+    pause: float = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
     return pause * (1 + _JITTER * jitter)
 
 

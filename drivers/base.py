@@ -20,7 +20,7 @@ Value = float | int | str | bool
 """What a sensor can say. A number is finite; a text is valid Unicode."""
 
 Json = Any
-"""What `json.loads` returns, with finite numbers and valid Unicode only."""
+"""What `json.loads` returns, with valid Unicode only."""
 
 
 class Clock(Protocol):
@@ -45,7 +45,7 @@ class Origin(NamedTuple):
     attributes: Mapping[str, Json]
     """Other fields of the message that its events carry."""
     payload: Json
-    """The whole message as decoded; text where the format has no structure."""
+    """The whole message as decoded; text where the format has no structure. It may hold NaN."""
     retained: bool
     """A broker kept it for later subscribers: it says how things stand, not that something happened."""
 

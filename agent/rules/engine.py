@@ -332,10 +332,8 @@ class Step:
         return bool(matches)
 
     def _recall(self, key: Key) -> Memory:
-        if key in self._memory:
-            memory = self._memory[key]
-        else:
-            memory = self._engine.memory.get(key)
+        staged = key in self._memory
+        memory = self._memory[key] if staged else self._engine.memory.get(key)
         return memory or Memory(self._engine.rules[key[0]].meaning)
 
     def _keep(self, key: Key, memory: Memory, *, soft: bool = False) -> None:

@@ -1,0 +1,82 @@
+"""The courier's memory of whether its receiver answers.
+
+Five failures marked *rests* in a row, in the order of completion, let the webhook rest, 30 s at first and
+doubling to 15 min; behind a rest exactly one probe goes out. Any answer that is not marked so ends the
+rest. 429 and 503 with Retry-After rest at once, for as long as they say.
+"""
+
+from dataclasses import dataclass
+
+from agent.model import Rest
+from agent.webhooks.retry import JITTER, Health, Outcome, judge
+
+FAILURES_BEFORE_REST = 5
+_HONOURED = frozenset({429, 503})
+
+
+@dataclass(slots=True)
+class Breaker:
+    """Of one webhook; time and jitter are passed in."""
+
+    webhook: str
+    rest_min_s: float
+    rest_max_s: float
+    failures: int = 0
+    """Marked *rests*, in a row."""
+    rests: int = 0
+    """In a row."""
+    answers: int = 0
+    """In all: whether others were answered meanwhile is a difference of these."""
+    resting_until: float | None = None
+    disabled: bool = False
+    misconfigured: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rest_min_s > self.rest_max_s:
+            raise ValueError("the shortest rest is longer than the longest")
+
+    @classmethod
+    def restored(
+        cls, webhook: str, rest_min_s: float, rest_max_s: float, rest: Rest | None, now: float
+    ) -> "Breaker":
+        """Take up what was kept over a restart; a rest from a wrong time is no longer than the longest."""
+        breaker = cls(webhook, rest_min_s, rest_max_s)
+        if rest is not None:
+            breaker.disabled = rest.disabled
+            if rest.resting_until is not None:
+                breaker.resting_until = min(rest.resting_until, now + rest_max_s * (1 + JITTER))
+                breaker.rests, breaker.failures = 1, FAILURES_BEFORE_REST
+        return breaker
+
+    @property
+    def resting(self) -> bool:
+        """Whether it rests, or its rest is over but no probe was answered yet."""
+        return self.resting_until is not None
+
+    def note(self, outcome: Outcome, now: float, jitter: float) -> bool:
+        """Take in what came back of an attempt. Returns whether that ended a rest."""
+        _, health = judge(outcome)
+        if health is Health.RESTS:
+            self._failed(outcome, now, jitter)
+            return False
+        self.answers += 1
+        self.disabled = self.disabled or health is Health.DISABLED
+        if health is not Health.AS_IT_WAS:
+            self.misconfigured = health is Health.MISCONFIGURED
+        ended = self.resting
+        self.failures, self.rests, self.resting_until = 0, 0, None
+        return ended
+
+    def kept(self) -> Rest:
+        """What is kept over a restart."""
+        return Rest(self.webhook, self.resting_until, self.disabled)
+
+    def _failed(self, outcome: Outcome, now: float, jitter: float) -> None:
+        self.failures += 1
+        told_s = outcome.retry_after_s if outcome.status in _HONOURED else None
+        probing = self.resting_until is not None and self.resting_until <= now
+        if told_s is None and not probing and (self.resting or self.failures < FAILURES_BEFORE_REST):
+            return  # answers to what was in flight when the rest began make it no longer
+        rest_s = min(self.rest_max_s, self.rest_min_s * 2.0 ** min(self.rests, 30)) * (1 + JITTER * jitter)
+        self.rests += 1
+        self.resting_until = max(now + max(rest_s, told_s or 0.0), self.resting_until or 0.0)

@@ -1,0 +1,252 @@
+"""The courier of one webhook.
+
+Takes what is due from its mailbox, sends it, and gives back what became of it.
+
+It keeps up to `concurrency` attempts in flight. While the webhook rests nothing goes out; behind the rest
+one probe does.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from random import Random
+from typing import Protocol
+
+from agent.clock import DeviceClock
+from agent.model import Delivery, Ending, Rest, Settlement
+from agent.webhooks import signing
+from agent.webhooks.breaker import Breaker
+from agent.webhooks.config import Webhook
+from agent.webhooks.retry import Outcome, settle
+from agent.webhooks.transport import Transport
+
+log = logging.getLogger(__name__)
+
+_REMEMBERED = 100
+"""Attempts over which p50 and p95 are taken."""
+
+
+class Mailbox(Protocol):
+    """What a courier asks of the outbox."""
+
+    changed: asyncio.Event
+    """Set when something new may be due; the courier clears it."""
+
+    async def due(self, now: float, n: int) -> list[Delivery]:
+        """Up to n that may be sent now, one of each subject, in order; they are lent until settled."""
+
+    async def probe(self) -> Delivery | None:
+        """One, the subjects taking turns, due or not; it is lent until settled."""
+
+    def next_due(self) -> float | None:
+        """When the next subject that is not lent becomes due; None: nothing waits."""
+
+    def settle(self, settlement: Settlement) -> None:
+        """Give a lent delivery back; durable with the next commit."""
+
+    def release(self) -> None:
+        """The webhook answers: all that was held is due."""
+
+    def remember(self, rest: Rest) -> None:
+        """Keep a rest over a restart; durable with the next commit."""
+
+
+@dataclass(frozen=True, slots=True)
+class CourierView:
+    """What the status page shows of a webhook."""
+
+    state: str
+    """answering, failing, resting, disabled or misconfigured; idle: nothing was sent yet."""
+    resting_until: float | None
+    last_error: str | None
+    in_flight: int
+    succeeded: int
+    failed: int
+    p50_ms: float | None
+    p95_ms: float | None
+
+
+class Courier:
+    """Delivers for one webhook: `run` until cancelled, or until `stop`."""
+
+    def __init__(
+        self,
+        name: str,
+        config: Webhook,
+        mailbox: Mailbox,
+        clock: DeviceClock,
+        random: Random,
+        transport: Transport,
+        rest: Rest | None = None,
+    ) -> None:
+        self._name = name
+        self._config = config
+        self._keys = config.keys
+        self._mailbox = mailbox
+        self._clock = clock
+        self._random = random
+        self._transport = transport
+        self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
+        self._in_flight: set[asyncio.Task[None]] = set()
+        self._witness: dict[int, int] = {}
+        """Of deliveries that got no answer.
+
+        How many answers the webhook had given when they were last tried.
+        """
+        self._stopping = False
+        self._last_error: str | None = None
+        self._succeeded = self._failed = 0
+        self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
+
+    async def run(self) -> None:
+        """Deliver until cancelled or told to stop."""
+        try:
+            while not self._stopping:
+                self._mailbox.changed.clear()
+                for delivery in await self._next():
+                    self._launch(delivery)
+                await self._wait()
+        finally:
+            for task in self._in_flight:
+                task.cancel()
+            await asyncio.gather(*self._in_flight, return_exceptions=True)
+            await self._transport.close()
+
+    async def stop(self, grace_s: float) -> None:
+        """Take nothing new, and wait for what is in flight, but not for longer.
+
+        What is not settled stays pending.
+        """
+        self._stopping = True
+        if self._in_flight:
+            await asyncio.wait(self._in_flight, timeout=grace_s)
+        self._mailbox.changed.set()
+
+    def view(self) -> CourierView:
+        """What the status page shows."""
+        durations = sorted(self._durations_s)
+        return CourierView(
+            state=self._state(),
+            resting_until=self._breaker.resting_until,
+            last_error=self._last_error,
+            in_flight=len(self._in_flight),
+            succeeded=self._succeeded,
+            failed=self._failed,
+            p50_ms=_quantile_ms(durations, 0.5),
+            p95_ms=_quantile_ms(durations, 0.95),
+        )
+
+    def _state(self) -> str:
+        states = {
+            "disabled": self._breaker.disabled,
+            "resting": self._breaker.resting,
+            "misconfigured": self._breaker.misconfigured,
+            "failing": self._last_error is not None,
+            "answering": self._succeeded > 0,
+        }
+        return next((state for state, true in states.items() if true), "idle")
+
+    async def _next(self) -> Iterable[Delivery]:
+        """What goes out now."""
+        now = self._clock.now()
+        free = self._config.concurrency - len(self._in_flight)
+        if self._breaker.disabled or free <= 0 or self._stopping:
+            return ()
+        if not self._breaker.resting:
+            return await self._mailbox.due(now, free)
+        if self._in_flight or now < (self._breaker.resting_until or 0.0):
+            return ()
+        probe = await self._mailbox.probe()
+        return () if probe is None else (probe,)
+
+    async def _wait(self) -> None:
+        """Until something may have become due: a change, the end of an attempt (which is one), or a time."""
+        due_at = self._next_time()
+        pause_s = None if due_at is None else max(0.0, due_at - self._clock.now())
+        try:
+            async with asyncio.timeout(pause_s):
+                await self._mailbox.changed.wait()
+        except TimeoutError:
+            pass
+
+    def _next_time(self) -> float | None:
+        if self._breaker.disabled or len(self._in_flight) >= self._config.concurrency:
+            return None
+        if not self._breaker.resting:
+            return self._mailbox.next_due()
+        if self._in_flight or self._mailbox.next_due() is None:
+            return None
+        return self._breaker.resting_until
+
+    def _launch(self, delivery: Delivery) -> None:
+        task = asyncio.create_task(self._attempt(delivery))
+        self._in_flight.add(task)
+        task.add_done_callback(self._landed)
+
+    def _landed(self, task: asyncio.Task[None]) -> None:
+        self._in_flight.discard(task)
+        self._mailbox.changed.set()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("%s: an attempt failed in a way that should not be", self._name, exc_info=error)
+
+    async def _attempt(self, delivery: Delivery) -> None:
+        if delivery.expires_at <= self._clock.now():
+            self._mailbox.settle(Settlement(delivery, Ending.EXPIRED))
+            return
+        answers = self._witness.setdefault(delivery.id, self._breaker.answers)
+        timestamp = int(self._clock.wall())
+        headers = signing.headers(self._keys, delivery.event_id, timestamp, delivery.body)
+        outcome = await self._transport.post(delivery.body, headers)
+        self._settle(delivery, outcome, others_answered=self._breaker.answers > answers)
+
+    def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
+        now = self._clock.now()
+        before = self._breaker.kept()
+        ended = self._breaker.note(outcome, now, self._random.uniform(-1, 1))
+        settlement = settle(
+            delivery,
+            outcome,
+            now,
+            delays_s=self._config.delays,
+            jitter=self._random.uniform(-1, 1),
+            failures=self._breaker.failures,
+            others_answered=others_answered,
+        )
+        self._witness.pop(delivery.id, None)
+        if settlement.ending is Ending.AGAIN:
+            self._witness[delivery.id] = self._breaker.answers
+        self._note(delivery, outcome, settlement)
+        self._mailbox.settle(settlement)
+        if self._breaker.kept() != before:
+            self._mailbox.remember(self._breaker.kept())
+        if ended:
+            self._mailbox.release()
+
+    def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
+        self._durations_s.append(outcome.duration_s)
+        if settlement.ending is Ending.DELIVERED:
+            self._succeeded += 1
+            self._last_error = None
+            return
+        self._failed += 1
+        told = self._last_error
+        self._last_error = (
+            f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
+        )
+        if outcome.location:
+            self._last_error += f", redirects to {outcome.location[:200]!r}, which is not followed"
+        if told is None:
+            log.warning("%s: %s", self._name, self._last_error)
+        if settlement.ending is Ending.DEAD:
+            log.error(
+                "%s: %s is a dead letter after %d attempts",
+                self._name,
+                delivery.event_id,
+                settlement.attempts,
+            )
+
+
+def _quantile_ms(durations_s: list[float], q: float) -> float | None:
+    return durations_s[min(len(durations_s) - 1, int(len(durations_s) * q))] * 1000 if durations_s else None
