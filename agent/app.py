@@ -1,7 +1,10 @@
-"""Puts the parts together and runs them: opens the outbox, builds rules, feeds and couriers, and ends them in order.
+"""Puts the parts together and runs them.
 
-The order of the end is the promise backwards: feeds close first (what they read and was not handled, the broker keeps),
-then the couriers finish what is in flight, then the pipeline commits the last marks, then the file is closed.
+Opens the outbox, builds rules, feeds and couriers, and ends them in order.
+
+The order of the end is the promise backwards: feeds close first (what they read and was not handled, the
+broker keeps), then the couriers finish what is in flight, then the pipeline commits the last marks, then
+the file is closed.
 """
 
 import asyncio
@@ -40,7 +43,10 @@ _PIPELINE_GRACE_S = 3.0
 
 
 def run(config: Config, state_dir: Path) -> int:
-    """Run the agent until SIGTERM or SIGINT. Returns the exit code. Raises `agent.outbox.Locked`, NewerSchema, OSError."""
+    """Run the agent until SIGTERM or SIGINT. Returns the exit code.
+
+    Raises `agent.outbox.Locked`, NewerSchema, OSError.
+    """
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     code = loop.run_until_complete(Agent(config, state_dir).run())

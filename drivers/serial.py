@@ -53,7 +53,7 @@ class SerialSource(SourceConfig):
     baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
     bytesize: Literal[5, 6, 7, 8] = 8
     parity: Literal["N", "E", "O", "M", "S"] = "N"
-    stopbits: Literal[1, 1.5, 2] = 1
+    stopbits: Literal[1, 2] = 1
     max_line: Annotated[Size, Field(ge=16, le=1_048_576)] = 4096
 
 
@@ -167,7 +167,8 @@ class SerialDriver(Driver):
         self._reading = False
 
     def _readable(self) -> None:
-        assert self._port is not None
+        if self._port is None:
+            return
         try:
             data = os.read(self._port.fileno(), _READ_BYTES)
         except (BlockingIOError, InterruptedError):

@@ -1,0 +1,466 @@
+"""The configuration.
+
+YAML into typed, checked values, and every error with its line and column, all at once.
+"""
+
+import difflib
+import ipaddress
+import os
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, reduce
+from operator import or_
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple, Union
+
+import platformdirs
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
+
+from agent import secretfiles, yamlfile
+from agent.rules.config import Rule
+from agent.webhooks.config import Webhook
+from agent.yamlfile import Place, YamlProblem
+from drivers.base import SourceConfig
+from drivers.mqtt import BrokerConfig, MqttSource
+from drivers.registry import driver_classes
+from drivers.serial import SerialSource
+from drivers.topics import parse_topic
+from drivers.units import Name
+
+TOKEN_BYTES_MIN = 16
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+Where = tuple[str | int, ...]
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong, for people."""
+
+    file: Path
+    place: Place
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        path = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.place.line}:{self.place.column}: {path}{self.message}"
+
+
+class ConfigErrors(Exception):
+    """All that is wrong, one a line."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = sorted(problems, key=lambda problem: (problem.place, problem.path))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class AgentConfig(BaseModel):
+    """`agent:`."""
+
+    model_config = _STRICT
+
+    name: Name = Field(
+        default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank"
+    )
+    labels: dict[Name, str] = Field(default_factory=dict)
+    state_dir: Path | None = None
+
+
+class StatusConfig(BaseModel):
+    """`status:`."""
+
+    model_config = _STRICT
+
+    listen: str | Literal[False] = "127.0.0.1:8321"
+    token: SecretStr | None = None
+    hosts: list[str] = Field(default_factory=list)
+
+    @field_validator("listen")
+    @classmethod
+    def _is_an_address(cls, listen: str | Literal[False]) -> str | Literal[False]:
+        if listen is not False:
+            _split_address(listen)
+        return listen
+
+    @field_validator("token")
+    @classmethod
+    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and len(token.get_secret_value().encode()) < TOKEN_BYTES_MIN:
+            raise ValueError(
+                f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -base64 24` makes one"
+            )
+        return token
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        return _split_address(str(self.listen))
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach it."""
+        host = self.address[0]
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+
+
+class Config(BaseModel):
+    """The whole file. `sources` hold the model of their driver."""
+
+    model_config = _STRICT
+
+    version: Literal[1]
+    agent: AgentConfig = Field(default_factory=AgentConfig)
+    brokers: dict[Name, BrokerConfig] = Field(default_factory=dict)
+    sources: dict[Name, Any]
+    rules: dict[Name, Rule] = Field(default_factory=dict)
+    webhooks: dict[Name, Webhook] = Field(default_factory=dict)
+    status: StatusConfig = Field(default_factory=StatusConfig)
+
+    def sources_by_driver(self) -> dict[str, dict[str, SourceConfig]]:
+        """The sources of each driver that has any."""
+        found: dict[str, dict[str, SourceConfig]] = {}
+        for name, source in self.sources.items():
+            found.setdefault(source.driver, {})[name] = source
+        return found
+
+    def meanings(self) -> dict[str, str]:
+        """What each rule means, with the decoding of the sensors that it may see."""
+        return {name: rule.meaning(self._decoding(rule)) for name, rule in self.rules.items()}
+
+    def _decoding(self, rule: Rule) -> str:
+        parts = rule.sensor.split(".")
+        seen = [
+            f"{name}.{sensor} {source.format} {model.model_dump_json()}"
+            for name, source in sorted(self.sources.items())
+            for sensor, model in sorted(source.sensors.items())
+            if _may_match(parts, _sensor_parts(name, source, sensor))
+        ]
+        return "\n".join(seen)
+
+
+def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a file. Raises ConfigErrors."""
+    try:
+        document = yamlfile.load(path, secretfiles.tags(path, env))
+    except YamlProblem as problem:
+        raise ConfigErrors([Problem(path, problem.place, "", problem.message)]) from None
+    except OSError as error:
+        raise ConfigErrors([Problem(path, Place(1, 1), "", str(error.strerror))]) from None
+    reader = _Reader(path, document)
+    reader.check()
+    return reader.config()
+
+
+def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file. Raises ConfigErrors that says where it was looked for."""
+    if explicit is not None:
+        return explicit
+    if "BELLCRANK_CONFIG" in env:
+        return Path(env["BELLCRANK_CONFIG"])
+    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
+    if "CONFIGURATION_DIRECTORY" in env:
+        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
+    places = [folder / "bellcrank.yaml" for folder in folders]
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(map(str, places))
+    raise ConfigErrors(
+        [Problem(places[0], Place(1, 1), "", f"no configuration; looked for {looked}; or use --config")]
+    )
+
+
+def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the outbox lives."""
+    if config.agent.state_dir is not None:
+        return config.agent.state_dir
+    if "STATE_DIRECTORY" in env:
+        return Path(env["STATE_DIRECTORY"].partition(":")[0])
+    system = Path("/var/lib/bellcrank")
+    return system if os.access(system, os.W_OK) else platformdirs.user_state_path("bellcrank")
+
+
+class _Reader:
+    """One reading of a file: collects what is wrong."""
+
+    def __init__(self, file: Path, document: yamlfile.Document) -> None:
+        self._file = file
+        self._document = document
+        self._problems = [
+            Problem(file, problem.place, _dotted(path), problem.message)
+            for path, problem in document.problems
+        ]
+        self._broken = {path for path, _ in document.problems}
+        self._config: Config | None = None
+
+    def check(self) -> None:
+        """Find everything that is wrong."""
+        try:
+            self._config = _model().model_validate(self._document.value)
+        except ValidationError as error:
+            for detail in error.errors(include_url=False, include_input=False):
+                self._translate(detail)
+        else:
+            self._cross_references(self._config)
+        self._inline_secrets()
+
+    def config(self) -> Config:
+        """The configuration. Raises ConfigErrors."""
+        if self._problems or self._config is None:
+            raise ConfigErrors(self._problems)
+        return self._config
+
+    # -- what pydantic says
+
+    def _translate(self, detail: Any) -> None:
+        where = self._where(detail["loc"])
+        if any(where[: len(path)] == path for path in self._broken if path):
+            return  # the value could not be read at all, which has been told
+        self._add(where, _sentence(detail, where, self._value(where[:-1])))
+
+    def _where(self, loc: tuple[str | int, ...]) -> Where:
+        """The path in the file: without the words that pydantic adds for unions and validators."""
+        where: list[str | int] = []
+        value = self._document.value
+        for step in loc:
+            if isinstance(value, dict) and step not in value and not _is_missing_key(loc, step):
+                continue
+            if not isinstance(value, dict | list):
+                continue
+            where.append(step)
+            value = _member(value, step)
+        return tuple(where)
+
+    def _value(self, where: Where) -> Any:
+        return reduce(_member, where, self._document.value)
+
+    def _add(self, where: Where, message: str) -> None:
+        self._problems.append(Problem(self._file, self._place(where), _dotted(where), message))
+
+    def _place(self, where: Where) -> Place:
+        while where and where not in self._document.places:
+            where = where[:-1]
+        return self._document.places.get(where, Place(1, 1))
+
+    # -- what one part says of another
+
+    def _cross_references(self, config: Config) -> None:
+        for name, source in config.sources.items():
+            self._check_source(config, name, source)
+        self._check_ports(config)
+        for name, rule in config.rules.items():
+            self._check_rule(config, name, rule)
+        status = config.status
+        if status.listen and not status.on_loopback and status.token is None:
+            self._add(("status", "listen"), "off loopback a `token` is needed")
+
+    def _check_source(self, config: Config, name: str, source: SourceConfig) -> None:
+        if not isinstance(source, MqttSource):
+            return
+        if source.broker is None and len(config.brokers) != 1:
+            which = "there is none in `brokers`" if not config.brokers else "there are several: name one"
+            self._add(("sources", name), f"`broker` may be left out only where there is one; {which}")
+        elif source.broker is not None and source.broker not in config.brokers:
+            self._add(("sources", name, "broker"), _unknown("broker", source.broker, config.brokers))
+
+    def _check_ports(self, config: Config) -> None:
+        ports: dict[str, str] = {}
+        for name, source in config.sources.items():
+            if isinstance(source, SerialSource):
+                first = ports.setdefault(source.port, name)
+                if first != name:
+                    self._add(("sources", name, "port"), f"{first} reads this port already")
+
+    def _check_rule(self, config: Config, name: str, rule: Rule) -> None:
+        sensors = [
+            (".".join(_sensor_parts(source, model, sensor)), _sensor_parts(source, model, sensor))
+            for source, model in config.sources.items()
+            for sensor in model.sensors
+        ]
+        if not any(_may_match(rule.sensor.split("."), parts) for _, parts in sensors):
+            names = [text for text, _ in sensors]
+            self._add(("rules", name, "sensor"), _unknown("sensor", rule.sensor, names))
+        for i, webhook in enumerate(rule.send_to or ()):
+            if webhook not in config.webhooks:
+                self._add(("rules", name, "send_to", i), _unknown("webhook", webhook, config.webhooks))
+
+    def _inline_secrets(self) -> None:
+        """A secret in the file itself asks for a file that others cannot read."""
+        if not secretfiles.readable_by_others(self._file):
+            return
+        for where in self._secret_places():
+            if where not in self._document.tagged and isinstance(self._value(where), str):
+                self._add(
+                    where,
+                    f"a secret in a file that others may read: use !secret, or chmod o-rwx {self._file}",
+                )
+
+    def _secret_places(self) -> Iterator[Where]:
+        document = self._document.value if isinstance(self._document.value, dict) else {}
+        yield ("status", "token")
+        for name in _mapping(document.get("brokers")):
+            yield ("brokers", name, "password")
+        for name, webhook in _mapping(document.get("webhooks")).items():
+            secrets = _mapping(webhook).get("secrets")
+            for i in range(len(secrets) if isinstance(secrets, list) else 0):
+                yield ("webhooks", name, "secrets", i)
+
+
+@cache
+def _model() -> type[Config]:
+    """`Config` with the union of all drivers' sources."""
+    models = [driver.Source for driver in driver_classes().values()]
+    union: Any = reduce(or_, models) if len(models) < 2 else Union[tuple(models)]  # noqa: UP007
+    source: Any = Annotated[union, Field(discriminator="driver")] if len(models) > 1 else union
+    return create_model("Config", __base__=Config, sources=(dict[Name, source], ...))  # type: ignore[valid-type]
+
+
+# -- words for people
+
+_NEEDED = {
+    "string_type": "has to be text",
+    "int_type": "has to be an integer",
+    "float_type": "has to be a number",
+    "bool_type": "has to be true or false",
+    "dict_type": "has to be a mapping (`key: value` lines)",
+    "list_type": "has to be a list",
+    "model_type": "has to be a mapping (`key: value` lines)",
+    "model_attributes_type": "has to be a mapping (`key: value` lines)",
+}
+_FORGOTTEN_SPACE = re.compile(r"[A-Za-z_]+:\S")
+
+
+def _sentence(detail: Any, where: Where, holder: Any) -> str:
+    kind, context = detail["type"], detail.get("ctx", {})
+    value = _member(holder, where[-1]) if where else None
+    match kind:
+        case "extra_forbidden":
+            return _unknown("key", str(where[-1]), _known_keys(where))
+        case "missing":
+            return "is missing"
+        case "union_tag_invalid":
+            return _unknown("driver", str(context.get("tag")), driver_classes())
+        case "union_tag_not_found":
+            return f"`driver` is missing: one of {', '.join(driver_classes())}"
+        case "value_error":
+            return str(context.get("error", detail["msg"]))
+        case "literal_error":
+            return f"has to be {context.get('expected')}"
+        case "string_pattern_mismatch":
+            return _pattern_sentence(where)
+    if kind in _NEEDED:
+        return _NEEDED[kind] + _typed_wrong(kind, value)
+    return str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+
+
+def _typed_wrong(kind: str, value: Any) -> str:
+    """A hint for what people type."""
+    if isinstance(value, str) and _FORGOTTEN_SPACE.fullmatch(value):
+        return f": is a space missing behind the colon of {value.partition(':')[0]}:?"
+    if kind == "string_type" and isinstance(value, dict):
+        return ": text that begins with { has to be in quotes"
+    if kind == "string_type" and value is not None and not isinstance(value, list):
+        return ": put it in quotes"
+    return ""
+
+
+def _pattern_sentence(where: Where) -> str:
+    match where[-1] if where else "":
+        case "sensor":
+            return "has to be a sensor, such as source.sensor; `*` stands for one part: rooms.*.temperature"
+        case "port":
+            return "has to be the path of a device, such as /dev/serial/by-id/..."
+        case "event":
+            return "has to be words with dots, such as freezer.too_warm"
+    return "has to be 1 to 64 letters, digits, - or _"
+
+
+def _unknown(what: str, given: str, known: Iterable[str]) -> str:
+    known = sorted(known)
+    near = difflib.get_close_matches(given, known, 1, 0.6)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"unknown {what} {given!r}: {hint}"
+
+
+def _known_keys(where: Where) -> list[str]:
+    """The keys that may stand beside an unknown one."""
+    model: Any = _model()
+    for step in where[:-1]:
+        model = _inside(model, step)
+    return _keys(model)
+
+
+def _keys(model: Any) -> list[str]:
+    if isinstance(model, list):
+        return sorted({key for one in model for key in _keys(one)})
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return sorted(field.alias or name for name, field in model.model_fields.items())
+    return []
+
+
+def _inside(model: Any, step: str | int) -> Any:
+    """The models that a key of a model, or of a mapping of names to models, may hold."""
+    if isinstance(model, list):
+        return model
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        return []
+    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    found = fields.get(str(step))
+    return _models(found.annotation) if found else []
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    arguments = getattr(annotation, "__args__", ())
+    return [model for argument in arguments for model in _models(argument)]
+
+
+def _dotted(where: Where) -> str:
+    return ".".join(map(str, where))
+
+
+def _member(value: Any, step: str | int) -> Any:
+    if isinstance(value, dict):
+        return value.get(step)
+    if isinstance(value, list) and isinstance(step, int) and step < len(value):
+        return value[step]
+    return None
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_missing_key(loc: tuple[str | int, ...], step: str | int) -> bool:
+    return bool(loc) and loc[-1] == step
+
+
+def _split_address(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not port.isdecimal() or not 0 < int(port) < 65536 or not host:
+        raise ValueError("has to be host:port, such as 127.0.0.1:8321, or false")
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError("has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0") from None
+    return host, int(port)
+
+
+# -- which sensors a rule may see
+
+
+def _sensor_parts(source: str, model: SourceConfig, sensor: str) -> list[str]:
+    """The parts of a sensor's name; a placeholder's part is `*`."""
+    if not isinstance(model, MqttSource):
+        return [source, sensor]
+    named = [name for name in parse_topic(model.topic).placeholders if name]
+    return [source, *("*" for _ in named), sensor]
+
+
+def _may_match(pattern: list[str], parts: list[str]) -> bool:
+    return len(pattern) == len(parts) and all(
+        "*" in (wanted, part) or wanted == part for wanted, part in zip(pattern, parts, strict=True)
+    )

@@ -1,0 +1,83 @@
+"""Secrets by reference: `!secret NAME` from secrets.yaml beside the configuration, `!env NAME`, `!file PATH`.
+
+A file that holds secrets must not be readable by others. No message shows what a secret is.
+"""
+
+import difflib
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from agent import yamlfile
+from agent.yamlfile import Place, Tag, YamlProblem
+
+_FILE_BYTES_MAX = 64 * 1024
+
+
+def readable_by_others(path: Path) -> bool:
+    """Whether the mode lets others read it."""
+    return bool(path.stat().st_mode & (stat.S_IROTH | stat.S_IWOTH))
+
+
+def tags(config: Path, env: Mapping[str, str]) -> dict[str, Tag]:
+    """What the tags of a configuration file mean. They raise ValueError."""
+    secrets = _SecretsFile(config.with_name("secrets.yaml"))
+
+    def from_env(name: str, _: Place) -> str:
+        if name not in env:
+            raise ValueError(f"the environment has no {name}")
+        return env[name]
+
+    def from_file(name: str, _: Place) -> str:
+        return _read(config.parent / name)
+
+    return {"!secret": secrets.get, "!env": from_env, "!file": from_file}
+
+
+class _SecretsFile:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._secrets: Mapping[str, Any] | None = None
+
+    def get(self, name: str, _: Place) -> str:
+        if self._secrets is None:
+            self._secrets = self._load()
+        if name not in self._secrets:
+            near = difflib.get_close_matches(name, self._secrets, 1)
+            hint = f" (did you mean {near[0]}?)" if near else ""
+            raise ValueError(f"{self._path} has no secret {name}{hint}")
+        secret = self._secrets[name]
+        if not isinstance(secret, str | int | float) or isinstance(secret, bool):
+            raise ValueError(f"the secret {name} in {self._path} is no text")
+        return str(secret)
+
+    def _load(self) -> Mapping[str, Any]:
+        try:
+            _refuse_if_others_read(self._path)
+            document = yamlfile.load(self._path, {})
+        except OSError as error:
+            raise ValueError(f"{self._path}: {error.strerror}") from None
+        except YamlProblem as problem:
+            place = problem.place
+            raise ValueError(f"{self._path}:{place.line}:{place.column}: not valid YAML") from None
+        if document.problems or not isinstance(document.value, dict):
+            raise ValueError(f"{self._path} has to be a mapping of names to secrets")
+        return document.value
+
+
+def _read(path: Path) -> str:
+    try:
+        _refuse_if_others_read(path)
+        if path.stat().st_size > _FILE_BYTES_MAX:
+            raise ValueError(f"{path} is larger than {_FILE_BYTES_MAX // 1024} KiB")
+        return path.read_text(encoding="utf-8").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+
+
+def _refuse_if_others_read(path: Path) -> None:
+    if readable_by_others(path):
+        raise ValueError(f"{path} holds secrets and others may read it: chmod o-rwx {path}")

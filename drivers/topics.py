@@ -1,0 +1,85 @@
+"""MQTT topics of the configuration: `home/{room}/climate`, in which a placeholder is one level.
+
+The filter that is subscribed has `+` in its place, and what stands there names the sensor:
+`rooms.kitchen.temperature`.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+_PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
+_IN_NAMES = str.maketrans({"%": "%25", ".": "%2E", "*": "%2A"})
+SUBSCRIPTION_ID_MAX = 268_435_455
+"""MQTT 5, 3.8.2.1.2: a variable byte integer, not 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A topic with placeholders, ready to match."""
+
+    levels: tuple[str, ...]
+    placeholders: tuple[str | None, ...]
+    """For each level the name of its placeholder, or None."""
+
+    @property
+    def filter(self) -> str:
+        """What is subscribed."""
+        return "/".join(
+            "+" if name else level for level, name in zip(self.levels, self.placeholders, strict=True)
+        )
+
+    def match(self, topic: str) -> Mapping[str, str] | None:
+        """The placeholders' values in a topic; None where it is not this one."""
+        levels = topic.split("/")
+        if len(levels) != len(self.levels):
+            return None
+        values = {}
+        for level, mine, name in zip(levels, self.levels, self.placeholders, strict=True):
+            if name is not None:
+                values[name] = level
+            elif level != mine:
+                return None
+        return values
+
+
+def parse_topic(text: str) -> Topic:
+    """Read a topic of the configuration. Raises ValueError that says what would be valid."""
+    if not text or len(text.encode()) > 65_535 or "\0" in text:
+        raise ValueError("a topic is 1 to 65,535 bytes of text")
+    levels = tuple(text.split("/"))
+    placeholders = []
+    for level in levels:
+        found = _PLACEHOLDER.fullmatch(level)
+        if "+" in level or "#" in level:
+            raise ValueError("a topic has no wildcards: in place of + use a placeholder such as {room}")
+        if ("{" in level or "}" in level) and not found:
+            raise ValueError(f"a placeholder is a whole level, such as {{room}}; {level!r} is none")
+        placeholders.append(found[1] if found else None)
+    named = [name for name in placeholders if name]
+    if len(named) != len(set(named)):
+        raise ValueError("a placeholder stands twice in the topic")
+    return Topic(levels, tuple(placeholders))
+
+
+def sensor_prefix(source: str, values: Mapping[str, str]) -> str:
+    """What the sensors of a topic are named under.
+
+    Dots, stars and percent signs in a level are percent-encoded.
+    """
+    return ".".join((source, *(value.translate(_IN_NAMES) for value in values.values())))
+
+
+def subscription_ids(filters: Iterable[str]) -> dict[str, int]:
+    """A subscription identifier for each filter.
+
+    A digest of it, so that it never comes to mean another filter.
+    """
+    ids: dict[str, int] = {}
+    for text in sorted(set(filters)):
+        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % SUBSCRIPTION_ID_MAX + 1
+        while number in ids.values():
+            number = number % SUBSCRIPTION_ID_MAX + 1
+        ids[text] = number
+    return ids
