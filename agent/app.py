@@ -116,7 +116,15 @@ class Agent:
             self._couriers,
         )
         if config.status.listen:
-            server = StatusServer(config.status, observer.snapshot, observer.ready, observer.alive)
+            token = config.status.token.get_secret_value() if config.status.token else None
+            server = StatusServer(
+                config.status.address,
+                token,
+                config.status.hosts,
+                observer.snapshot,
+                observer.ready,
+                observer.alive,
+            )
             await server.start()
             stack.push_async_callback(server.stop)
         self._spawn("pipeline", self._pipeline.run())
@@ -165,7 +173,7 @@ def _new_id(prefix: str) -> str:
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
-    """uvloop's where the extra `fast` is installed."""
+    """Make the loop: uvloop's where the extra `fast` is installed."""
     try:
         import uvloop
     except ImportError:

@@ -76,7 +76,7 @@ def plausible(wall: float) -> bool:
 
 
 def kernel_synced() -> bool:
-    """Whether the kernel (adjtimex(2)) or systemd-timesyncd says that a time source has set the wall clock."""
+    """Whether the kernel (adjtimex(2)) or systemd-timesyncd says that a time source set the wall clock."""
     if _TIMESYNC_MARK.exists():
         return True
     timex = (

@@ -312,7 +312,7 @@ def _model() -> type[Config]:
     models = [driver.Source for driver in driver_classes().values()]
     union: Any = reduce(or_, models) if len(models) < 2 else Union[tuple(models)]  # noqa: UP007
     source: Any = Annotated[union, Field(discriminator="driver")] if len(models) > 1 else union
-    return create_model("Config", __base__=Config, sources=(dict[Name, source], ...))  # type: ignore[valid-type]
+    return create_model("Config", __base__=Config, sources=(dict[Name, source], ...))
 
 
 # -- words for people

@@ -353,7 +353,7 @@ class Step:
         engine = self._engine
         while self._timers and self._due(self._timers[0][1]) != self._timers[0][0]:
             heapq.heappop(self._timers)
-        # The engine's heap stays as it is, for the step may be let go of: what this step changed is looked over.
+        # The engine's heap stays as it is, for the step may be let go of: it looks past what it changed.
         theirs = engine.next_due()
         if theirs is not None and engine.timers[0][1] in self._memory:
             due = [

@@ -1,0 +1,67 @@
+"""`bellcrank listen`: a receiver on loopback that verifies what comes and prints a line for each."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiohttp import web
+
+from agent.webhooks.signing import BadSignature, verify
+
+_BODY_BYTES_MAX = 1024 * 1024
+
+
+class Receiver:
+    """Verifies, tells, and answers with a status."""
+
+    def __init__(self, keys: Sequence[bytes], status: int, tell: Callable[[str], None]) -> None:
+        """Without keys nothing can be verified, which is told."""
+        self._keys, self._status, self._tell = keys, status, tell
+        self._seen: dict[str, int] = {}
+
+    async def handle(self, request: web.Request) -> web.Response:
+        """Take one webhook; a wrong signature is answered with 401."""
+        body = await request.read()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        try:
+            verdict = self._verdict(headers, body)
+        except BadSignature as bad:
+            self._tell(f"REFUSED  {plain(headers.get('webhook-id', '-'))}  {bad}")
+            return web.Response(status=401)
+        message_id = headers.get("webhook-id", "-")
+        self._seen[message_id] = self._seen.get(message_id, 0) + 1
+        again = f" (again: {self._seen[message_id]})" if self._seen[message_id] > 1 else ""
+        self._tell(f"{verdict:8} {plain(message_id)}  {plain(summary(body))}{again}")
+        return web.Response(status=self._status)
+
+    def _verdict(self, headers: dict[str, str], body: bytes) -> str:
+        if not self._keys:
+            return "UNSIGNED" if "webhook-signature" not in headers else "UNCHECKED"
+        verify(self._keys, headers, body, time.time())
+        return "VERIFIED"
+
+
+def serve(port: int, keys: Sequence[bytes], status: int, tell: Callable[[str], None]) -> None:
+    """Listen on loopback until interrupted."""
+    app = web.Application(client_max_size=_BODY_BYTES_MAX)
+    app.router.add_route("*", "/{path:.*}", Receiver(keys, status, tell).handle)
+    tell(f"listening on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+
+
+def summary(body: bytes) -> str:
+    """What an event tells, in one line."""
+    try:
+        event: Any = json.loads(body)
+        data = event["data"]
+        return (
+            f"{event['type']}  {data.get('summary') or event.get('subject')}  [{event.get('sequence', '-')}]"
+        )
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return f"{len(body)} bytes that are no event"
+
+
+def plain(text: str) -> str:
+    """Text without what could move a terminal's cursor."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:500])

@@ -1,0 +1,158 @@
+"""Gathers from all parts what the status page shows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+from agent.clock import DeviceClock
+from agent.config import Config
+from agent.model import DROP_REASONS, Counters
+from agent.outbox import Outbox
+from agent.pipeline import Pipeline
+from agent.rules import Engine
+from agent.status.snapshot import (
+    AgentFacts,
+    OutboxFacts,
+    RuleFacts,
+    SensorFacts,
+    Snapshot,
+    SourceFacts,
+    WebhookFacts,
+)
+from agent.version import __version__
+from agent.webhooks.courier import Courier
+from drivers.base import Driver
+
+_STUCK_S = 150.0
+"""The pipeline moves at the latest every minute."""
+
+
+class Observer:
+    """Looks at the running parts; changes nothing."""
+
+    def __init__(
+        self,
+        config: Config,
+        agent_id: str,
+        clock: DeviceClock,
+        engine: Engine,
+        pipeline: Pipeline,
+        outbox: Outbox,
+        drivers: Sequence[Driver],
+        couriers: Mapping[str, Courier],
+    ) -> None:
+        self._config, self._agent_id, self._clock = config, agent_id, clock
+        self._engine, self._pipeline, self._outbox = engine, pipeline, outbox
+        self._drivers, self._couriers = drivers, couriers
+        self._started_at = clock.now()
+        self._day = ""
+        self._written_before = 0
+
+    def ready(self) -> bool:
+        """Whether the outbox can be written; the configuration is loaded, else nothing would answer."""
+        return self._outbox.degraded is None
+
+    def alive(self) -> bool:
+        """Whether the pipeline moves."""
+        return self._outbox.degraded is not None or self._clock.now() - self._pipeline.moved_at < _STUCK_S
+
+    def snapshot(self) -> Snapshot:
+        """Everything, as it stands now."""
+        moment = self._clock.moment()
+        clock = "synced" if moment.synced else "unsynced"
+        return Snapshot(
+            agent=AgentFacts(
+                self._agent_id, self._config.agent.name, __version__, moment.at - self._started_at, clock
+            ),
+            outbox=self._outbox_facts(moment.at),
+            webhooks=self._webhooks(moment.at),
+            sources=self._sources(),
+            sensors=self._sensors(moment.at),
+            rules=self._rules(moment.at),
+        )
+
+    def _outbox_facts(self, now: float) -> OutboxFacts:
+        counters = list(self._outbox.counters.values())
+        oldest = [mailbox.oldest() for mailbox in self._outbox.mailboxes.values()]
+        known = [at for at in oldest if at is not None]
+        return OutboxFacts(
+            **_sum(counters),
+            balanced=all(one.balanced for one in counters),
+            oldest_pending_s=now - min(known) if known else None,
+            size_bytes=self._outbox.size_bytes(),
+            written_bytes_today=self._written_today(),
+            degraded=self._outbox.degraded,
+        )
+
+    def _written_today(self) -> int | None:
+        written = self._outbox.written_bytes()
+        day = datetime.fromtimestamp(self._clock.wall()).astimezone().date().isoformat()
+        if written is not None and day != self._day:
+            self._day, self._written_before = day, written if self._day else 0
+        return None if written is None else written - self._written_before
+
+    def _webhooks(self, now: float) -> dict[str, WebhookFacts]:
+        return {name: self._webhook(name, one, now) for name, one in sorted(self._outbox.counters.items())}
+
+    def _webhook(self, name: str, counters: Counters, now: float) -> WebhookFacts:
+        courier = self._couriers.get(name)
+        if courier is None:
+            return WebhookFacts(state="removed", **_sum([counters]))
+        view = courier.view()
+        resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
+        same = {field.name for field in fields(view)} & {field.name for field in fields(WebhookFacts)}
+        return WebhookFacts(
+            **{name: getattr(view, name) for name in same}, **_sum([counters]), resting_s=resting_s
+        )
+
+    def _sources(self) -> dict[str, SourceFacts]:
+        states = {name: state for driver in self._drivers for name, state in driver.states().items()}
+        return {name: self._source(name, states[name]) for name in self._config.sources if name in states}
+
+    def _source(self, name: str, state: Any) -> SourceFacts:
+        count = self._pipeline.sources[name]
+        refused_by = dict(count.refused_by)
+        return SourceFacts(
+            state.state, state.detail, count.messages, count.repeats, sum(refused_by.values()), refused_by
+        )
+
+    def _sensors(self, now: float) -> dict[str, SensorFacts]:
+        names = sorted({*self._engine.latest, *self._pipeline.sensors})
+        return {name: self._sensor(name, now) for name in names}
+
+    def _sensor(self, name: str, now: float) -> SensorFacts:
+        latest = self._engine.latest.get(name)
+        count = self._pipeline.sensors.get(name)
+        last = count.last if count else None
+        unfit = self._engine.unfit.get(name, 0)
+        return SensorFacts(
+            value=None if latest is None else latest.reading.value,
+            unit=None if latest is None else latest.reading.unit,
+            age_s=None if latest is None else max(0.0, now - latest.at),
+            refused=(count.refused if count else 0) + unfit,
+            last_refusal=f"{last.reason} {last.detail}".strip()
+            if last
+            else "unfit for a rule"
+            if unfit
+            else None,
+        )
+
+    def _rules(self, now: float) -> dict[str, RuleFacts]:
+        found = {name: RuleFacts(rule.sensor, rule.severity) for name, rule in self._config.rules.items()}
+        states: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in found}
+        for (rule, sensor), memory in self._engine.memory.items():
+            states[rule][sensor] = {
+                "state": str(memory.state),
+                "since_s": max(0.0, now - memory.since) if memory.since else None,
+                "alert_id": memory.alert_id,
+                "throttled": memory.throttled,
+            }
+        return {name: RuleFacts(facts.sensor, facts.severity, states[name]) for name, facts in found.items()}
+
+
+def _sum(counters: Sequence[Counters]) -> dict[str, Any]:
+    names = ("owed", "delivered", "pending", "dead", "dropped")
+    found: dict[str, Any] = {name: sum(getattr(one, name) for one in counters) for name in names}
+    found["dropped_by"] = {reason: sum(one.dropped_by[reason] for one in counters) for reason in DROP_REASONS}
+    return found

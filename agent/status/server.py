@@ -1,0 +1,156 @@
+"""The status page and its JSON over HTTP, on loopback unless the configuration says otherwise.
+
+Only reading: nothing here changes anything. The Host header is checked against DNS rebinding, a token is
+asked for where one is configured (everywhere but at the two health paths), and all that comes from a sensor
+is escaped.
+"""
+
+import hmac
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from importlib.resources import files
+from typing import Final
+
+import jinja2
+from aiohttp import web
+
+from agent.status.snapshot import Snapshot
+
+_SHUTDOWN_S = 1.0
+_OPEN_PATHS = frozenset({"/healthz", "/readyz"})
+_HEADERS: Final = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class StatusServer:
+    """Started once, stopped once."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        token: str | None,
+        hosts: Iterable[str],
+        snapshot: Callable[[], Snapshot],
+        ready: Callable[[], bool],
+        alive: Callable[[], bool],
+    ) -> None:
+        self._address = address
+        self._token = token
+        self._hosts = {*_own_names(address[0]), *(host.lower() for host in hosts)}
+        self._snapshot, self._ready, self._alive = snapshot, ready, alive
+        self._page = _environment().get_template("page.html")
+        self._style = _template("style.css")
+        self._runner: web.AppRunner | None = None
+
+    async def start(self) -> None:
+        """Listen. Raises OSError that names the address."""
+        app = web.Application(middlewares=[self._guard], client_max_size=1024)
+        app.add_routes(
+            [
+                web.get("/", self._show),
+                web.get("/style.css", self._show_style),
+                web.get("/api/v1/status", self._status),
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+            ]
+        )
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
+        await self._runner.setup()
+        host, port = self._address
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OSError(error.errno, f"status.listen {host}:{port}: {error.strerror}") from None
+
+    async def stop(self) -> None:
+        """Close the page."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        answer: web.StreamResponse
+        if _host(request) not in self._hosts:
+            answer = web.Response(status=421, text="this host name is not this agent's: see `status.hosts`\n")
+        elif request.path not in _OPEN_PATHS and not self._has_token(request):
+            answer = web.Response(
+                status=401, text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"}
+            )
+        else:
+            try:
+                answer = await handler(request)
+            except web.HTTPException as error:
+                answer = web.Response(status=error.status, text=f"{error.reason}\n")
+        answer.headers.update(_HEADERS)
+        return answer
+
+    def _has_token(self, request: web.Request) -> bool:
+        if self._token is None:
+            return True
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        return kind.lower() == "bearer" and hmac.compare_digest(given.encode(), self._token.encode())
+
+    async def _show(self, _: web.Request) -> web.Response:
+        snapshot = self._snapshot()
+        text = self._page.render(s=snapshot, troubles=snapshot.troubles())
+        return web.Response(text=text, content_type="text/html")
+
+    async def _show_style(self, _: web.Request) -> web.Response:
+        return web.Response(text=self._style, content_type="text/css")
+
+    async def _status(self, _: web.Request) -> web.Response:
+        snapshot = self._snapshot()
+        return web.json_response({**snapshot.to_json(), "troubles": snapshot.troubles()})
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _health(good=self._alive(), word="alive")
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        return _health(good=self._ready(), word="ready")
+
+
+def age(seconds: float) -> str:
+    """A duration for people, in the two largest units."""
+    left, words = int(seconds), list[str]()
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        n, left = divmod(left, length)
+        if n or (unit == "s" and not words):
+            words.append(f"{n} {unit}")
+    return " ".join(words[:2])
+
+
+def _health(*, good: bool, word: str) -> web.Response:
+    return web.Response(text=f"{word}\n") if good else web.Response(status=503, text=f"not {word}\n")
+
+
+def _host(request: web.Request) -> str:
+    """The Host header without its port."""
+    host = request.headers.get("Host", "").lower()
+    name, _, port = host.rpartition(":")
+    return (name if name and port.isdecimal() else host).strip("[]")
+
+
+def _own_names(listen: str) -> set[str]:
+    own = socket.gethostname().lower()
+    return {"localhost", "127.0.0.1", "::1", listen, own, f"{own.partition('.')[0]}.local"}
+
+
+def _template(name: str) -> str:
+    return (files("agent.status") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["age"] = age
+    return environment

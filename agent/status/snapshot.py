@@ -1,0 +1,120 @@
+"""What the status page, its JSON and the CLI show: one snapshot of the agent."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFacts:
+    """Who answers."""
+
+    id: str
+    name: str
+    version: str
+    uptime_s: float
+    clock: str
+    """synced or unsynced"""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxFacts:
+    """Conservation, summed over the webhooks, and the file."""
+
+    owed: int
+    delivered: int
+    pending: int
+    dead: int
+    dropped: int
+    dropped_by: Mapping[str, int]
+    balanced: bool
+    """Whether owed = delivered + pending + dead + dropped for each webhook."""
+    oldest_pending_s: float | None
+    size_bytes: int
+    written_bytes_today: int | None
+    degraded: str | None
+    """Why nothing can be committed at the moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookFacts:
+    """Conservation for one webhook, and its courier."""
+
+    state: str
+    owed: int
+    delivered: int
+    pending: int
+    dead: int
+    dropped: int
+    dropped_by: Mapping[str, int]
+    resting_s: float | None = None
+    last_error: str | None = None
+    in_flight: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    p50_ms: float | None = None
+    p95_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """What came from one source since the start."""
+
+    state: str
+    detail: str
+    messages: int
+    repeats: int
+    refused: int
+    refused_by: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SensorFacts:
+    """What a sensor said last."""
+
+    value: Any
+    unit: str | None
+    age_s: float | None
+    refused: int
+    last_refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFacts:
+    """Where a rule stands: for each sensor that it has a memory of."""
+
+    sensor: str
+    severity: str
+    states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """sensor -> {state, since_s, alert_id, throttled}"""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of it."""
+
+    agent: AgentFacts
+    outbox: OutboxFacts
+    webhooks: Mapping[str, WebhookFacts]
+    sources: Mapping[str, SourceFacts]
+    sensors: Mapping[str, SensorFacts]
+    rules: Mapping[str, RuleFacts]
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain values."""
+        return asdict(self)
+
+    def troubles(self) -> list[str]:
+        """What a person should look at, a sentence each; empty: all is well."""
+        found = []
+        if self.outbox.degraded:
+            found.append(f"the outbox cannot be written: {self.outbox.degraded}")
+        if not self.outbox.balanced:
+            found.append("the counters of the outbox do not balance")
+        for name, source in self.sources.items():
+            if source.state != "open":
+                found.append(f"source {name} is {source.state}: {source.detail or 'not open yet'}")
+        for name, webhook in self.webhooks.items():
+            if webhook.state in ("resting", "disabled", "misconfigured", "failing"):
+                found.append(f"webhook {name} is {webhook.state}: {webhook.last_error or 'see the log'}")
+        return found
