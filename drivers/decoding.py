@@ -2,9 +2,9 @@
 
 Nothing here raises for what a sensor sends.
 
-Formats: `json`, `keyvalue` (pairs such as `T=21.5,H=40` or `T: 21.5`), `number`, `text`. In JSON a string
-that is wholly a decimal number counts as a number. An absent path is no reading and no refusal; null is
-refused; an empty text is a reading.
+Formats: `json`, `keyvalue` (pairs such as `T=21.5,H=40` or `T: 21.5`), `number`, `text`. In JSON and pairs a
+text that is wholly a decimal number counts as a number. An absent path is no reading and no refusal; null
+is refused; an empty text is a reading.
 """
 
 import json
@@ -27,7 +27,7 @@ REASONS = (
     "bad_unicode",
     "not_a_number",
     "not_finite",
-    "out_of_range",
+    "unavailable",
     "null",
     "not_a_scalar",
     "no_pairs",
@@ -37,13 +37,26 @@ REASONS = (
     "failed",
     "not_storable",
 )
-"""Why something is no value; to count by."""
+"""Why something is no value; to count by. `not_finite` is also a number beyond every double."""
 
 _NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-_PAIR = re.compile(r"([A-Za-z_][\w.\-/ ]{0,63}?)\s*[=:]\s*([^\s,;=]+)")
+# A pair begins where a word begins, and nothing is given back: linear in whatever a sensor sends. A value may
+# stand behind a space, but not be the key of the next pair.
+_PAIR = re.compile(
+    r"(?<![^\s,;])([^\s,;=:]++)[ \t]*+[=:]"
+    r"(?:([^\s,;]++)|[ \t]++(?![^\s,;=:]++[ \t]*+[=:])([^\s,;]++))?"
+)
+_NO_VALUE = {
+    "unavailable": "unavailable",
+    **{sign + word: "not_finite" for sign in ("", "+", "-") for word in ("nan", "inf", "infinity")},
+}
+"""What devices write, in whatever case, when they have nothing to say."""
+_LONGEST_NO_VALUE = max(map(len, _NO_VALUE))
 _DETAIL_MAX = 80
-_DIGITS_MAX = 400
-"""A longer number is beyond every double."""
+_DEPTH_MAX = 64
+_INT_MIN, _INT_MAX = -(2**63), 2**64 - 1
+"""An integer beyond them is told as the double next to it, as orjson does."""
+_INT_DIGITS = 20
 _MISSING = object()
 
 
@@ -66,6 +79,13 @@ class Decoded(NamedTuple):
     refusals: tuple[Refusal, ...]
 
 
+class _Parsed(NamedTuple):
+    document: Any
+    """May hold what is no value, to be refused where a sensor asks for it."""
+    payload: Json
+    """The same without that."""
+
+
 class Decoder:
     """The decoding of one source."""
 
@@ -74,9 +94,10 @@ class Decoder:
     ) -> None:
         self.source = source
         self._parse = _PARSERS[format_]
+        self._value = _said if format_ == "text" else _value
         self._names = tuple(sensors)
         self._labels = labels
-        self._wanted = tuple((_steps(sensor.path), sensor.unit) for sensor in sensors.values())
+        self._wanted = tuple((_steps(sensor.path, format_), sensor.unit) for sensor in sensors.values())
 
     def names(self, prefix: str, placeholders: Mapping[str, str]) -> Names:
         """The full names of the sensors under a prefix, and the labels with the topic's placeholders."""
@@ -85,18 +106,18 @@ class Decoder:
     def decode(self, payload: bytes, names: Names, *, retained: bool) -> Decoded:
         """Take the sensors' values out of a payload."""
         try:
-            document = self._parse(payload)
+            document, clean = self._parse(payload)
         except Refused as refused:
             reason, detail = refused.args
             return Decoded((), (Refusal(self.source, None, reason, detail),))
-        origin = Origin(self.source, names.labels, {}, document, retained)
+        origin = Origin(self.source, names.labels, {}, clean, retained)
         readings, refusals = [], []
         for name, (steps, unit) in zip(names.sensors, self._wanted, strict=True):
             found = _walk(document, steps)
             if found is _MISSING:
                 continue
             try:
-                readings.append(Reading(name, _value(found), unit, origin))
+                readings.append(Reading(name, self._value(found), unit, origin))
             except Refused as refused:
                 reason, detail = refused.args
                 refusals.append(Refusal(self.source, name, reason, detail))
@@ -110,8 +131,10 @@ def shown(content: bytes | str) -> str:
     return text[:_DETAIL_MAX]
 
 
-def _steps(path: str | None) -> tuple[str, ...]:
-    return tuple(path.split(".")) if path is not None else ()
+def _steps(path: str | None, format_: Format) -> tuple[str, ...]:
+    if path is None:
+        return ()
+    return tuple(path.split(".")) if format_ == "json" else (path,)
 
 
 def _walk(document: Json, steps: tuple[str, ...]) -> Any:
@@ -128,13 +151,11 @@ def _walk(document: Json, steps: tuple[str, ...]) -> Any:
 def _value(found: Any) -> Value:
     """A scalar as it comes; a text that is a number as a number. Raises Refused."""
     if isinstance(found, str):
-        return _number(found) if _NUMBER.fullmatch(found) else found
+        return _number(found) if _NUMBER.fullmatch(found) else _said(found)
     if isinstance(found, bool):
         return found
     if isinstance(found, float):
-        if math.isfinite(found):
-            return found
-        raise Refused("not_finite", str(found))
+        return _finite(found)
     if isinstance(found, int):
         return _bounded(found)
     if found is None:
@@ -142,24 +163,35 @@ def _value(found: Any) -> Value:
     raise Refused("not_a_scalar", shown(type(found).__name__))
 
 
-def _bounded(number: int) -> int:
-    try:
-        float(number)
-    except OverflowError:
-        raise Refused("out_of_range", "an integer beyond every double") from None
-    return number
+def _said(text: str) -> str:
+    """A text, if it is not one of the words for having no value. Raises Refused."""
+    if len(text) <= _LONGEST_NO_VALUE and (reason := _NO_VALUE.get(text.lower())):
+        raise Refused(reason, shown(text))
+    return text
 
 
 def _number(text: str) -> float | int:
-    if len(text) > _DIGITS_MAX:
-        raise Refused("out_of_range", shown(text))
+    return _bounded(_integer(text)) if text.lstrip("+-").isdecimal() else _finite(float(text))
+
+
+def _integer(digits: str) -> float | int:
+    """An integer; a double where Python would have to read very many digits."""
+    return int(digits) if len(digits) <= _INT_DIGITS else float(digits)
+
+
+def _bounded(number: float) -> float | int:
+    if _INT_MIN <= number <= _INT_MAX:
+        return number
     try:
-        return _bounded(int(text))
-    except ValueError:
-        number = float(text)
-    if not math.isfinite(number):
-        raise Refused("not_finite", shown(text))
-    return number
+        return _finite(float(number))
+    except OverflowError:
+        raise Refused("not_finite", "an integer beyond every double") from None
+
+
+def _finite(number: float) -> float:
+    if math.isfinite(number):
+        return number
+    raise Refused("not_finite", str(number))
 
 
 def _text(payload: bytes) -> str:
@@ -169,43 +201,99 @@ def _text(payload: bytes) -> str:
         raise Refused("not_utf8", shown(payload)) from None
 
 
-def _parse_number(payload: bytes) -> Json:
+def _parse_text(payload: bytes) -> _Parsed:
+    text = _text(payload)
+    return _Parsed(text, text)
+
+
+def _parse_number(payload: bytes) -> _Parsed:
     text = _text(payload)
     if not _NUMBER.fullmatch(text):
-        words = {"nan": "not_finite", "inf": "not_finite", "-inf": "not_finite", "null": "null", "": "null"}
-        raise Refused(words.get(text.lower(), "not_a_number"), shown(text))
-    return _number(text)
+        _said(text)
+        raise Refused("null" if text.lower() in ("", "null") else "not_a_number", shown(text))
+    number = _number(text)
+    return _Parsed(number, number)
 
 
-def _parse_keyvalue(payload: bytes) -> Json:
+def _parse_keyvalue(payload: bytes) -> _Parsed:
     text = _text(payload)
-    pairs = {key.strip(): value for key, value in _PAIR.findall(text)}
+    pairs = {key: at_once or later for key, at_once, later in _PAIR.findall(text)}
     if not pairs:
         raise Refused("no_pairs", shown(text))
-    return pairs
+    return _Parsed(pairs, pairs)
 
 
-def _parse_json(payload: bytes) -> Json:
+def _parse_json(payload: bytes) -> _Parsed:
     if orjson is not None:
         try:
-            return orjson.loads(payload)
+            document = orjson.loads(payload)
         except ValueError:
             pass  # the other parser knows why, and lets a NaN cost no more than its own sensor
-    text = _text(payload)
+        else:
+            if payload.count(b"[") + payload.count(b"{") > _DEPTH_MAX:
+                _is_strict(document)
+            return _Parsed(document, document)
+    return _parse_loose_json(_text(payload))
+
+
+def _parse_loose_json(text: str) -> _Parsed:
     try:
-        document = json.loads(text, parse_int=_parse_int)
+        document = _loads(text)
+        strict = _is_strict(document)
     except RecursionError:
         raise Refused("too_deep", shown(text)) from None
     except ValueError:
         raise Refused("not_json", shown(text)) from None
     if "\\u" in text:
         _refuse_lone_surrogates(document)
+    return _Parsed(document, document if strict else _made_strict(document))
+
+
+def _loads(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # an integer of more digits than Python reads
+        return json.loads(text, parse_int=_integer)
+
+
+def _is_strict(document: Any, depth: int = 0) -> bool:
+    """Whether all numbers are finite and of 64 bits. Raises Refused for what is nested too deeply."""
+    if not isinstance(document, dict | list):
+        return _fits(document)
+    if depth >= _DEPTH_MAX:
+        raise Refused("too_deep", f"more than {_DEPTH_MAX} levels")
+    strict = True
+    for member in document.values() if isinstance(document, dict) else document:
+        if isinstance(member, str):
+            continue
+        if isinstance(member, dict | list):
+            strict = _is_strict(member, depth + 1) and strict
+        elif not _fits(member):
+            strict = False
+    return strict
+
+
+def _fits(scalar: Any) -> bool:
+    """Whether it is no number beyond what JSON and most who read it can take."""
+    if isinstance(scalar, float):
+        return math.isfinite(scalar)
+    return not isinstance(scalar, int) or _INT_MIN <= scalar <= _INT_MAX
+
+
+def _made_strict(document: Any) -> Json:
+    """The document with null for numbers that are no values."""
+    if isinstance(document, dict):
+        return {key: _made_strict(member) for key, member in document.items()}
+    if isinstance(document, list):
+        return [_made_strict(member) for member in document]
+    if not _fits(document):
+        try:
+            return _bounded(document)
+        except Refused:
+            return None
     return document
-
-
-def _parse_int(digits: str) -> float | int:
-    """An integer; one that is too long for it becomes infinite, which is no value."""
-    return int(digits) if len(digits) <= _DIGITS_MAX else math.inf
 
 
 def _refuse_lone_surrogates(document: Json) -> None:
@@ -215,9 +303,9 @@ def _refuse_lone_surrogates(document: Json) -> None:
         raise Refused("bad_unicode", shown(repr(error.object[error.start : error.end]))) from None
 
 
-_PARSERS: Mapping[str, Callable[[bytes], Json]] = {
+_PARSERS: Mapping[str, Callable[[bytes], _Parsed]] = {
     "json": _parse_json,
     "keyvalue": _parse_keyvalue,
     "number": _parse_number,
-    "text": _text,
+    "text": _parse_text,
 }

@@ -54,7 +54,7 @@ class Breaker:
         return self.resting_until is not None
 
     def note(self, outcome: Outcome, now: float, jitter: float) -> bool:
-        """Take in what came back of an attempt. Returns whether that ended a rest."""
+        """Take in what came back of an attempt. Returns whether that ended a row of failures."""
         _, health = judge(outcome)
         if health is Health.RESTS:
             self._failed(outcome, now, jitter)
@@ -63,7 +63,7 @@ class Breaker:
         self.disabled = self.disabled or health is Health.DISABLED
         if health is not Health.AS_IT_WAS:
             self.misconfigured = health is Health.MISCONFIGURED
-        ended = self.resting
+        ended = self.failures > 0 or self.resting
         self.failures, self.rests, self.resting_until = 0, 0, None
         return ended
 

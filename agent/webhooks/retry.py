@@ -110,7 +110,11 @@ def settle(
     answered other deliveries since this one was last tried.
     """
     fate, health = judge(outcome)
-    attempts, refusals, held = delivery.attempts, delivery.refusals, health is Health.RESTS
+    attempts, refusals, held = (
+        delivery.attempts,
+        delivery.refusals,
+        health is Health.RESTS and not others_answered,
+    )
     if fate is Fate.DELIVERED:
         return Settlement(delivery, Ending.DELIVERED)
     if fate is Fate.WAITS:
@@ -119,7 +123,6 @@ def settle(
         pause_s = _QUICK_S[min(failures, len(_QUICK_S)) - 1]
         return _again(delivery, now + pause_s, attempts, refusals, held=True)
     attempts += 1
-    held = held and fate is not Fate.UNANSWERED  # it alone gets no answer: the others' say nothing of it
     if fate is Fate.NEXT_FEW:
         refusals += 1
         if refusals >= REFUSALS_MAX:
