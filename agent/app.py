@@ -135,14 +135,10 @@ class Agent:
             self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
 
     def _feeds(self, agent_id: str) -> Sequence[Driver]:
-        around = Surroundings(
-            self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers
-        )
+        around = Surroundings(self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers)
         by_driver = self._config.sources_by_driver()
         classes = driver_classes()
-        return list(
-            chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items())
-        )
+        return list(chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items()))
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[asyncio.create_task(work, name=name)] = name

@@ -78,9 +78,7 @@ def demo(duration: str) -> NoReturn:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A file with the secret (whsec_...), or several, one a line.",
 )
-@click.option(
-    "--status", default=200, type=click.IntRange(200, 599), help="What to answer.", show_default=True
-)
+@click.option("--status", default=200, type=click.IntRange(200, 599), help="What to answer.", show_default=True)
 def listen(port: int, secret_file: Path | None, status: int) -> None:
     """Receive webhooks on loopback, verify them and print a line for each."""
     from agent.listen import serve
@@ -230,14 +228,10 @@ def _ask(url: str, token: str | None) -> dict[str, Any]:
 
 def _print_status(found: dict[str, Any]) -> None:
     agent, outbox = found["agent"], found["outbox"]
-    click.echo(
-        f"{agent['name']}  bellcrank {agent['version']}  up {agent['uptime_s']:.0f} s  clock {agent['clock']}"
-    )
+    click.echo(f"{agent['name']}  bellcrank {agent['version']}  up {agent['uptime_s']:.0f} s  clock {agent['clock']}")
     for trouble in found["troubles"]:
         click.secho(f"  ! {_plain(trouble)}", fg="red")
-    _table(
-        "source", "state", "messages", "refused", rows=_rows(found["sources"], "state", "messages", "refused")
-    )
+    _table("source", "state", "messages", "refused", rows=_rows(found["sources"], "state", "messages", "refused"))
     _table("sensor", "value", "unit", "age s", rows=_rows(found["sensors"], "value", "unit", "age_s"))
     rules = [
         (name, sensor, at["state"], at["since_s"])

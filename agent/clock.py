@@ -79,9 +79,7 @@ def kernel_synced() -> bool:
     """Whether the kernel (adjtimex(2)) or systemd-timesyncd says that a time source set the wall clock."""
     if _TIMESYNC_MARK.exists():
         return True
-    timex = (
-        ctypes.c_char * 256
-    )()  # struct timex, modes = 0: only read; status is its sixth member of type int
+    timex = (ctypes.c_char * 256)()  # struct timex, modes = 0: only read; status is its sixth member of type int
     try:
         state = ctypes.CDLL(None).adjtimex(timex)
     except (AttributeError, OSError):

@@ -59,9 +59,7 @@ class AgentConfig(BaseModel):
 
     model_config = _STRICT
 
-    name: Name = Field(
-        default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank"
-    )
+    name: Name = Field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank")
     labels: dict[Name, str] = Field(default_factory=dict)
     state_dir: Path | None = None
 
@@ -86,9 +84,7 @@ class StatusConfig(BaseModel):
     @classmethod
     def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and len(token.get_secret_value().encode()) < TOKEN_BYTES_MIN:
-            raise ValueError(
-                f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -base64 24` makes one"
-            )
+            raise ValueError(f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -base64 24` makes one")
         return token
 
     @property
@@ -165,9 +161,7 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
         if place.exists():
             return place
     looked = ", ".join(map(str, places))
-    raise ConfigErrors(
-        [Problem(places[0], Place(1, 1), "", f"no configuration; looked for {looked}; or use --config")]
-    )
+    raise ConfigErrors([Problem(places[0], Place(1, 1), "", f"no configuration; looked for {looked}; or use --config")])
 
 
 def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
@@ -187,8 +181,7 @@ class _Reader:
         self._file = file
         self._document = document
         self._problems = [
-            Problem(file, problem.place, _dotted(path), problem.message)
-            for path, problem in document.problems
+            Problem(file, problem.place, _dotted(path), problem.message) for path, problem in document.problems
         ]
         self._broken = {path for path, _ in document.problems}
         self._config: Config | None = None

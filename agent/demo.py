@@ -160,9 +160,7 @@ class Demo:
             self._tell("the receiver goes away; what is owed to it waits on disk")
             await asyncio.sleep(back - leave)
             await self._receiver.start()
-            self._tell(
-                "the receiver is back; the agent probes it within two seconds, then all that waited follows"
-            )
+            self._tell("the receiver is back; the agent probes it within two seconds, then all that waited follows")
             await asyncio.sleep(_AWAY_EVERY_S - back)
 
     async def _kill_once(self) -> None:
@@ -206,9 +204,7 @@ class Demo:
         secret = self._folder / "secret.txt"
         secret.touch(0o600)
         secret.write_text(self._receiver.secret, encoding="ascii")
-        text = _CONFIG.format(
-            mqtt=self._mqtt, http=self._http, status=self._status, port=self._folder / "thermostat"
-        )
+        text = _CONFIG.format(mqtt=self._mqtt, http=self._http, status=self._status, port=self._folder / "thermostat")
         (self._folder / "bellcrank.yaml").write_text(text, encoding="utf-8")
 
     def _start_agent(self) -> None:
@@ -237,9 +233,7 @@ class Demo:
         import urllib.request
 
         try:
-            with urllib.request.urlopen(
-                f"http://127.0.0.1:{self._status}/api/v1/status", timeout=2
-            ) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._status}/api/v1/status", timeout=2) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except OSError:
@@ -263,13 +257,7 @@ class Demo:
     def _summary(self, outbox: dict[str, Any]) -> int:
         receiver = self._receiver
         lost = self._rung - receiver.rings + len(receiver.gaps())
-        good = (
-            bool(outbox)
-            and outbox["balanced"]
-            and not outbox["pending"]
-            and lost == 0
-            and not receiver.refused
-        )
+        good = bool(outbox) and outbox["balanced"] and not outbox["pending"] and lost == 0 and not receiver.refused
         sys.stdout.write(
             f"\n  delivered {len(receiver.seen)}, each verified; refused {receiver.refused}"
             f"\n  told again, with the same webhook-id: {receiver.again}"

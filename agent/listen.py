@@ -55,9 +55,7 @@ def summary(body: bytes) -> str:
     try:
         event: Any = json.loads(body)
         data = event["data"]
-        return (
-            f"{event['type']}  {data.get('summary') or event.get('subject')}  [{event.get('sequence', '-')}]"
-        )
+        return f"{event['type']}  {data.get('summary') or event.get('subject')}  [{event.get('sequence', '-')}]"
     except (ValueError, KeyError, TypeError, AttributeError):
         return f"{len(body)} bytes that are no event"
 

@@ -14,9 +14,7 @@ class OneLine(logging.Formatter):
     """Escapes what would begin a new line or move a cursor."""
 
     def __init__(self, *, journal: bool) -> None:
-        super().__init__(
-            "%(name)s: %(message)s" if journal else "%(asctime)s %(levelname)-8s %(name)s: %(message)s"
-        )
+        super().__init__("%(name)s: %(message)s" if journal else "%(asctime)s %(levelname)-8s %(name)s: %(message)s")
         self._journal = journal
 
     def format(self, record: logging.LogRecord) -> str:

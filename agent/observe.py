@@ -62,9 +62,7 @@ class Observer:
         moment = self._clock.moment()
         clock = "synced" if moment.synced else "unsynced"
         return Snapshot(
-            agent=AgentFacts(
-                self._agent_id, self._config.agent.name, __version__, moment.at - self._started_at, clock
-            ),
+            agent=AgentFacts(self._agent_id, self._config.agent.name, __version__, moment.at - self._started_at, clock),
             outbox=self._outbox_facts(moment.at),
             webhooks=self._webhooks(moment.at),
             sources=self._sources(),
@@ -102,9 +100,7 @@ class Observer:
         view = courier.view()
         resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
         same = {field.name for field in fields(view)} & {field.name for field in fields(WebhookFacts)}
-        return WebhookFacts(
-            **{name: getattr(view, name) for name in same}, **_sum([counters]), resting_s=resting_s
-        )
+        return WebhookFacts(**{name: getattr(view, name) for name in same}, **_sum([counters]), resting_s=resting_s)
 
     def _sources(self) -> dict[str, SourceFacts]:
         states = {name: state for driver in self._drivers for name, state in driver.states().items()}
@@ -131,11 +127,7 @@ class Observer:
             unit=None if latest is None else latest.reading.unit,
             age_s=None if latest is None else max(0.0, now - latest.at),
             refused=(count.refused if count else 0) + unfit,
-            last_refusal=f"{last.reason} {last.detail}".strip()
-            if last
-            else "unfit for a rule"
-            if unfit
-            else None,
+            last_refusal=f"{last.reason} {last.detail}".strip() if last else "unfit for a rule" if unfit else None,
         )
 
     def _rules(self, now: float) -> dict[str, RuleFacts]:

@@ -161,9 +161,7 @@ class Pipeline:
         try:
             await self._handle(self._engine.step(self._clock.moment()), inputs, last=last)
         except BatchRefused as refused:
-            log.error(
-                "a batch of %d messages could not be stored, trying them one by one: %s", len(inputs), refused
-            )
+            log.error("a batch of %d messages could not be stored, trying them one by one: %s", len(inputs), refused)
             await self._handle_singly(inputs)
         for w in waiting:
             if not w.done.done():
@@ -296,9 +294,7 @@ def _evaluate_message(round_: _Round, message: Message) -> None:
         step.rollback(savepoint)
         if mark is not None:
             draft.rollback(mark)
-        round_.failed.extend(
-            Refusal(source, None, "failed", type(error).__name__) for source in message.sources
-        )
+        round_.failed.extend(Refusal(source, None, "failed", type(error).__name__) for source in message.sources)
 
 
 def _run_timers(round_: _Round, until: float) -> None:

@@ -78,9 +78,7 @@ def _compose(path: Path) -> Node | None:
     except MarkedYAMLError as error:
         raise YamlProblem(_explained(error, text), _place(error.problem_mark or error.context_mark)) from None
     except ReaderError as error:
-        raise YamlProblem(
-            "a control character, which YAML does not allow", _place_of(text, error.position)
-        ) from None
+        raise YamlProblem("a control character, which YAML does not allow", _place_of(text, error.position)) from None
     except (YAMLError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
         raise YamlProblem(f"not YAML: {error}", Place(1, 1)) from None
     if len(nodes) > 1:
@@ -180,9 +178,7 @@ def _integer(text: str) -> int:
 def _float(text: str) -> float:
     lowered = text.replace("_", "").lower()
     return float(
-        lowered.replace(".inf", "inf").replace(".nan", "nan")
-        if "inf" in lowered or "nan" in lowered
-        else lowered
+        lowered.replace(".inf", "inf").replace(".nan", "nan") if "inf" in lowered or "nan" in lowered else lowered
     )
 
 

@@ -123,9 +123,7 @@ class Bench:
             return [(sent, came) for sent, came in json.load(answer)]
 
     def forget(self) -> None:
-        urllib.request.urlopen(
-            urllib.request.Request(f"http://127.0.0.1:{self.http}/forget", method="POST")
-        ).close()
+        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.http}/forget", method="POST")).close()
 
     def publish(self, count: int, rate: float = 0.0, value: float | None = None) -> None:
         """Publish from several processes at once, each with topics of its own."""
@@ -133,11 +131,7 @@ class Bench:
         with ExitStack() as stack:
             loads = [
                 stack.enter_context(
-                    process(
-                        *python(
-                            "bench.load", self.mqtt, count // SUBJECTS, rate / SUBJECTS, f"bench/{n}", *fixed
-                        )
-                    )
+                    process(*python("bench.load", self.mqtt, count // SUBJECTS, rate / SUBJECTS, f"bench/{n}", *fixed))
                 )
                 for n in range(SUBJECTS)
             ]
@@ -227,9 +221,7 @@ def main() -> None:
     for name in results["agent"][0]:
         ours = statistics.median(result[name] for result in results["agent"])
         theirs = [result[name] for result in results["peer"] if name in result]
-        beside = (
-            f"{statistics.median(theirs):10.1f} {ours / statistics.median(theirs):7.2f}" if theirs else ""
-        )
+        beside = f"{statistics.median(theirs):10.1f} {ours / statistics.median(theirs):7.2f}" if theirs else ""
         print(f"{name:52} {ours:10.1f} {beside}")
 
 

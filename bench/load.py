@@ -11,12 +11,13 @@ import sys
 import time
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 
 def main() -> None:
     port, count, rate, topic = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     fixed = float(sys.argv[5]) if len(sys.argv) > 5 else None
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "load", protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, "load", protocol=mqtt.MQTTv5)
     client.max_inflight_messages_set(200)
     client.connect("127.0.0.1", port)
     client.loop_start()
@@ -25,9 +26,7 @@ def main() -> None:
         if rate:
             time.sleep(max(0.0, begin + n / rate - time.monotonic()))
         value = fixed if fixed is not None else time.monotonic()
-        last = client.publish(
-            topic, json.dumps({"t": value, "h": 40.5, "battery": 97, "linkquality": 120}), qos=1
-        )
+        last = client.publish(topic, json.dumps({"t": value, "h": 40.5, "battery": 97, "linkquality": 120}), qos=1)
     last.wait_for_publish()
     client.disconnect()
     client.loop_stop()

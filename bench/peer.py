@@ -6,6 +6,7 @@ from typing import Any
 
 import paho.mqtt.client as mqtt
 import requests
+from paho.mqtt.enums import CallbackAPIVersion
 
 session = requests.Session()
 hook = f"http://127.0.0.1:{sys.argv[2]}/hook"
@@ -17,7 +18,7 @@ def on_message(_client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) 
         session.post(hook, json=reading, timeout=15)
 
 
-client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "peer", protocol=mqtt.MQTTv5)
+client = mqtt.Client(CallbackAPIVersion.VERSION2, "peer", protocol=mqtt.MQTTv5)
 client.on_message = on_message
 client.on_connect = lambda c, *_: c.subscribe("bench/#", qos=1)
 client.connect("127.0.0.1", int(sys.argv[1]))

@@ -89,9 +89,7 @@ class _Parsed(NamedTuple):
 class Decoder:
     """The decoding of one source."""
 
-    def __init__(
-        self, source: str, format_: Format, sensors: Mapping[str, Sensor], labels: Mapping[str, str]
-    ) -> None:
+    def __init__(self, source: str, format_: Format, sensors: Mapping[str, Sensor], labels: Mapping[str, str]) -> None:
         self.source = source
         self._parse = _PARSERS[format_]
         self._value = _said if format_ == "text" else _value
@@ -266,9 +264,12 @@ def _is_strict(document: Any, depth: int = 0) -> bool:
         raise Refused("too_deep", f"more than {_DEPTH_MAX} levels")
     strict = True
     for member in document.values() if isinstance(document, dict) else document:
-        if isinstance(member, str):
+        kind = type(member)
+        if kind is str:
             continue
-        if isinstance(member, dict | list):
+        if kind is float:
+            strict = strict and math.isfinite(member)
+        elif kind is dict or kind is list:
             strict = _is_strict(member, depth + 1) and strict
         elif not _fits(member):
             strict = False

@@ -219,9 +219,7 @@ class MqttDriver(Driver):
         self._connection = Connection(
             self._client_id, int(config.session_expiry), self._on_message, self._on_suback, self._on_lost
         )
-        connect = self._connection.open(
-            config.host, config.port, int(config.keepalive), config.username, password
-        )
+        connect = self._connection.open(config.host, config.port, int(config.keepalive), config.username, password)
         self._opening = asyncio.ensure_future(connect)
         try:
             return await self._opening
@@ -238,9 +236,7 @@ class MqttDriver(Driver):
         if self._connection is None or self._connection.lost is not None:
             return
         self._tell_states(self._granted, FeedState.OPEN)
-        self._connection.subscribe(
-            {text: how for text, how in self._wanted.items() if text not in self._granted}
-        )
+        self._connection.subscribe({text: how for text, how in self._wanted.items() if text not in self._granted})
 
     def _on_suback(self, text: str, refused: str | None) -> None:
         if refused is None:

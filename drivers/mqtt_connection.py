@@ -71,9 +71,7 @@ class Connection:
         client.on_disconnect = self._disconnected
         return client
 
-    async def open(
-        self, host: str, port: int, keepalive_s: int, username: str | None, password: str | None
-    ) -> bool:
+    async def open(self, host: str, port: int, keepalive_s: int, username: str | None, password: str | None) -> bool:
         """Connect and log in. Returns whether the broker still has the session. Raises DriverError."""
         client = self._client
         if username is not None or password is not None:
@@ -95,9 +93,7 @@ class Connection:
             async with asyncio.timeout(_CONNACK_TIMEOUT_S):
                 return await self._connack
         except TimeoutError:
-            raise DriverError(
-                f"mqtt://{host}:{port}: connected, but no CONNACK: is it an MQTT broker?"
-            ) from None
+            raise DriverError(f"mqtt://{host}:{port}: connected, but no CONNACK: is it an MQTT broker?") from None
 
     def subscribe(self, filters: Mapping[str, tuple[int, int]]) -> None:
         """Subscribe filters, each with its QoS and its subscription identifier."""

@@ -24,9 +24,7 @@ def driver_classes() -> Mapping[str, type[Driver]]:
         try:
             found = entry.load()
         except Exception as error:
-            raise BrokenDriver(
-                f"the driver {entry.name} ({entry.value}) cannot be loaded: {error}"
-            ) from error
+            raise BrokenDriver(f"the driver {entry.name} ({entry.value}) cannot be loaded: {error}") from error
         if not (isinstance(found, type) and issubclass(found, Driver)):
             raise BrokenDriver(f"the driver {entry.name} ({entry.value}) is no drivers.base.Driver")
         classes[entry.name] = found

@@ -26,9 +26,7 @@ class Topic:
     @property
     def filter(self) -> str:
         """What is subscribed."""
-        return "/".join(
-            "+" if name else level for level, name in zip(self.levels, self.placeholders, strict=True)
-        )
+        return "/".join("+" if name else level for level, name in zip(self.levels, self.placeholders, strict=True))
 
     def match(self, topic: str) -> Mapping[str, str] | None:
         """The placeholders' values in a topic; None where it is not this one."""

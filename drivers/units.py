@@ -55,7 +55,5 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str),
     Field(examples=["90s", "1h30m"]),
 ]
-Size = Annotated[
-    int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])
-]
+Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

@@ -13,7 +13,8 @@ FLOORS = [
     ["agent.yamlfile"],
     ["agent.secretfiles"],
     ["agent.config"],
-    ["agent.pipeline", "agent.webhooks.transport", "agent.webhooks.courier", "agent.status"],
+    ["agent.webhooks.transport"],
+    ["agent.pipeline", "agent.webhooks.courier", "agent.status"],
     ["agent.supervise", "agent.observe"],
     ["agent.app"],
     ["agent.trial", "agent.listen", "agent.logs"],
@@ -21,15 +22,11 @@ FLOORS = [
     ["agent.cli"],
     ["agent.__main__"],
 ]
-SENDERS = ("agent.webhooks.transport", "agent.webhooks.courier")
 
 
 def modules(folder: str) -> dict[str, Path]:
     paths = (ROOT / folder).rglob("*.py")
-    return {
-        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
-        for path in paths
-    }
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
 def imports(path: Path) -> set[str]:
@@ -44,9 +41,7 @@ def imports(path: Path) -> set[str]:
 
 def room(module: str) -> str | None:
     """The entry of FLOORS that a module belongs to: the longest that it begins with."""
-    entries = [
-        entry for floor in FLOORS for entry in floor if module == entry or module.startswith(entry + ".")
-    ]
+    entries = [entry for floor in FLOORS for entry in floor if module == entry or module.startswith(entry + ".")]
     return max(entries, key=len, default=None)
 
 

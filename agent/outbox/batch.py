@@ -58,9 +58,7 @@ class Batch:
 class Draft:
     """Numbers events and deliveries; what was owed since a mark can be taken back."""
 
-    def __init__(
-        self, moment: Moment, numbers: Numbers, expires_s: Mapping[str, float], envelope: Envelope
-    ) -> None:
+    def __init__(self, moment: Moment, numbers: Numbers, expires_s: Mapping[str, float], envelope: Envelope) -> None:
         self.moment = moment
         self._next = numbers.next_delivery
         self._sequences = dict(numbers.sequences)
@@ -97,9 +95,7 @@ class Draft:
         number, sequence = self._next, self._sequences.get(name, 0) + 1
         body = self._envelope(event, sequence)
         self._next, self._sequences[name] = number + 1, sequence
-        expires_s = (
-            self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
-        )
+        expires_s = self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
         return Delivery(
             id=number,
             webhook=name,

@@ -53,9 +53,7 @@ class Lanes:
         """How many more deliveries may be loaded; at least one, so that no lane starves."""
         return max(1, LOADED_MAX - self._loaded)
 
-    def restore(
-        self, subject: str, delivery_id: int, due_at: float, created_at: float, *, held: bool
-    ) -> None:
+    def restore(self, subject: str, delivery_id: int, due_at: float, created_at: float, *, held: bool) -> None:
         """A subject that the file has pending deliveries of; `delivery_id` is the first of them."""
         lane = Lane(subject, due_at, created_at, held, more=True, last_id=delivery_id - 1)
         self._lanes[subject] = lane

@@ -163,9 +163,7 @@ class Outbox:
             text = Path(f"/proc/self/task/{self._thread_id}/io").read_text(encoding="ascii")
         except OSError:
             return None
-        return next(
-            (int(line.split()[1]) for line in text.splitlines() if line.startswith("write_bytes")), None
-        )
+        return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("write_bytes")), None)
 
     async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
         number = self._number + 1

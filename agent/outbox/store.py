@@ -159,10 +159,7 @@ class Store:
     def expired(self, now: float) -> tuple[list[int], float | None]:
         """Ids of pending deliveries whose time is over, and when the next one's will be."""
         ids = [
-            row[0]
-            for row in self._db.execute(
-                "SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ?", (now,)
-            )
+            row[0] for row in self._db.execute("SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ?", (now,))
         ]
         query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
         return ids, self._db.execute(query, (now,)).fetchone()[0]
@@ -189,8 +186,7 @@ class Store:
             delivery = settlement.delivery
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
-                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ?"
-                    " WHERE id = ? AND state = 0",
+                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
                     (
                         settlement.attempts,
                         settlement.refusals,
@@ -244,9 +240,7 @@ class Store:
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
-        self._db.executemany(
-            "INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries
-        )
+        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -257,9 +251,7 @@ class Store:
             self._db.execute("DELETE FROM ledger WHERE feed = ?", (feed,))
             rows.clear()
         if entries:
-            row = self._db.execute(
-                "INSERT INTO ledger (feed, entries) VALUES (?, ?)", (feed, entries)
-            ).lastrowid
+            row = self._db.execute("INSERT INTO ledger (feed, entries) VALUES (?, ?)", (feed, entries)).lastrowid
             rows.append((row or 0, len(entries) // ENTRY_BYTES))
         total = sum(n for _, n in rows)
         while rows and total - rows[0][1] >= KEPT:
@@ -292,9 +284,7 @@ class Store:
             delivered = self._older(DELIVERED, now, surplus)
         else:
             delivered = (
-                self._older(DELIVERED, now - KEEP_DELIVERED_S, PURGE_ROWS)
-                if oldest < now - KEEP_DELIVERED_S
-                else []
+                self._older(DELIVERED, now - KEEP_DELIVERED_S, PURGE_ROWS) if oldest < now - KEEP_DELIVERED_S else []
             )
         return delivered, self._older(
             DEAD, now - KEEP_DEAD_S, PURGE_ROWS
@@ -318,9 +308,7 @@ class Store:
             agent_id=agent_id,
             offset_s=self.offset_s,
             downtime_s=downtime_s,
-            memory={
-                (rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")
-            },
+            memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             rests={name: Rest(name, until, bool(disabled)) for name, _, until, disabled in webhooks},
             numbers=Numbers(next_delivery, {name: sequence for name, sequence, *_ in webhooks}),

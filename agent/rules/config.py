@@ -10,9 +10,7 @@ from agent.rules.conditions import is_empty, overlap
 from drivers.units import Duration, Name
 
 Scalar = bool | int | float | str
-SensorPattern = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}(\.(\*|[^.*\s]+))+$", max_length=512)
-]
+SensorPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}(\.(\*|[^.*\s]+))+$", max_length=512)]
 Severity = Literal["info", "warning", "critical"]
 EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=128)]
 """Dots and words, such as `freezer.too_warm`."""
@@ -43,9 +41,7 @@ class Condition(BaseModel):
 
     def words(self) -> dict[str, Any]:
         """The condition as it was configured, such as {"below": 5}."""
-        return {
-            name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set
-        }
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
 
 
 class Each(Condition):
@@ -96,9 +92,7 @@ class Rule(BaseModel):
             kind = "each" if self.when else "when"
             raise ValueError(f"`{name.rstrip('_')}` goes with `{kind}` only")
         if self.when and self.clear and overlap(self.when.words(), self.clear.words()):
-            raise ValueError(
-                "`clear` overlaps `when`: a value that fulfils both would fire and resolve at once"
-            )
+            raise ValueError("`clear` overlaps `when`: a value that fulfils both would fire and resolve at once")
         return self
 
     def meaning(self, decoding: str) -> str:

@@ -92,9 +92,7 @@ class Engine:
         """
         self.labels = labels
         self.new_id = new_id
-        self.rules = {
-            name: _compile(name, rule, tuple(webhooks), meanings[name]) for name, rule in rules.items()
-        }
+        self.rules = {name: _compile(name, rule, tuple(webhooks), meanings[name]) for name, rule in rules.items()}
         self.memory: dict[Key, Memory] = {}
         self.latest: dict[str, Latest] = {}
         self.unfit: dict[str, int] = {}
@@ -219,9 +217,7 @@ class Step:
     def remove(self, key: Key, memory: Memory) -> None:
         """Forget what a rule remembered that is gone or means something else; an alert of it is resolved."""
         if memory.alert_id is not None:
-            self.events.append(
-                self._alert(key, None, memory, memory.said, "resolved", self.moment.at, "rule_removed")
-            )
+            self.events.append(self._alert(key, None, memory, memory.said, "resolved", self.moment.at, "rule_removed"))
         self.forget(key)
 
     def forget(self, key: Key) -> None:
@@ -250,10 +246,7 @@ class Step:
         """What a commit writes: the changes of this step, and soft ones that wait. None: the row goes."""
         waiting = {key: self._engine.memory.get(key) for key in self._engine.unsaved}
         changed = {**waiting, **self._memory}
-        return {
-            key: None if memory is None or memory.is_nothing else memory.dump()
-            for key, memory in changed.items()
-        }
+        return {key: None if memory is None or memory.is_nothing else memory.dump() for key, memory in changed.items()}
 
     def install(self, *, committed: bool) -> None:
         """Make the staged changes the engine's; with `committed` all of them are on disk."""
@@ -284,9 +277,7 @@ class Step:
         if following is not memory.state:
             self._change(key, rule, memory, following, _said(rule, reading), now)
 
-    def _change(
-        self, key: Key, rule: Compiled, memory: Memory, following: State, said: Said | None, at: float
-    ) -> None:
+    def _change(self, key: Key, rule: Compiled, memory: Memory, following: State, said: Said | None, at: float) -> None:
         told = tells(memory.state, following)
         if told == "firing":
             memory = memory._replace(
@@ -313,9 +304,7 @@ class Step:
         self.events.append(self._pulse_event(rule, reading, now))
         changes_by = rule.rule.each is not None and rule.rule.each.changes_by is not None
         if throttle_s or changes_by:
-            told = memory._replace(
-                told_at=now if throttle_s else None, baseline=reading.value if changes_by else None
-            )
+            told = memory._replace(told_at=now if throttle_s else None, baseline=reading.value if changes_by else None)
             self._keep(key, told)
 
     def _matches(self, rule: Compiled, memory: Memory, reading: Reading) -> bool:
@@ -357,9 +346,7 @@ class Step:
         theirs = engine.next_due()
         if theirs is not None and engine.timers[0][1] in self._memory:
             due = [
-                timer
-                for timer in engine.timers
-                if timer[1] not in self._memory and engine.due(timer[1]) == timer[0]
+                timer for timer in engine.timers if timer[1] not in self._memory and engine.due(timer[1]) == timer[0]
             ]
             first = min(due, default=None)
         else:

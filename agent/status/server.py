@@ -79,9 +79,7 @@ class StatusServer:
         if _host(request) not in self._hosts:
             answer = web.Response(status=421, text="this host name is not this agent's: see `status.hosts`\n")
         elif request.path not in _OPEN_PATHS and not self._has_token(request):
-            answer = web.Response(
-                status=401, text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"}
-            )
+            answer = web.Response(status=401, text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
         else:
             try:
                 answer = await handler(request)

@@ -36,9 +36,7 @@ class Breaker:
             raise ValueError("the shortest rest is longer than the longest")
 
     @classmethod
-    def restored(
-        cls, webhook: str, rest_min_s: float, rest_max_s: float, rest: Rest | None, now: float
-    ) -> "Breaker":
+    def restored(cls, webhook: str, rest_min_s: float, rest_max_s: float, rest: Rest | None, now: float) -> "Breaker":
         """Take up what was kept over a restart; a rest from a wrong time is no longer than the longest."""
         breaker = cls(webhook, rest_min_s, rest_max_s)
         if rest is not None:

@@ -104,9 +104,7 @@ class Webhook(BaseModel):
         if address.is_link_local or address.is_multicast or address.is_unspecified:
             return f"{address} is link-local, a metadata service or no host: never a receiver"
         if self.url.lower().startswith("http://") and not (address.is_private or self.allow_http):
-            return (
-                "http:// over the open network shows every event to it: use https, or say `allow_http: true`"
-            )
+            return "http:// over the open network shows every event to it: use https, or say `allow_http: true`"
         return None
 
 

@@ -232,9 +232,7 @@ class Courier:
             return
         self._failed += 1
         told = self._last_error
-        self._last_error = (
-            f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
-        )
+        self._last_error = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
         if outcome.location:
             self._last_error += f", redirects to {outcome.location[:200]!r}, which is not followed"
         if told is None:

@@ -61,9 +61,7 @@ def rfc3339(wall: float) -> str:
 def _data(event: Event, agent_id: str) -> dict[str, Any]:
     value, value_cut = _cut(event.value, VALUE_BYTES_MAX)
     attributes, attributes_cut = _cut(_strict(event.attributes), ATTRIBUTES_BYTES_MAX)
-    payload, payload_cut = (
-        _cut(_strict(event.payload), PAYLOAD_BYTES_MAX) if event.has_payload else (None, False)
-    )
+    payload, payload_cut = _cut(_strict(event.payload), PAYLOAD_BYTES_MAX) if event.has_payload else (None, False)
     data = {
         "alert_id": event.alert_id,
         "rule": event.rule,

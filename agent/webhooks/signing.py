@@ -48,9 +48,7 @@ def headers(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes)
     """
     found = {"webhook-id": message_id, "webhook-timestamp": str(timestamp)}
     if keys:
-        found["webhook-signature"] = " ".join(
-            _signature(key, message_id, str(timestamp), body) for key in keys
-        )
+        found["webhook-signature"] = " ".join(_signature(key, message_id, str(timestamp), body) for key in keys)
     return found
 
 

@@ -82,9 +82,7 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    async def _once(
-        self, body: bytes, headers: Mapping[str, str], reused: SimpleNamespace, begin: float
-    ) -> Outcome:
+    async def _once(self, body: bytes, headers: Mapping[str, str], reused: SimpleNamespace, begin: float) -> Outcome:
         timeout = self._webhook.timeout
         async with self._open().post(
             self._webhook.url,
@@ -137,9 +135,7 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _failed(error: BaseException, begin: float) -> Outcome:
-    return Outcome(
-        duration_s=_now() - begin, error=_kind(error), detail=str(error)[:200] or type(error).__name__
-    )
+    return Outcome(duration_s=_now() - begin, error=_kind(error), detail=str(error)[:200] or type(error).__name__)
 
 
 def _kind(error: BaseException) -> str:
@@ -156,11 +152,7 @@ def _kind(error: BaseException) -> str:
     for word, types in kinds:
         if isinstance(cause, types) or isinstance(error, types):
             return word
-    return (
-        "protocol"
-        if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError)
-        else "network"
-    )
+    return "protocol" if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError) else "network"
 
 
 def _tls() -> ssl.SSLContext:

@@ -22,11 +22,7 @@ class File:
 
     def fill(self, lanes: Lanes, lane: Lane, limit: int = 4) -> None:
         if not lane.loaded:
-            rows = [
-                d
-                for d in self.rows
-                if d.subject == lane.subject and d.id > lane.last_id and d.id not in self.gone
-            ]
+            rows = [d for d in self.rows if d.subject == lane.subject and d.id > lane.last_id and d.id not in self.gone]
             lanes.loaded(lane, rows[:limit], more=len(rows) >= limit)
 
 

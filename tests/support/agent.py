@@ -52,9 +52,7 @@ class AgentProcess:
 
     async def ready(self) -> None:
         """Wait until all its sources are open."""
-        await until(
-            lambda: self.open_sources(), 30, what=f"the agent is ready; it said: {self.said()[-2000:]}"
-        )
+        await until(lambda: self.open_sources(), 30, what=f"the agent is ready; it said: {self.said()[-2000:]}")
 
     def open_sources(self) -> bool:
         sources = self.status().get("sources", {})
