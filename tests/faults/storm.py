@@ -1,0 +1,203 @@
+"""The kill storm: `python -m tests.faults.storm --kills 100 --seed 1`.
+
+A QoS 1 stream of pulses and level changes, each with a number of its own, runs to an agent that is killed (`kill -9`) or
+whose link is cut again and again, while its receiver answers 503 at times and loses answers at times. In the end each
+number must have been told under exactly one `webhook-id`, and the agent's counters must be the oracle's.
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+
+from tests.faults.oracle import SECRET, Oracle
+from tests.support.agent import AgentProcess
+from tests.support.link import Link
+from tests.support.mosquitto import Mosquitto
+from tests.support.waiting import until
+
+CONFIG = """
+version: 1
+agent: {{name: storm}}
+brokers:
+  house: {{url: "mqtt://127.0.0.1:{link}", keepalive: 5s}}
+sources:
+  button: {{driver: mqtt, topic: "storm/{{room}}/button", sensors: {{press: {{path: n}}}}}}
+  level: {{driver: mqtt, topic: "storm/{{room}}/level", sensors: {{height: {{path: n}}}}}}
+rules:
+  pressed: {{sensor: "button.*.press", each: reading}}
+  high: {{sensor: "level.*.height", when: {{above: 0}}}}
+webhooks:
+  oracle:
+    url: http://127.0.0.1:{http}/hook
+    secrets: [{secret}]
+    delays: [0, 100ms, 200ms]
+    rest: {{min: 100ms, max: 500ms}}
+status: {{listen: "{{status}}"}}
+"""
+ROOMS = 4
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a storm came to."""
+
+    published: int
+    kills: int
+    cuts: int
+    lost: Sequence[str]
+    told_twice: Sequence[str]
+    wrong: Sequence[str]
+    gaps: int
+    requests: int
+    repeats_dropped: int
+    counters_agree: bool
+
+    @property
+    def good(self) -> bool:
+        return not (self.lost or self.told_twice or self.wrong or self.gaps) and self.counters_agree
+
+
+class Stream:
+    """Publishes numbers until stopped: each press is a pulse, each level an alert's begin or end."""
+
+    def __init__(self, port: int, random: Random, rate: float) -> None:
+        self.expected: set[str] = set()
+        self.count = 0
+        self._random, self._rate = random, rate
+        self._high = [False] * ROOMS
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, "storm-stream")
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    async def run(self) -> None:
+        while True:
+            self._publish()
+            await asyncio.sleep(1 / self._rate)
+
+    def _publish(self) -> None:
+        self.count += 1
+        room = self._random.randrange(ROOMS)
+        if self._random.random() < 0.6:
+            topic, value, what = f"storm/{room}/button", self.count, f"pulse {self.count}"
+        else:
+            self._high[room] = high = not self._high[room]
+            value = self.count if high else -self.count
+            topic, what = f"storm/{room}/level", f"{'firing' if high else 'resolved'} {value}"
+        self.expected.add(what)
+        self._client.publish(topic, json.dumps({"n": value}), qos=1)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+async def storm(
+    folder: Path, *, kills: int, cuts: int, seed: int, rate: float = 120.0, mutant: str | None = None
+) -> Result:
+    """Run one storm in a folder."""
+    random = Random(seed)
+    broker = Mosquitto(folder, "max_queued_messages 20000")
+    broker.start()
+    link, oracle = Link(broker.port), Oracle(random, busy=0.10, lose=0.05)
+    async with AsyncExitStack() as stack:
+        stack.callback(broker.stop)
+        await link.start()
+        stack.push_async_callback(link.stop)
+        await oracle.start()
+        stack.push_async_callback(oracle.stop)
+        module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
+        agent = AgentProcess(folder, CONFIG.format(link=link.port, http=oracle.port, secret=SECRET), module)
+        stack.callback(agent.kill)
+        agent.start()
+        await agent.ready()
+        stream = Stream(broker.port, random, rate)
+        stack.callback(stream.close)
+        running = asyncio.create_task(stream.run())
+        repeats = await _faults(agent, link, oracle, random, kills=kills, cuts=cuts)
+        running.cancel()
+        return await _judge(agent, oracle, stream, kills, cuts, repeats)
+
+
+async def _faults(agent: AgentProcess, link: Link, oracle: Oracle, random: Random, *, kills: int, cuts: int) -> int:
+    """Kill and cut, each behind some progress. Returns how many repeated messages the agents said to have dropped."""
+    repeats = 0
+    faults = ["kill"] * kills + ["cut"] * cuts
+    random.shuffle(faults)
+    for fault in faults:
+        aim = len(oracle.ids) + random.randrange(5, 60)
+        await until(lambda aim=aim: len(oracle.ids) >= aim, 60, what=f"progress; the agent said {agent.said()[-2000:]}")  # type: ignore[misc]
+        if fault == "kill":
+            repeats += _repeats(await asyncio.to_thread(agent.status))
+            agent.kill()
+            agent.start()
+        else:
+            link.lose_what_the_agent_says()
+            await asyncio.sleep(random.uniform(0.02, 0.3))
+            link.cut()
+    return repeats
+
+
+def _repeats(status: dict[str, Any]) -> int:
+    return sum(source["repeats"] for source in status.get("sources", {}).values())
+
+
+async def _judge(agent: AgentProcess, oracle: Oracle, stream: Stream, kills: int, cuts: int, repeats: int) -> Result:
+    with suppress(AssertionError):  # what is lost is told below
+        await until(lambda: stream.expected <= oracle.told(), 30)
+    status = await _settled(agent)
+    counts = status.get("outbox", {})
+    unique = len(oracle.accepted)
+    return Result(
+        published=stream.count,
+        kills=kills,
+        cuts=cuts,
+        lost=sorted(stream.expected - oracle.told()),
+        told_twice=sorted([*oracle.told_twice(), *(oracle.told() - stream.expected)]),
+        wrong=oracle.wrong,
+        gaps=len(oracle.gaps()),
+        requests=sum(oracle.accepted.values()),
+        repeats_dropped=repeats + _repeats(status),
+        counters_agree=bool(counts)
+        and counts["balanced"]
+        and (counts["owed"], counts["delivered"], counts["pending"], counts["dead"]) == (unique, unique, 0, 0),
+    )
+
+
+async def _settled(agent: AgentProcess) -> dict[str, Any]:
+    """The status when nothing is pending any more."""
+    status: dict[str, Any] = {}
+    for _ in range(100):
+        status = await asyncio.to_thread(agent.status)
+        if status and not status["outbox"]["pending"]:
+            return status
+        await asyncio.sleep(0.1)
+    return status
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
+    options.add_argument("--kills", type=int, default=100)
+    options.add_argument("--cuts", type=int, default=50)
+    options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--mutant", choices=["acknowledge-early", "no-ledger"])
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = storm(Path(folder), kills=given.kills, cuts=given.cuts, seed=given.seed, mutant=given.mutant)
+        result = asyncio.run(work)
+    print(result)
+    sys.exit(0 if result.good else 1)
+
+
+if __name__ == "__main__":
+    main()

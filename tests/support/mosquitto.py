@@ -1,0 +1,66 @@
+"""A real mosquitto on a free port of loopback."""
+
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from tests.support.agent import free_port
+
+
+class Mosquitto:
+    """Started, stopped, killed, frozen. With `persistent` it keeps sessions over a stop (not over a kill)."""
+
+    def __init__(self, folder: Path, *settings: str, persistent: bool = False) -> None:
+        self.port = free_port()
+        self.folder = folder
+        lines = [f"listener {self.port} 127.0.0.1", *settings]
+        if not any(line.startswith("password_file") for line in settings):
+            lines.append("allow_anonymous true")
+        if persistent:
+            lines += ["persistence true", f"persistence_location {folder}/", "user root"]
+        self._settings = folder / "mosquitto.conf"
+        self._settings.write_text("\n".join(lines) + "\n")
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        found = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
+        with (self.folder / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen([found, "-c", str(self._settings)], stdout=log, stderr=log)
+        deadline = time.monotonic() + 10
+        while not self._listening():
+            assert time.monotonic() < deadline, "mosquitto does not listen"
+            assert self._process.poll() is None, (self.folder / "mosquitto.log").read_text()
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._end(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        """Keep the connections but answer nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(number)
+            self._process.wait(10)
+            self._process = None
+
+    def _listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
