@@ -1,1 +1,1 @@
-"""Faults on the whole agent, with an oracle that counts. The suite runs short ones; each is a program of its own too."""
+"""Faults on the whole agent, with an oracle that counts. The suite runs short ones; each is a program too."""

@@ -26,9 +26,9 @@ def know_nothing(_ledger: Ledger, receipt: Receipt) -> bool:
 
 def mutate(name: str) -> None:
     if name == "acknowledge-early":
-        Pipeline.take = acknowledge_early  # type: ignore[method-assign]
+        Pipeline.take = acknowledge_early  # type: ignore[method-assign, assignment]
     elif name == "no-ledger":
-        Ledger.knows = know_nothing  # type: ignore[method-assign]
+        Ledger.knows = know_nothing  # type: ignore[method-assign, assignment]
     else:
         raise SystemExit(f"no mutant {name}")
 

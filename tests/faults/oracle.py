@@ -27,8 +27,8 @@ class Oracle:
     sequences: Counter[int] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     """Ids that were answered 2xx, whether or not the answer arrived."""
-    order: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """subject -> ids in the order of their first arrival"""
+    sequences_by_subject: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """In the order of their first arrival."""
     wrong: list[str] = field(default_factory=list)
     _runner: web.AppRunner | None = None
     port: int = 0
@@ -71,7 +71,7 @@ class Oracle:
         self.ids[f"{data.get('state', 'pulse')} {data['value']}"].add(message_id)
         if message_id not in self.accepted:
             self.sequences[int(event["sequence"])] += 1
-            self.order[event["subject"]].append(message_id)
+            self.sequences_by_subject[event["subject"]].append(int(event["sequence"]))
         self.accepted[message_id] += 1
 
     def told(self) -> set[str]:

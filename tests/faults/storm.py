@@ -1,8 +1,8 @@
 """The kill storm: `python -m tests.faults.storm --kills 100 --seed 1`.
 
-A QoS 1 stream of pulses and level changes, each with a number of its own, runs to an agent that is killed (`kill -9`) or
-whose link is cut again and again, while its receiver answers 503 at times and loses answers at times. In the end each
-number must have been told under exactly one `webhook-id`, and the agent's counters must be the oracle's.
+A QoS 1 stream of pulses and level changes, each with a number of its own, runs to an agent that is killed (`kill -9`)
+or whose link is cut again and again, while its receiver answers 503 at times and loses answers at times. In the end
+each number must have been told under exactly one `webhook-id`, and the agent's counters must be the oracle's.
 """
 
 import argparse

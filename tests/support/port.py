@@ -7,6 +7,7 @@ import termios
 import tty
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 
 class Port:
@@ -46,7 +47,7 @@ class Port:
         answer = fcntl.ioctl(self._slave, termios.FIONREAD, struct.pack("i", 0))
         return int(struct.unpack("i", answer)[0])
 
-    def __enter__(self) -> "Port":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
