@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MARKS_WITHIN_S = 1.0
 """Marks of deliveries ride in the next commit; at the latest after this they get one of their own."""
+MARKS_MAX = 256
+"""So many get one at once."""
 SOFT_WITHIN_S = 60.0
 """The same for soft memory."""
 SWEEP_EVERY_S = 60.0
@@ -150,6 +152,9 @@ class Pipeline:
         if self._marks_due is None:
             self._marks_due = self._clock.now() + MARKS_WITHIN_S
             self._wake.set()
+        elif self._outbox.marks == MARKS_MAX:
+            self._marks_due = self._clock.now()
+            self._wake.set()
 
     # -- one round
 
@@ -231,7 +236,7 @@ class Pipeline:
         try:
             await self._outbox.commit(batch)
         finally:
-            if self._outbox.has_marks:
+            if self._outbox.marks:
                 self._mark()
 
     async def _handle_singly(self, inputs: Sequence[_Input]) -> None:

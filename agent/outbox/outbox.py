@@ -127,9 +127,9 @@ class Outbox:
                 self.mailboxes[delivery.webhook].push(delivery)
 
     @property
-    def has_marks(self) -> bool:
-        """Whether marks wait for a commit."""
-        return bool(self._settled or self._rests)
+    def marks(self) -> int:
+        """How many marks wait for a commit."""
+        return len(self._settled) + len(self._rests)
 
     async def sweep(self, now: float) -> tuple[Sequence[int], bool]:
         """Ids of deliveries whose time is over, and whether there is history to purge: for the next batch."""
