@@ -7,6 +7,7 @@ timed; a fixed VALUE makes readings that change nothing.
 """
 
 import json
+import os
 import sys
 import time
 
@@ -17,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 def main() -> None:
     port, count, rate, topic = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
     fixed = float(sys.argv[5]) if len(sys.argv) > 5 else None
-    client = mqtt.Client(CallbackAPIVersion.VERSION2, "load", protocol=mqtt.MQTTv5)
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, f"load-{os.getpid()}", protocol=mqtt.MQTTv5)
     client.max_inflight_messages_set(200)
     client.connect("127.0.0.1", port)
     client.loop_start()
