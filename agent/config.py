@@ -12,7 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Union
+from types import UnionType
+from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
@@ -377,36 +378,32 @@ def _unknown(what: str, given: str, known: Iterable[str]) -> str:
 
 def _known_keys(where: Where) -> list[str]:
     """The keys that may stand beside an unknown one."""
-    model: Any = _model()
+    kinds: list[Any] = [_model()]
     for step in where[:-1]:
-        model = _inside(model, step)
-    return _keys(model)
+        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+    models = [kind for kind in kinds if _is_model(kind)]
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
 
 
-def _keys(model: Any) -> list[str]:
-    if isinstance(model, list):
-        return sorted({key for one in model for key in _keys(one)})
-    if isinstance(model, type) and issubclass(model, BaseModel):
-        return sorted(field.alias or name for name, field in model.model_fields.items())
+def _inside(kind: Any, step: str | int) -> list[Any]:
+    """The types that a key of a model, a name of a mapping or an index of a list may hold."""
+    if _is_model(kind):
+        fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+        return _alternatives(fields[str(step)].annotation) if step in fields else []
+    if get_origin(kind) in (dict, list):
+        return _alternatives(get_args(kind)[-1])
     return []
 
 
-def _inside(model: Any, step: str | int) -> Any:
-    """The models that a key of a model, or of a mapping of names to models, may hold."""
-    if isinstance(model, list):
-        return model
-    if not (isinstance(model, type) and issubclass(model, BaseModel)):
-        return []
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
-    found = fields.get(str(step))
-    return _models(found.annotation) if found else []
+def _alternatives(annotation: Any) -> list[Any]:
+    """The types that a union or an annotated type stands for."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [kind for one in get_args(annotation) for kind in _alternatives(one)]
+    return _alternatives(get_args(annotation)[0]) if get_origin(annotation) is Annotated else [annotation]
 
 
-def _models(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    arguments = getattr(annotation, "__args__", ())
-    return [model for argument in arguments for model in _models(argument)]
+def _is_model(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _dotted(where: Where) -> str:

@@ -70,6 +70,11 @@ class AgentProcess:
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def wait(self) -> int:
+        """Wait until it ends by itself; returns the exit code."""
+        assert self._process is not None
+        return self._process.wait(20)
+
     def kill(self) -> None:
         """`kill -9`."""
         self._end(signal.SIGKILL)

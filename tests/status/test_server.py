@@ -1,0 +1,176 @@
+"""The status page and its JSON over real HTTP: what is shown, to whom, and that nothing breaks out of its cell."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+
+from agent.status.server import StatusServer, age
+from agent.status.snapshot import (
+    AgentFacts,
+    OutboxFacts,
+    RuleFacts,
+    SensorFacts,
+    Snapshot,
+    SourceFacts,
+    WebhookFacts,
+)
+from tests.support.agent import free_port
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "{{ 7 * 7 }}",
+    "{% include '/etc/passwd' %}",
+    "'; DROP TABLE deliveries; --",
+    "</td></tr></table>",
+    "\u202etxt.exe",
+    "javascript:alert(1)",
+    "&lt;b&gt;",
+    "\x1b[2J",
+]
+
+
+def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | None = None) -> Snapshot:
+    counts = {"owed": 3, "delivered": 2, "pending": 1, "dead": 0, "dropped": 0, "dropped_by": {}}
+    return Snapshot(
+        agent=AgentFacts("abc", "cabin", "1.2.3", 61.0, "synced"),
+        outbox=OutboxFacts(
+            **counts,  # type: ignore[arg-type]
+            balanced=True,
+            oldest_pending_s=2.0,
+            size_bytes=4096,
+            written_bytes_today=1,
+            degraded=degraded,
+        ),
+        webhooks={"ops": WebhookFacts(state="answering", **counts)},  # type: ignore[arg-type]
+        sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1})},
+        sensors={name: SensorFacts(value, "°C", 1.0, 1, f"null {value}")},
+        rules={"cold": RuleFacts(name, "warning", {name: {"state": "firing", "since_s": 5.0, "throttled": 0}})},
+    )
+
+
+@asynccontextmanager
+async def served(
+    show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
+) -> AsyncIterator[Callable[..., Any]]:
+    port = free_port()
+    server = StatusServer(("127.0.0.1", port), token, ["cabin.example.com"], show, lambda: ready, lambda: alive)
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+
+        async def get(path: str, **headers: str) -> tuple[int, str, Any]:
+            async with session.get(f"http://127.0.0.1:{port}{path}", headers=headers) as answer:
+                return answer.status, await answer.text(), answer.headers
+
+        try:
+            yield get
+        finally:
+            await server.stop()
+
+
+async def test_the_page_shows_every_part_in_one_table() -> None:
+    async with served() as get:
+        status, page, _ = await get("/")
+    assert status == 200
+    for text in ("cabin", "All is well", "thermostat.t", "4.2 °C", "firing", "ops", "2 delivered", "1 m 1 s"):
+        assert text in page
+    assert page.count("<table") == 1
+
+
+async def test_the_json_has_what_the_page_has() -> None:
+    async with served() as get:
+        status, text, headers = await get("/api/v1/status")
+    found = json.loads(text)
+    assert (status, headers["Content-Type"]) == (200, "application/json; charset=utf-8")
+    assert found["outbox"]["owed"] == 3
+    assert found["webhooks"]["ops"]["state"] == "answering"
+    assert found["sensors"]["thermostat.t"] == {
+        "value": 4.2,
+        "unit": "°C",
+        "age_s": 1.0,
+        "refused": 1,
+        "last_refusal": "null 4.2",
+    }
+    assert found["troubles"] == []
+
+
+async def test_what_is_wrong_is_told_first() -> None:
+    async with served(lambda: snapshot(degraded="disk I/O error")) as get:
+        _, page, _ = await get("/")
+    assert "the outbox cannot be written: disk I/O error" in page
+    assert "All is well" not in page
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+async def test_a_hostile_name_or_value_stays_text(text: str) -> None:
+    async with served(lambda: snapshot(text, text)) as get:
+        _, page, headers = await get("/")
+    assert "<script" not in page
+    assert "<img" not in page
+    assert "49" not in page
+    assert page.count("</table>") == 1
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize("path", ["/", "/api/v1/status", "/style.css"])
+async def test_with_a_token_it_is_asked_for(path: str) -> None:
+    async with served(token="0123456789abcdef") as get:
+        assert (await get(path))[0] == 401
+        assert (await get(path, Authorization="Bearer 0123456789abcdeX"))[0] == 401
+        assert (await get(path, Authorization="Bearer "))[0] == 401
+        assert (await get(path, Authorization="Bearer 0123456789abcdef"))[0] == 200
+
+
+@pytest.mark.parametrize(("good", "status"), [(True, 200), (False, 503)])
+async def test_the_health_paths_are_open_and_say_how_it_is(good: bool, status: int) -> None:
+    async with served(token="0123456789abcdef", ready=good, alive=good) as get:
+        assert (await get("/readyz"))[0] == status
+        assert (await get("/healthz"))[0] == status
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8321", 200),
+        ("localhost", 200),
+        ("[::1]:8321", 200),
+        ("cabin.example.com", 200),
+        ("CABIN.example.com:80", 200),
+        ("evil.example.com", 421),
+        ("127.0.0.1.evil.example.com", 421),
+        ("", 421),
+    ],
+)
+async def test_only_the_agents_own_names_are_answered(host: str, status: int) -> None:
+    async with served() as get:
+        assert (await get("/api/v1/status", Host=host))[0] == status
+
+
+async def test_an_unknown_path_and_a_change_are_refused() -> None:
+    async with served() as get:
+        assert (await get("/../../etc/passwd"))[0] == 404
+        assert (await get("/nothing"))[0] == 404
+
+
+async def test_a_port_in_use_is_told_with_its_address() -> None:
+    port = free_port()
+    first = StatusServer(("127.0.0.1", port), None, [], snapshot, lambda: True, lambda: True)
+    second = StatusServer(("127.0.0.1", port), None, [], snapshot, lambda: True, lambda: True)
+    await first.start()
+    try:
+        with pytest.raises(OSError, match=rf"status.listen 127.0.0.1:{port}"):
+            await second.start()
+    finally:
+        await first.stop()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59, "59 s"), (61, "1 m 1 s"), (3600, "1 h"), (90061, "1 d 1 h")]
+)
+def test_an_age_is_told_in_two_units(seconds: float, text: str) -> None:
+    assert age(seconds) == text
