@@ -20,7 +20,9 @@ class BrokenDriver(Exception):
 def driver_classes() -> Mapping[str, type[Driver]]:
     """All drivers that are installed. Raises BrokenDriver."""
     classes: dict[str, type[Driver]] = {}
-    for entry in entry_points(group=GROUP):
+    for entry in sorted(set(entry_points(group=GROUP))):
+        if entry.name in classes:
+            raise BrokenDriver(f"two packages bring a driver {entry.name}; one is {entry.value}")
         try:
             found = entry.load()
         except Exception as error:

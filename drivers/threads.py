@@ -6,7 +6,8 @@ They run in daemon threads, which never hold up the end of the process.
 import asyncio
 import threading
 from collections.abc import Callable
-from typing import TypeVar
+from contextlib import suppress
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,33 +17,27 @@ async def in_daemon_thread(call: Callable[[], T], dispose: Callable[[T], object]
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
 
-    def arrived(value: T) -> None:
-        if result.cancelled():
-            dispose(value)
-        else:
-            result.set_result(value)
-
-    def failed(error: BaseException) -> None:
-        if not result.cancelled():
-            result.set_exception(error)
-
     def work() -> None:
         try:
             value = call()
         except Exception as error:  # noqa: BLE001  # it is raised where it is awaited
-            _tell(loop, failed, error)
+            _tell(loop, result.set_exception, error)
         else:
-            if not _tell(loop, arrived, value):
+            if not _tell(loop, result.set_result, value):
                 dispose(value)
 
     threading.Thread(target=work, daemon=True).start()
-    return await result
-
-
-def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[T], None], value: T) -> bool:
-    """Call back on the loop. Returns whether there still is one."""
     try:
+        return await asyncio.shield(result)
+    except asyncio.CancelledError:
+        # Also where it came in this very moment.
+        result.add_done_callback(lambda late: None if late.exception() else dispose(late.result()))
+        raise
+
+
+def _tell(loop: asyncio.AbstractEventLoop, what: Callable[[Any], object], value: object) -> bool:
+    """Call back on the loop. Returns whether there still is one."""
+    with suppress(RuntimeError):
         loop.call_soon_threadsafe(what, value)
-    except RuntimeError:
-        return False
-    return True
+        return True
+    return False

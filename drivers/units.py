@@ -11,9 +11,9 @@ from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints
 
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_DURATION = re.compile(r"(?:\d{1,12}(?:ms|[smhdw]))+")
+_DURATION = re.compile(r"(?:[0-9]{1,12}(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
-_SIZE = re.compile(r"(\d{1,15}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
+_SIZE = re.compile(r"([0-9]{1,15}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
 _CLOCK_LIKE = re.compile(r"\d+:\d\d(:\d\d)?")
 
 

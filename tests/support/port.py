@@ -1,9 +1,6 @@
 """A real pseudo-terminal behind a path that stays, as a serial device has one in /dev/serial/by-id."""
 
-import fcntl
 import os
-import struct
-import termios
 import tty
 from contextlib import suppress
 from pathlib import Path
@@ -41,11 +38,6 @@ class Port:
         with suppress(BlockingIOError):
             return os.write(self._master, data)
         return 0
-
-    def unread(self) -> int:
-        """How many bytes wait in the kernel for the reader."""
-        answer = fcntl.ioctl(self._slave, termios.FIONREAD, struct.pack("i", 0))
-        return int(struct.unpack("i", answer)[0])
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,1 @@
+"""The drivers and what they are made of, on real ports and real brokers."""

@@ -1,0 +1,150 @@
+"""What the contract suite needs of a feed: one rig for each driver, a row each in `RIGS`.
+
+A rig brings the other side of the feed (a device, a broker) and makes drivers that read it. It has one
+source `bench` with one sensor `value`, so that a sent 7 comes as the reading `bench.value` = 7.
+"""
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import ClassVar, Self
+
+import serial
+
+from drivers.base import Driver, Sensor, Surroundings
+from drivers.serial import SerialDriver, SerialSource
+from tests.support.hands import HandClock
+from tests.support.port import Port
+from tests.support.waiting import until
+
+
+class Rig(ABC):
+    """The other side of one feed, and what may be seen from there.
+
+    An async context manager: entered, the feed can be opened.
+    """
+
+    intake_max: ClassVar[int]
+    """A driver may hold so many messages that were not yielded, and not many more."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clock = HandClock()
+
+    def around(self) -> Surroundings:
+        """What a driver is given; a rig of a broker overrides it."""
+        return Surroundings("bench", "0123456789abcdef", self.clock, Random(1), {})
+
+    @abstractmethod
+    async def __aenter__(self) -> Self: ...
+
+    @abstractmethod
+    async def __aexit__(self, *_: object) -> None: ...
+
+    @abstractmethod
+    def driver(self) -> Driver:
+        """A driver for the feed, always with the same name."""
+
+    @abstractmethod
+    def hang(self) -> Driver:
+        """A driver for a feed whose opening hangs until `release`."""
+
+    @abstractmethod
+    def hangs(self) -> bool:
+        """Whether the opening has begun to hang."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Let what hangs go on."""
+
+    @abstractmethod
+    async def send(self, values: Sequence[int]) -> None:
+        """Say each value in a message of its own, in this order; the feed is open.
+
+        Returns when all was said, so for ever not while a feed that can wait has no room.
+        """
+
+    @abstractmethod
+    async def lose(self) -> None:
+        """Break the feed: unplug the device, stop the broker."""
+
+    @abstractmethod
+    async def mend(self) -> None:
+        """Make it possible to open it again."""
+
+    @abstractmethod
+    def intake(self, driver: Driver) -> int:
+        """How many messages the driver has read and not yielded."""
+
+    def acknowledged(self) -> int | None:
+        """How many messages the other side knows to be acknowledged; None where a feed knows no such thing."""
+        return None
+
+
+class _HangingDriver(SerialDriver):
+    """Its port takes long to open, as a broken device lets the kernel do."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]
+        self.begun, self.may_go_on = threading.Event(), threading.Event()
+
+    def _blocking_open(self) -> serial.Serial:
+        self.begun.set()
+        self.may_go_on.wait(60)
+        return super()._blocking_open()
+
+
+class SerialRig(Rig):
+    """A pseudo-terminal. It acknowledges nothing; a full one lets its writer wait."""
+
+    intake_max = 4000
+
+    async def __aenter__(self) -> Self:
+        self.port = Port(self.folder / "tty")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.port.close()
+
+    def driver(self) -> SerialDriver:
+        (driver,) = SerialDriver.feeds({"bench": self._source()}, self.around())
+        return driver
+
+    def _source(self) -> SerialSource:
+        return SerialSource(driver="serial", port=str(self.port.path), sensors={"value": Sensor(path="v")})
+
+    def hang(self) -> SerialDriver:
+        (self._hanging,) = _HangingDriver.feeds({"bench": self._source()}, self.around())
+        return self._hanging
+
+    def hangs(self) -> bool:
+        return self._hanging.begun.is_set()
+
+    def release(self) -> None:
+        self._hanging.may_go_on.set()
+
+    async def send(self, values: Sequence[int]) -> None:
+        left = b"".join(b'{"v": %d}\r\n' % value for value in values)
+
+        def write_on() -> bool:
+            nonlocal left
+            left = left[self.port.write(left) :]
+            return not left
+
+        await until(write_on, 30)
+
+    async def lose(self) -> None:
+        self.port.unplug()
+
+    async def mend(self) -> None:
+        self.port.plug()
+
+    def intake(self, driver: Driver) -> int:
+        assert isinstance(driver, SerialDriver)
+        return len(driver._intake)
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig,)
+"""Another driver is one more row."""

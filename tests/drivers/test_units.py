@@ -1,0 +1,68 @@
+"""Durations, sizes and names as people write them."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from drivers.units import Duration, Name, Size, format_duration, parse_duration, parse_size
+
+durations: TypeAdapter[float] = TypeAdapter(Duration)
+sizes: TypeAdapter[int] = TypeAdapter(Size)
+names: TypeAdapter[str] = TypeAdapter(Name)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90s", 90), ("2m", 120), ("1h30m", 5400), ("500ms", 0.5), ("7d", 604_800), ("1w1ms", 604_800.001), (0, 0)],
+)
+def test_a_duration_is_integers_with_units_or_a_bare_zero(text: Any, seconds: float) -> None:
+    assert durations.validate_python(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "5", 5, 1.5, "1.5h", "-1s", "1 h", "1h 30m", "h", "1y", "٣s", "9" * 13 + "s", None, True, False, []]
+)
+def test_what_is_no_duration_says_what_would_be(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="such as 90s or 1h30m"):
+        durations.validate_python(wrong)
+
+
+@pytest.mark.parametrize(("wrong", "hint"), [("00:02:00", "`2m`"), (90, "`90s`"), (1.5, "a unit is missing")])
+def test_a_duration_that_people_type_wrong_has_a_hint(wrong: Any, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint):
+        parse_duration(wrong)
+
+
+@given(st.integers(0, 10**12))
+def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
+    text = format_duration(milliseconds / 1000)
+    assert parse_duration(0 if text == "0s" else text) == pytest.approx(milliseconds / 1000)
+    assert durations.dump_python(milliseconds / 1000) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("64MB", 64_000_000), ("256KiB", 262_144), ("4 kB", 4000), ("1GiB", 2**30), ("0B", 0), ("1MiB", 2**20)],
+)
+def test_a_size_counts_by_1000_or_by_1024(text: str, size: int) -> None:
+    assert sizes.validate_python(text) == parse_size(text) == size
+
+
+@pytest.mark.parametrize("wrong", ["", "64", 64, "64mb", "64KB", "1.5MB", "-1B", "٣B", None, True])
+def test_what_is_no_size_says_what_would_be(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="such as 64MB or 256KiB"):
+        sizes.validate_python(wrong)
+
+
+@pytest.mark.parametrize("name", ["a", "Front_Door-2", "x" * 64])
+def test_a_name_is_letters_digits_dash_and_underscore(name: str) -> None:
+    assert names.validate_python(name) == name
+
+
+@pytest.mark.parametrize("wrong", ["", "a.b", "a b", "x" * 65, "ä", "a\n", "a/b", "*"])
+def test_what_is_no_name_is_refused(wrong: str) -> None:
+    with pytest.raises(ValidationError):
+        names.validate_python(wrong)
