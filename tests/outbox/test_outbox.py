@@ -137,6 +137,7 @@ async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_droppe
     with sqlite3.connect(tmp_path / "outbox.db") as db:
         assert db.execute("SELECT COUNT(*) FROM deliveries").fetchone() == (0,)
         assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (0,)
+        assert db.execute("SELECT kept FROM webhooks").fetchone() == (0,)
     db.close()
 
 
