@@ -141,11 +141,11 @@ async def test_what_was_read_before_a_new_session_is_finished_first(tmp_path: Pa
 
 
 async def test_a_message_that_fails_in_the_rules_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
-    async with house(tmp_path, rules(pressed=PULSE)) as at:
-        good = at.message("a.b", 2, receipt(2))
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        good = at.message("a.t", 7, receipt(1))
         broken = good._replace(readings=(*good.readings, None))  # type: ignore[arg-type]
-        await at.take(at.message("a.b", 1, receipt(1)), broken, at.message("a.b", 3, receipt(3)))
-        assert at.bodies() == ["pressed pulse 1 1", "pressed pulse 3 2"]
+        await at.take(broken, at.message("a.t", 8, receipt(2)))
+        assert at.bodies() == ["high firing 8 1"], "what the first one began was undone"
         assert at.pipeline.sources["a"].refused_by == {"failed": 1}
 
 

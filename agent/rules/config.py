@@ -10,7 +10,9 @@ from agent.rules.conditions import is_empty, overlap
 from drivers.units import Duration, Name
 
 Scalar = bool | int | float | str
-SensorPattern = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}(\.(\*|[^.*\s]+))+$", max_length=512)]
+SensorPattern = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}(\.(\*|[^.*\x00-\x1f]+))+$", max_length=512)
+]
 Severity = Literal["info", "warning", "critical"]
 EventType = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*$", max_length=128)]
 """Dots and words, such as `freezer.too_warm`."""
@@ -66,7 +68,7 @@ class Each(Condition):
 class Rule(BaseModel):
     """A condition over the sensors that match a pattern, and who is told."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     sensor: SensorPattern
     when: Condition | None = None

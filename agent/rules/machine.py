@@ -14,12 +14,12 @@ Only two ways tell anybody: into firing from ok or pending, and into ok from fir
 firing has exactly one resolved, and there is never one without it.
 """
 
-from enum import Enum, auto
+from enum import StrEnum, auto
 
 from agent.rules.memory import State
 
 
-class Signal(Enum):
+class Signal(StrEnum):
     """What a reading, or the time, means to the machine."""
 
     BAD = auto()

@@ -5,11 +5,15 @@ with the next commit, or goes at the latest after a minute.
 """
 
 import json
+import math
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple, Self
 
-from drivers.base import Reading, Value
+from drivers.base import Json, Reading, Value
+
+_TEXT_KEPT = 2048
+"""Of a text; an event tells of half as many bytes and marks the rest as truncated."""
 
 Key = tuple[str, str]
 """Rule and sensor."""
@@ -31,13 +35,26 @@ class Said(NamedTuple):
     unit: str | None
     labels: Mapping[str, str]
     attributes: Mapping[str, Any]
-    payload: Any
+    payload: Json
 
     @classmethod
-    def of(cls, reading: Reading) -> Self:
-        """Take what is told of a reading."""
+    def of(cls, reading: Reading, *, payload: bool) -> Self:
+        """Take what is told of a reading; the payload only where it is asked for.
+
+        Raises RecursionError for a payload that is nested too deeply to be written.
+        """
         origin = reading.origin
-        return cls(reading.value, reading.unit, origin.labels, origin.attributes, origin.payload)
+        told = _strict(origin.payload) if payload else None
+        return cls(shortened(reading.value), reading.unit, origin.labels, _strict(origin.attributes), told)
+
+
+class Told(NamedTuple):
+    """What `firing` said of its rule: `resolved` says the same, even where the rule is gone."""
+
+    event: str | None
+    severity: str
+    condition: Mapping[str, Any]
+    expires_s: float | None
 
 
 class Memory(NamedTuple):
@@ -53,13 +70,15 @@ class Memory(NamedTuple):
     """The webhooks that were owed `firing`, and so will be owed `resolved`."""
     started_wall: float | None = None
     said: Said | None = None
-    """The reading that led into the state."""
+    """The reading that led into the state; while a hold runs, the last one that the rule could judge."""
     baseline: Value | None = None
     """The last value that `changes_by` told."""
     told_at: float | None = None
     """When the last pulse was told, for `throttle`."""
     throttled: int = 0
     """Soft: pulses that `throttle` dropped."""
+    told: Told | None = None
+    """While an alert is on."""
 
     @property
     def is_nothing(self) -> bool:
@@ -72,7 +91,28 @@ class Memory(NamedTuple):
 
     @classmethod
     def load(cls, text: str) -> Self:
-        """Read what `dump` wrote. Raises ValueError, TypeError."""
-        meaning, state, since, alert_id, owed, started, said, *rest = json.loads(text)
-        known = None if said is None else Said(*said)
-        return cls(meaning, State(state), since, alert_id, tuple(owed), started, known, *rest)
+        """Read what `dump` wrote. Raises ValueError, TypeError, RecursionError."""
+        row = cls(*json.loads(text))
+        return row._replace(
+            state=State(row.state),
+            since=float(row.since),
+            owed=tuple(row.owed),
+            said=None if row.said is None else Said(*row.said),
+            told=None if row.told is None else Told(*row.told),
+        )
+
+
+def shortened(value: Value) -> Value:
+    """A value as it is kept: of a long text the beginning."""
+    return value[:_TEXT_KEPT] if isinstance(value, str) else value
+
+
+def _strict(document: Json) -> Json:
+    """A document that can be written: null for numbers that are not finite, which some devices send."""
+    if isinstance(document, Mapping):
+        return {key: _strict(member) for key, member in document.items()}
+    if isinstance(document, list):
+        return [_strict(member) for member in document]
+    if isinstance(document, float) and not math.isfinite(document):
+        return None
+    return document
