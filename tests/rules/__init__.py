@@ -1,0 +1,1 @@
+"""The rules: tables, sentences, and a naive model that must always agree."""
