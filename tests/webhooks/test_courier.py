@@ -1,0 +1,264 @@
+"""The courier with a real outbox and real receivers, good ones and hostile ones."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from aiohttp import web
+from standardwebhooks import Webhook as Judge
+
+from agent.clock import SystemClock
+from agent.model import Event, Settlement
+from agent.outbox import Outbox
+from agent.webhooks.config import Webhook
+from agent.webhooks.courier import Courier
+from agent.webhooks.transport import Transport
+from tests.faults.oracle import SECRET
+from tests.support.agent import free_port
+from tests.support.receiver import Receiver, answer, first, reset
+from tests.support.waiting import until
+
+QUICK: dict[str, Any] = {
+    "secrets": [SECRET],
+    "delays": [0, "50ms", "50ms"],
+    "rest": {"min": "200ms", "max": "400ms"},
+    "timeout": {"connect": "500ms", "total": "1s"},
+}
+
+
+@dataclass
+class Desk:
+    """An outbox with one courier."""
+
+    outbox: Outbox
+    courier: Courier
+    clock: SystemClock
+    count: int = 0
+
+    async def owe(self, *subjects: str) -> None:
+        draft = self.outbox.draft(
+            self.clock.moment(), lambda event, n: b'{"n": %d, "id": "%s"}' % (n, event.id.encode())
+        )
+        draft.owe(self.event(subject) for subject in subjects)
+        await self.outbox.commit(draft.batch())
+
+    async def commit(self) -> None:
+        await self.owe()
+
+    def event(self, subject: str) -> Event:
+        self.count += 1
+        moment = self.clock.moment()
+        return Event(
+            f"evt_{self.count}", "sensor.event", subject, moment.at, moment.wall, synced=True, send_to=("ops",)
+        )
+
+
+@asynccontextmanager
+async def desk(state: Path, url: str, **more: Any) -> AsyncIterator[Desk]:
+    config = Webhook.model_validate({"url": url, **QUICK, **more})
+    clock = SystemClock()
+    outbox = Outbox(state, {"ops": config.expires})
+    loaded = await outbox.open(clock)
+    transport = Transport(config, clock.wall)
+    courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"])
+    running = asyncio.create_task(courier.run())
+    try:
+        yield Desk(outbox, courier, clock)
+    finally:
+        await courier.stop(1.0)
+        await running
+        await outbox.close()
+
+
+async def test_what_is_owed_arrives_signed(tmp_path: Path) -> None:
+    async with Receiver() as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a", "b")
+        await until(lambda: len(receiver.got) == 2)
+        for got in receiver.got:
+            Judge(SECRET).verify(got.body, got.headers)
+            assert got.headers["content-type"] == "application/json"
+            assert got.headers["user-agent"].startswith("bellcrank/")
+        await until(lambda: at.outbox.marks == 2)
+        await at.commit()
+        assert at.outbox.counters["ops"].delivered == 2
+
+
+async def test_over_retries_id_and_bytes_stay_and_the_timestamp_is_fresh(tmp_path: Path) -> None:
+    async with Receiver(first(2, answer(500), answer(204))) as receiver:
+        async with desk(tmp_path, receiver.url, delays=[0, "1200ms"]) as at:
+            await at.owe("a")
+            await until(lambda: len(receiver.got) == 3)
+        assert len({(got.id, got.body) for got in receiver.got}) == 1
+        assert len({got.headers["webhook-timestamp"] for got in receiver.got}) > 1
+        for got in receiver.got:
+            Judge(SECRET).verify(got.body, got.headers)
+
+
+async def test_a_subject_waits_for_its_failed_delivery_and_others_pass(tmp_path: Path) -> None:
+    async def script(request: web.Request, _: int) -> web.Response:
+        poison = b"evt_1" in await request.read() and len(receiver.got) < 6
+        return web.Response(status=500 if poison else 204)
+
+    async with Receiver(script) as receiver, desk(tmp_path, receiver.url, concurrency=4) as at:
+        await at.owe("a", "a", "b", "b", "b")
+        await until(lambda: len(receiver.got) >= 6 and "evt_2" in [got.id for got in receiver.got])
+        ids = [got.id for got in receiver.got]
+        assert ids.index("evt_2") > max(n for n, one in enumerate(ids) if one == "evt_1")
+        assert [one for one in ids if one in ("evt_3", "evt_4", "evt_5")] == ["evt_3", "evt_4", "evt_5"]
+
+
+async def test_no_more_are_sent_at_once_than_the_configuration_says(tmp_path: Path) -> None:
+    async def slow(_: web.Request, _n: int) -> web.Response:
+        await asyncio.sleep(0.02)
+        return web.Response(status=204)
+
+    async with Receiver(slow) as receiver, desk(tmp_path, receiver.url, concurrency=3) as at:
+        await at.owe(*(f"s{n}" for n in range(30)))
+        await until(lambda: len(receiver.got) == 30)
+        assert receiver.most_at_once == 3
+
+
+async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
+    async with Receiver() as target, Receiver(answer(307, Location=target.url)) as receiver:
+        async with desk(tmp_path, receiver.url) as at:
+            await at.owe("a")
+            await until(lambda: len(receiver.got) >= 2)
+            assert "redirects" in (at.courier.view().last_error or "")
+        assert target.got == []
+
+
+async def test_a_receiver_that_drips_is_given_up_in_total(tmp_path: Path) -> None:
+    async def drip(request: web.Request, _: int) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b".")
+            await asyncio.sleep(0.05)
+
+    async with Receiver(drip) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: (at.courier.view().last_error or "").startswith("timeout"))
+        assert receiver.got
+
+
+async def test_of_a_huge_answer_only_the_beginning_is_read(tmp_path: Path) -> None:
+    written = 0
+
+    async def huge(request: web.Request, _: int) -> web.StreamResponse:
+        nonlocal written
+        response = web.StreamResponse(status=200)
+        await response.prepare(request)
+        for _ in range(3000):
+            await response.write(bytes(65536))
+            written += 65536
+        return response
+
+    async with Receiver(huge) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded == 1)
+        assert written < 64 * 1024 * 1024
+
+
+@pytest.mark.parametrize("script", [reset, answer(503)], ids=["reset", "503"])
+async def test_a_webhook_that_fails_rests_is_probed_by_one_and_then_gets_all(tmp_path: Path, script: Any) -> None:
+    async with Receiver(script) as receiver, desk(tmp_path, receiver.url, rest={"min": "300ms", "max": "1s"}) as at:
+        await at.owe(*(f"s{n}" for n in range(20)))
+        await until(lambda: at.courier.view().state == "resting" and at.courier.view().in_flight == 0)
+        before = len(receiver.got)
+        await until(lambda: len(receiver.got) > before)
+        await until(lambda: at.courier.view().in_flight == 0)
+        assert len(receiver.got) == before + 1, "behind a rest exactly one probe goes out"
+        receiver.script = answer(204)
+        await until(lambda: at.courier.view().succeeded == 20)
+        assert at.courier.view().state == "answering"
+
+
+async def test_a_receiver_that_is_gone_uses_up_no_attempt(tmp_path: Path) -> None:
+    receiver = Receiver(port=free_port())
+    settled: list[Settlement] = []
+    async with desk(tmp_path, receiver.url) as at:
+        true_settle = at.outbox.settle
+        at.outbox.settle = lambda one: (settled.append(one), true_settle(one))[1]  # type: ignore[method-assign]
+        await at.owe(*(f"s{n}" for n in range(6)))
+        await until(lambda: at.courier.view().state == "resting")
+        assert {one.attempts for one in settled} == {0}
+        await receiver.start()
+        await until(lambda: at.courier.view().succeeded == 6)
+    await receiver.stop()
+
+
+async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
+    async with Receiver(answer(410)) as receiver:
+        async with desk(tmp_path, receiver.url) as at:
+            await at.owe("a", "a", "b")
+            await until(lambda: at.courier.view().state == "disabled")
+            await at.commit()
+        receiver.script = answer(204)
+        sent = len(receiver.got)
+        async with desk(tmp_path, receiver.url) as at:
+            assert at.courier.view().state == "disabled"
+            await at.owe("c")
+            assert (at.outbox.counters["ops"].pending, len(receiver.got)) == (4, sent)
+
+
+async def test_retry_after_is_honoured(tmp_path: Path) -> None:
+    async with Receiver(first(1, answer(429, Retry_After="1"), answer(204))) as receiver:
+        async with desk(tmp_path, receiver.url) as at:
+            await at.owe("a")
+            await until(lambda: len(receiver.got) == 2)
+        assert receiver.got[1].at - receiver.got[0].at > 0.9
+
+
+async def test_a_stale_connection_gets_one_immediate_second_try(tmp_path: Path) -> None:
+    async def second_on_a_connection_breaks(request: web.Request, number: int) -> web.StreamResponse:
+        seen = [got.peer for got in receiver.got[:number]]
+        return await (reset if receiver.got[number].peer in seen else answer(204))(request, number)
+
+    async with Receiver(second_on_a_connection_breaks) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded == 1)
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded == 2)
+        assert [got.id for got in receiver.got] == ["evt_1", "evt_2", "evt_2"]
+        assert at.courier.view().failed == 0
+
+
+async def test_a_lost_answer_is_told_again_under_the_same_id(tmp_path: Path) -> None:
+    async with Receiver(first(1, reset, answer(204))) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded == 1)
+        assert {got.id for got in receiver.got} == {"evt_1"}
+        assert len(receiver.got) == 2
+
+
+async def test_what_is_expired_is_not_sent(tmp_path: Path) -> None:
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, expires="1ms") as at:
+        draft = at.outbox.draft(at.clock.moment(), lambda *_: b"{}")
+        old = at.event("a")
+        draft.owe([Event(old.id, old.type, "a", old.at - 5, old.wall, synced=True, send_to=("ops",))])
+        await at.outbox.commit(draft.batch())
+        await until(lambda: at.outbox.marks)
+        await at.commit()
+        assert (at.outbox.counters["ops"].dead, receiver.got) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("url", "word"),
+    [
+        ("http://nobody.invalid/x", "dns"),
+        ("https://127.0.0.1:{closed}/x", "refused"),
+        ("https://127.0.0.1:{plain}/x", "tls"),
+    ],
+)
+async def test_the_kind_of_an_error_is_told_in_a_word(tmp_path: Path, url: str, word: str) -> None:
+    async with Receiver() as receiver:
+        there = url.format(closed=free_port(), plain=receiver.port)
+        async with desk(tmp_path, there, allow_http=True) as at:
+            await at.owe("a")
+            await until(lambda: at.courier.view().last_error)
+            assert (at.courier.view().last_error or "").startswith(word)

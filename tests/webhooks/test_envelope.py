@@ -1,0 +1,123 @@
+"""The body: a CloudEvents 1.0 JSON event, judged by `cloudevents`, and a Standard Webhooks payload."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from cloudevents.v1.http import from_json
+
+from agent.model import Event, Moment
+from agent.webhooks.envelope import envelope, rfc3339, trial
+
+ALERT = Event(
+    id="evt_1",
+    type="sensor.alert.firing",
+    subject="thermostat.temperature",
+    at=1.0,
+    wall=1767323045.678,
+    synced=True,
+    send_to=("ops",),
+    rule="too_cold",
+    state="firing",
+    severity="critical",
+    sensor="thermostat.temperature",
+    value=4.2,
+    unit="°C",
+    condition={"below": 5},
+    reason="condition",
+    alert_id="alt_1",
+    started_wall=1767323045.678,
+    labels={"site": "cabin"},
+    summary="too_cold: thermostat.temperature is 4.2 °C",
+)
+PULSE = replace(ALERT, type="sensor.event", state=None, reason=None, alert_id=None, started_wall=None)
+
+
+def body(event: Event, sequence: int | None = 42) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(
+        envelope(event, agent_name="lakehouse", agent_id="a1", sequence=sequence), parse_constant=pytest.fail
+    )
+    return found
+
+
+def test_an_alert_has_the_shape_of_the_design() -> None:
+    time = "2026-01-02T03:04:05.678Z"
+    assert body(ALERT) == {
+        "specversion": "1.0",
+        "id": "evt_1",
+        "source": "urn:bellcrank:lakehouse",
+        "type": "sensor.alert.firing",
+        "time": time,
+        "timestamp": time,
+        "subject": "thermostat.temperature",
+        "sequence": "00000000000000000042",
+        "datacontenttype": "application/json",
+        "data": {
+            "alert_id": "alt_1",
+            "rule": "too_cold",
+            "state": "firing",
+            "severity": "critical",
+            "sensor": "thermostat.temperature",
+            "value": 4.2,
+            "unit": "°C",
+            "condition": {"below": 5},
+            "started_at": time,
+            "ended_at": None,
+            "reason": "condition",
+            "labels": {"site": "cabin"},
+            "agent": "a1",
+            "clock": "synced",
+            "attributes": {},
+            "summary": "too_cold: thermostat.temperature is 4.2 °C",
+        },
+    }
+
+
+@pytest.mark.parametrize("event", [ALERT, PULSE, trial("evt_9", Moment(1, 1767323045.0, synced=False), "ops")])
+def test_the_cloudevents_package_takes_it(event: Event) -> None:
+    taken = from_json(envelope(event, agent_name="lakehouse", agent_id="a1", sequence=42))  # type: ignore[no-untyped-call, unused-ignore]
+    assert taken["id"] == event.id
+    assert taken["type"] == event.type
+
+
+def test_a_pulse_has_nothing_of_an_alert() -> None:
+    assert not {"alert_id", "state", "started_at", "ended_at", "reason"} & set(body(PULSE)["data"])
+
+
+def test_a_test_has_no_sequence() -> None:
+    assert "sequence" not in body(trial("evt_9", Moment(1, 1.0, synced=False), "ops"), None)
+
+
+def test_text_is_utf8_and_not_escaped() -> None:
+    assert "°C".encode() in envelope(ALERT, agent_name="a", agent_id="b", sequence=1)
+
+
+@pytest.mark.parametrize("payload", [{"t": float("nan")}, [float("inf"), 1], {"a": [{"b": float("-inf")}]}])
+def test_what_is_no_json_in_a_payload_becomes_null(payload: Any) -> None:
+    assert "null" in json.dumps(body(replace(PULSE, payload=payload, has_payload=True))["data"]["payload"])
+
+
+def test_a_payload_is_told_only_where_the_rule_asks() -> None:
+    assert "payload" not in body(replace(PULSE, payload={"a": 1}))["data"]
+    assert body(replace(PULSE, payload={"a": 1}, has_payload=True))["data"]["payload"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "cut"),
+    [
+        ({"value": "é" * 2000}, ["value"]),
+        ({"attributes": {f"a{n}": "x" * 100 for n in range(99)}}, ["attributes"]),
+        ({"payload": {f"a{n}": "x" * 1000 for n in range(99)}, "has_payload": True}, ["payload"]),
+        ({"payload": "x" * 200_000, "has_payload": True}, ["payload"]),
+        ({"payload": ["x" * 100] * 2000, "has_payload": True}, ["payload"]),
+    ],
+)
+def test_what_is_too_long_is_cut_and_marked(change: dict[str, Any], cut: list[str]) -> None:
+    event = replace(PULSE, **change)
+    assert body(event)["data"]["truncated"] == cut
+    assert len(envelope(event, agent_name="a", agent_id="b", sequence=1)) < 60_000
+
+
+def test_times_are_utc_with_milliseconds() -> None:
+    assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
