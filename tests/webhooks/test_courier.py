@@ -183,7 +183,12 @@ async def test_a_receiver_that_is_gone_uses_up_no_attempt(tmp_path: Path) -> Non
     settled: list[Settlement] = []
     async with desk(tmp_path, receiver.url) as at:
         true_settle = at.outbox.settle
-        at.outbox.settle = lambda one: (settled.append(one), true_settle(one))[1]  # type: ignore[method-assign]
+
+        def settle(settlement: Settlement) -> None:
+            settled.append(settlement)
+            true_settle(settlement)
+
+        at.outbox.settle = settle  # type: ignore[method-assign]
         await at.owe(*(f"s{n}" for n in range(6)))
         await until(lambda: at.courier.view().state == "resting")
         assert {one.attempts for one in settled} == {0}
