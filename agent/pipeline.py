@@ -19,7 +19,7 @@ from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
 from drivers.base import Batch as FeedBatch
-from drivers.base import Message, NewSession, Refusal
+from drivers.base import Arrival, Message, NewSession, Refusal
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ class _Waiting(NamedTuple):
 class _Input(NamedTuple):
     at: float
     feed: str
-    message: Message | NewSession
+    message: Arrival
 
 
 class _Round(NamedTuple):
@@ -205,6 +205,8 @@ class Pipeline:
             _run_timers(round_, min(at, moment.at))
             if isinstance(message, NewSession):
                 self._ledgers[feed].empty()
+            elif not isinstance(message, Message):
+                pass
             elif message.receipt is None:
                 _evaluate_message(round_, message)
             elif self._ledgers[feed].knows(message.receipt):
@@ -252,8 +254,8 @@ class Pipeline:
 
     async def _refuse(self, entry: _Input, why: str) -> None:
         message = entry.message
-        if isinstance(message, NewSession):
-            raise RuntimeError(f"an empty ledger could not be stored: {why}")
+        if not isinstance(message, Message):
+            raise RuntimeError(f"a {type(message).__name__} could not be stored: {why}")
         refusals = tuple(Refusal(source, None, "not_storable", why[:80]) for source in message.sources)
         refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
         await self._handle(self._engine.step(self._clock.moment()), [refused])

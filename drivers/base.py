@@ -7,7 +7,7 @@ durably handled.
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
@@ -106,17 +106,48 @@ class NewSession(NamedTuple):
     at: float
 
 
-Batch = Sequence[Message | NewSession]
-
-
 class FeedState(StrEnum):
-    """What the status page says of a source."""
+    """How a source stands. Only of one that is OPEN does silence say something of its sensors."""
 
     CONNECTING = "connecting"
     OPEN = "open"
     LOST = "lost"
     REFUSED = "refused"
     """The other side answers, but does not give this source (a subscription that the broker denies)."""
+    OFFLINE = "offline"
+    """The feed is open, but the device behind it is said to be away (its last will)."""
+    PAUSED = "paused"
+    """The agent itself does not read at the moment, because it cannot keep up."""
+
+
+class Presence(NamedTuple):
+    """From now on a source, or one device of it, stands so.
+
+    A driver yields OPEN for each of its sources once it is open, and PAUSED, OFFLINE, REFUSED and OPEN again as
+    they come. It does not yield LOST: whoever runs it makes that of its DriverError.
+    """
+
+    at: float
+    source: str
+    prefix: str
+    """Of the sensors that it speaks for: the source, or with placeholders one device of it (`rooms.kitchen`)."""
+    state: FeedState
+    detail: str = ""
+
+
+class Subscriptions(NamedTuple):
+    """The topic filters of this feed and their identifiers from now on, to be kept over a restart.
+
+    Yielded before the broker is told, so that no identifier is ever given to a second filter.
+    """
+
+    at: float
+    ids: Mapping[str, int]
+
+
+Arrival = Message | NewSession | Presence | Subscriptions
+"""What a feed yields."""
+Batch = Sequence[Arrival]
 
 
 class SourceState(NamedTuple):
@@ -166,6 +197,8 @@ class Surroundings:
     """For jitter."""
     brokers: Mapping[str, Any]
     """The `brokers:` of the configuration, by name; only drivers that speak to brokers look at it."""
+    subscriptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """What `Subscriptions` each feed yielded last, by its name."""
 
 
 class Driver(ABC):
@@ -200,6 +233,13 @@ class Driver(ABC):
 
         Closing twice is harmless.
         """
+
+    def behind_since(self) -> float | None:
+        """When the oldest message arrived that was read but not yet yielded; None: there is none.
+
+        No hold and no silence ends later than that, since what waits may have something to say about it.
+        """
+        return None
 
     @abstractmethod
     def states(self) -> Mapping[str, SourceState]:
