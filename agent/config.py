@@ -127,9 +127,9 @@ class Config(BaseModel):
     def _decoding(self, rule: Rule) -> str:
         parts = rule.sensor.split(".")
         seen = [
-            f"{name}.{sensor} {source.format} {model.model_dump_json()}"
+            f"{name}.{sensor} {source.decoding(sensor)}"
             for name, source in sorted(self.sources.items())
-            for sensor, model in sorted(source.sensors.items())
+            for sensor in sorted(source.sensors)
             if _may_match(parts, _sensor_parts(name, source, sensor))
         ]
         return "\n".join(seen)
@@ -219,7 +219,7 @@ class _Reader:
         for step in loc:
             if isinstance(value, dict) and step not in value and not _is_missing_key(loc, step):
                 continue
-            if not isinstance(value, dict | list):
+            if not isinstance(value, dict | list) or (isinstance(value, list) and isinstance(step, str)):
                 continue
             where.append(step)
             value = _member(value, step)
@@ -241,6 +241,8 @@ class _Reader:
     def _cross_references(self, config: Config) -> None:
         for name, source in config.sources.items():
             self._check_source(config, name, source)
+            for where, wrong in source.wrong_paths():
+                self._add(("sources", name, *where), wrong)
         self._check_ports(config)
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
@@ -338,6 +340,8 @@ def _sentence(detail: Any, where: Where, holder: Any) -> str:
             return f"`driver` is missing: one of {', '.join(driver_classes())}"
         case "value_error":
             return str(context.get("error", detail["msg"]))
+        case "too_short":
+            return "is empty"
         case "literal_error":
             return f"has to be {context.get('expected')}"
         case "string_pattern_mismatch":

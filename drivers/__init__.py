@@ -4,7 +4,9 @@ Read in this order:
 
 * `base` has the words (Reading, Message, Driver, Clock);
 * `units` reads durations and sizes as people write them;
-* `framing` turns bytes into lines, `decoding` turns payloads into values: both without I/O;
+* `paths` and `patterns` say what the configuration can ask of a message: its format, paths, regular expressions;
+* `framing` turns bytes into lines, `formats` payloads into documents, `values` what was found there into a
+  sensor's value; `decoding` puts them together: all without I/O;
 * `mqtt` and `serial` are the drivers, found by name through `registry`.
 
 Nothing here imports anything of `agent`.

@@ -5,15 +5,19 @@ line after ``yield`` is the acknowledgement, because the next batch is asked for
 durably handled.
 """
 
+import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
 
+from drivers.paths import ConfiguredAttributes, Format, Path, attribute_paths, path_steps, wrong_path
 from drivers.units import Name
 
 Value = float | int | str | bool
@@ -161,17 +165,95 @@ class DriverError(Exception):
     """The feed is lost or could not be opened. The message is for people; the caller opens the feed again."""
 
 
-Format = Literal["json", "keyvalue", "number", "text"]
+def _a_number(given: Any) -> float | int:
+    try:
+        good = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given)
+    except OverflowError:
+        good = False
+    if not good:
+        raise ValueError("has to be a number")
+    number: float | int = given
+    return number
+
+
+def _a_scalar(given: Any) -> Value:
+    if isinstance(given, str | bool):
+        return given
+    try:
+        return _a_number(given)
+    except ValueError:
+        raise ValueError("has to be a number, text, true or false") from None
+
+
+Number = Annotated[float | int, PlainValidator(_a_number, json_schema_input_type=float)]
+Scalar = Annotated[Value, PlainValidator(_a_scalar, json_schema_input_type=float | str | bool)]
+
+
+class Valid(BaseModel):
+    """What a sensor's values have to be like, after `scale` and `offset`; others are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    min: Number | None = None
+    max: Number | None = None
+    not_: Annotated[list[Scalar], Field(min_length=1)] | None = Field(default=None, alias="not")
+    """Numbers that are no values, such as 85 of a DS18B20 that has not measured yet."""
+    max_jump: Number | None = None
+    """How far a value may be from the one before; two in a row that agree with each other are believed."""
+
+    @model_validator(mode="after")
+    def _says_something_that_can_hold(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("is empty: name min, max, not or max_jump")
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError("no number is valid: `min` is above `max`")
+        if self.max_jump is not None and self.max_jump <= 0:
+            raise ValueError("`max_jump` has to be above 0")
+        return self
+
+    @property
+    def of_numbers(self) -> bool:
+        """Whether it asks for a number."""
+        return (self.min, self.max, self.max_jump) != (None, None, None)
 
 
 class Sensor(BaseModel):
     """One named value of a source, as the configuration has it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    path: str | None = None
-    """Dots lead into objects and lists (`a.b.0`); None is the whole payload."""
+    path: Path | None = None
+    """None is the whole payload."""
+    type: Literal["number", "text", "bool"] | None = None
+    """None is as it comes; see `kind`."""
+    map: Annotated[dict[str, Scalar], Field(min_length=1)] | None = None
+    """From what arrives, as YAML would write it, to the value; what is not in it is refused."""
+    scale: Number = 1
+    offset: Number = 0
+    """A number becomes value * scale + offset."""
     unit: str | None = None
+    valid: Valid | None = None
+
+    @property
+    def kind(self) -> Literal["number", "text", "bool"] | None:
+        """The `type`, or number where a word asks for numbers."""
+        numeric = (self.scale, self.offset) != (1, 0) or (self.valid is not None and self.valid.of_numbers)
+        return "number" if numeric and self.type is None else self.type
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.scale == 0:
+            raise ValueError("`scale: 0` makes all values the same")
+        if self.type in ("text", "bool") and self.model_copy(update={"type": None}).kind == "number":
+            raise ValueError(f"scale, offset, min, max and max_jump are for numbers, not for `type: {self.type}`")
+        for key, value in (self.map or {}).items():
+            if self.kind is not None and _kind_of(value) != self.kind:
+                raise ValueError(f"`map` makes {key} a {_kind_of(value)}, but the sensor has to be a {self.kind}")
+        return self
+
+
+def _kind_of(value: Value) -> str:
+    return "bool" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
 
 
 class SourceConfig(BaseModel):
@@ -183,6 +265,28 @@ class SourceConfig(BaseModel):
     labels: dict[str, str] = Field(default_factory=dict)
     sensors: dict[Name, Sensor]
     format: Format = "json"
+    attributes: ConfiguredAttributes = Field(default_factory=list)
+    """Other fields of the message that its events carry."""
+
+    def wrong_paths(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """The paths that the format cannot have: where they stand within the source, and what is wrong."""
+        for name, sensor in self.sensors.items():
+            if wrong := wrong_path(sensor.path, self.format):
+                yield ("sensors", name, "path"), wrong
+        of_attributes = self.attributes.items() if isinstance(self.attributes, dict) else enumerate(self.attributes)
+        for key, path in of_attributes:
+            if wrong := wrong_path(path, self.format):
+                yield ("attributes", key), wrong
+        names = Counter(name for name, _ in attribute_paths(self.attributes, self.format))
+        for name in (name for name, count in names.items() if count > 1):
+            yield ("attributes",), f"two are named {name}: give names, {{name: path}}"
+
+    def decoding(self, sensor: str) -> str:
+        """What decides which values a sensor gives: the same text for what means the same."""
+        model = self.sensors[sensor]
+        format_ = self.format if isinstance(self.format, str) else self.format.model_dump()
+        words = model.model_dump(exclude={"path", "unit"})
+        return json.dumps([format_, path_steps(model.path, self.format), words], sort_keys=True)
 
 
 @dataclass(frozen=True)

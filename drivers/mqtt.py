@@ -205,7 +205,7 @@ class MqttDriver(Driver):
     # -- the connection
 
     def _add(self, name: str, source: MqttSource, topic: Topic) -> None:
-        decoder = Decoder(name, source.format, source.sensors, source.labels)
+        decoder = Decoder(name, source.format, source.sensors, source.labels, source.attributes)
         number = self._ids[topic.filter]
         self._plans[number].append(_Plan(name, topic, decoder, len(source.sensors)))
         qos, _ = self._wanted.get(topic.filter, (0, number))

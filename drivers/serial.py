@@ -82,7 +82,7 @@ class SerialDriver(Driver):
         self._source = source
         self._config = config
         self._clock = around.clock
-        self._decoder = Decoder(source, config.format, config.sensors, config.labels)
+        self._decoder = Decoder(source, config.format, config.sensors, config.labels, config.attributes)
         self._names = self._decoder.names(source, {})
         self._framer = LineFramer(config.max_line)
         self._intake: deque[_Arrived] = deque()
@@ -257,17 +257,19 @@ class SerialDriver(Driver):
         line = arrived.line
         if line.too_long:
             return self._refused(arrived, "too_large")
+        if arrived.maybe_cut and not self._is_whole(line.content):
+            return self._refused(arrived, "cut_line")  # not decoded: half a number must not count for `max_jump`
         readings, refusals = self._decoder.decode(line.content, self._names, retained=False)
-        if arrived.maybe_cut and not (readings and self._is_whole(line.content)):
+        if arrived.maybe_cut and not readings:
             return self._refused(arrived, "cut_line")
         return Message(arrived.at, (self._source,), readings, refusals)
 
-    def _is_whole(self, decoded: bytes) -> bool:
-        """Whether what could be decoded shows by its form that its beginning is not missing.
+    def _is_whole(self, line: bytes) -> bool:
+        """Whether a line, if it can be decoded, shows by its form that its beginning is not missing.
 
         A JSON object does; the number 1.5 may be the rest of 21.5.
         """
-        return self._config.format == "json" and decoded.lstrip()[:1] in (b"{", b"[")
+        return self._config.format == "json" and line.lstrip()[:1] in (b"{", b"[")
 
     def _refused(self, arrived: _Arrived, reason: str) -> Message:
         refusal = Refusal(self._source, None, reason, shown(arrived.line.content))

@@ -12,16 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers import decoding
-from drivers.base import Format, Sensor
+from drivers import formats
+from drivers.base import Sensor
 from drivers.decoding import REASONS, Decoded, Decoder, shown
+from drivers.paths import Format
 
 
 @pytest.fixture(params=["orjson", "json"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """With orjson, and as if it were not installed."""
     if request.param == "json":
-        monkeypatch.setattr(decoding, "orjson", None)
+        monkeypatch.setattr(formats, "orjson", None)
     else:
         pytest.importorskip("orjson")
     yield request.param
@@ -101,7 +102,7 @@ def test_a_value_is_found_by_its_path_and_keeps_its_kind(payload: str, path: str
         ('{"a": [1]}', "a.-1"),
         ('{"a": [1]}', "a.²"),
         ('{"a": [0, 1, 2, 3]}', "a.٣"),
-        ('{"a": [1]}', "a." + "9" * 5000),
+        ('{"a": [1]}', "a." + "9" * 500),
         ('{"a": "text"}', "a.0"),
         ("5", "t"),
     ],
@@ -201,7 +202,7 @@ def test_both_parsers_say_the_same_of_every_document(document: Any, path: str | 
     payload = json.dumps({"a": document, "0": document}).encode()
     with pytest.MonkeyPatch.context() as patch:
         fast = decode(payload, x=path)
-        patch.setattr(decoding, "orjson", None)
+        patch.setattr(formats, "orjson", None)
         assert decode(payload, x=path) == fast
     for reading in fast.readings:
         strict(reading.origin.payload)

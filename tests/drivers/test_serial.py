@@ -12,7 +12,8 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
-from drivers.base import Batch, DriverError, FeedState, Format, Message, Refusal, Sensor, Surroundings
+from drivers.base import Batch, DriverError, FeedState, Message, Refusal, Sensor, Surroundings
+from drivers.paths import Format
 from drivers.serial import SerialDriver, SerialSource
 from tests.support.hands import HandClock
 from tests.support.port import Port
