@@ -15,7 +15,6 @@ import secrets
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
 from random import Random, SystemRandom
@@ -31,7 +30,7 @@ from agent.status.server import StatusServer
 from agent.supervise import keep_open
 from agent.version import __version__
 from agent.webhooks.courier import Courier
-from agent.webhooks.envelope import envelope
+from agent.webhooks.envelope import Writer
 from agent.webhooks.transport import Transport
 from drivers.base import Driver, Surroundings
 from drivers.registry import driver_classes
@@ -87,10 +86,8 @@ class Agent:
         loaded = await self._outbox.open(clock)
         engine = Engine(config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings())
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-        write = partial(envelope, agent_name=config.agent.name, agent_id=loaded.agent_id)
-        self._pipeline = Pipeline(
-            engine, self._outbox, loaded.ledgers, clock, lambda event, n: write(event, sequence=n)
-        )
+        write = Writer(config.agent.name, loaded.agent_id)
+        self._pipeline = Pipeline(engine, self._outbox, loaded.ledgers, clock, write)
         await self._pipeline.begin(step)
         self._drivers = self._feeds(loaded.agent_id)
         self._couriers = {

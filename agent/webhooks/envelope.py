@@ -4,6 +4,7 @@ The bytes are made once, when the event becomes owed, and are the same in every 
 """
 
 import json
+import logging
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -11,9 +12,13 @@ from typing import Any
 
 from agent.model import Event, Moment
 
+log = logging.getLogger(__name__)
+
 VALUE_BYTES_MAX = 1024
 ATTRIBUTES_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = 48 * 1024
+LARGE_BODY_BYTES = 20_000
+"""Some receivers refuse larger ones: that is Standard Webhooks' advice."""
 _ALERT_ONLY = ("alert_id", "state", "started_at", "ended_at", "reason")
 
 
@@ -37,6 +42,22 @@ def envelope(event: Event, *, agent_name: str, agent_id: str, sequence: int | No
         "data": _data(event, agent_id),
     }
     return _encode(body)
+
+
+class Writer:
+    """Writes the bodies of one agent's events, and warns of large ones, once for each rule."""
+
+    def __init__(self, agent_name: str, agent_id: str) -> None:
+        self._agent_name, self._agent_id = agent_name, agent_id
+        self._warned: set[str | None] = set()
+
+    def __call__(self, event: Event, sequence: int) -> bytes:
+        """The body of an event; see `envelope`."""
+        body = envelope(event, agent_name=self._agent_name, agent_id=self._agent_id, sequence=sequence)
+        if len(body) > LARGE_BODY_BYTES and event.rule not in self._warned:
+            self._warned.add(event.rule)
+            log.warning("%s: a body of %d bytes; some receivers refuse over 20 kB", event.rule or event.type, len(body))
+        return body
 
 
 def trial(new_id: str, moment: Moment, webhook: str) -> Event:
@@ -92,21 +113,26 @@ def _data(event: Event, agent_id: str) -> dict[str, Any]:
 
 
 def _cut(value: Any, most: int) -> tuple[Any, bool]:
-    """A value, or the beginning of its text where it is too long to be told.
+    """A value, or the beginning of it (of a list as text) where it is too long to be told.
 
     Returns also whether it was cut.
     """
-    text = value if isinstance(value, str) else None
-    if text is None:
-        if value is None or isinstance(value, bool | float | int) or not value:
-            return value, False
-        text = _encode(value).decode()
-    raw = text.encode()
-    if len(raw) <= most:
+    if value is None or isinstance(value, bool | float | int) or not value:
+        return value, False
+    written = _encode(value)
+    if len(written) <= most:
         return value, False
     if isinstance(value, Mapping):
         return _cut_mapping(value, most), True
-    return raw[:most].decode(errors="ignore"), True
+    return _cut_text(value if isinstance(value, str) else written.decode(), most), True
+
+
+def _cut_text(text: str, most: int) -> str:
+    """The beginning of a text that takes at most so many bytes when it is written, with its quotes and escapes."""
+    text = text[:most]
+    while (over := len(_encode(text)) - most) > 0:
+        text = text[: -max(1, over // 6)]  # no character takes more than the 6 bytes of an escape
+    return text
 
 
 def _cut_mapping(value: Mapping[str, Any], most: int) -> Any:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from drivers import formats
 from drivers.base import Sensor
 from drivers.decoding import REASONS, Decoded, Decoder, shown
-from drivers.paths import Format
+from drivers.paths import Attributes, Csv, CsvFormat, Format, RegexFormat
 
 
 @pytest.fixture(params=["orjson", "json"])
@@ -109,6 +109,83 @@ def test_a_value_is_found_by_its_path_and_keeps_its_kind(payload: str, path: str
 )
 def test_an_absent_path_is_no_reading_and_no_refusal(payload: str, path: str) -> None:
     assert decode(payload, x=path) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["params", "temperature:0", "tC"], 21.5),
+        (["a.b", "c/d"], 1),
+        (["list", 1, "x"], 7),
+        (["list", "1", "x"], 7),
+        (["", ""], 2),
+        (["0"], 3),
+        ([0], None),
+        (["list", 2], None),
+        (["list", 999_999], None),
+        (["params", 0], None),
+    ],
+)
+def test_a_path_as_a_list_reaches_keys_with_dots_colons_and_slashes(path: list[str | int], value: object) -> None:
+    document = {
+        "params": {"temperature:0": {"tC": 21.5}},
+        "a.b": {"c/d": 1},
+        "list": [0, {"x": 7}],
+        "": {"": 2},
+        "0": 3,
+    }
+    decoder = Decoder("s", "json", {"x": Sensor.model_validate({"path": path})}, {})
+    found = decoder.decode(json.dumps(document).encode(), decoder.names("s", {}), retained=False)
+    assert values(found) == ({} if value is None else {"s.x": value})
+    assert not found.refusals
+
+
+@pytest.mark.parametrize("payload", ["[5, 6]", '{"0": 5}'])
+def test_a_number_as_a_path_is_the_place_in_a_list(payload: str) -> None:
+    decoder = Decoder("s", "json", {"x": Sensor(path=0)}, {})
+    found = decoder.decode(payload.encode(), decoder.names("s", {}), retained=False)
+    assert values(found) == ({"s.x": 5} if payload.startswith("[") else {})
+
+
+# -- attributes
+
+
+MESSAGE = b'{"action": "pressed", "battery": 97, "a": {"rssi": -50, "list": [1, NaN]}, "b": {"rssi": null}}'
+
+
+@pytest.mark.usefixtures("parser")
+@pytest.mark.parametrize(
+    ("attributes", "told"),
+    [
+        ([], {}),
+        (["battery", "a.rssi"], {"battery": 97, "rssi": -50}),
+        ({"battery_percent": "battery", "links": ("a", "list", 0)}, {"battery_percent": 97, "links": 1}),
+        (["a.list"], {"list": [1, None]}),
+        (["a"], {"a": {"rssi": -50, "list": [1, None]}}),
+        (["b.rssi", "b.absent", "absent", "battery.x"], {"rssi": None}),
+    ],
+)
+def test_attributes_are_other_fields_of_the_message_as_strict_json(attributes: Attributes, told: object) -> None:
+    decoder = Decoder("s", "json", {"x": Sensor(path="action")}, {}, attributes)
+    (reading,), () = decoder.decode(MESSAGE, decoder.names("s", {}), retained=False)
+    assert reading.origin.attributes == told
+    strict(reading.origin.attributes)
+
+
+def test_a_key_with_dots_is_one_attribute() -> None:
+    decoder = Decoder("s", "keyvalue", {"x": Sensor(path="T")}, {}, ["room.b"])
+    (reading,), () = decoder.decode(b"T=5 room.b=97", decoder.names("s", {}), retained=False)
+    assert reading.origin.attributes == {"room.b": "97"}
+
+
+def test_a_jump_is_judged_for_each_sensor_that_a_placeholder_makes() -> None:
+    sensor = Sensor.model_validate({"path": "t", "valid": {"max_jump": 5}})
+    decoder = Decoder("rooms", "json", {"t": sensor}, {})
+    kitchen, sauna = decoder.names("rooms.kitchen", {}), decoder.names("rooms.sauna", {})
+    assert decoder.decode(b'{"t": 20}', kitchen, retained=False).readings
+    assert decoder.decode(b'{"t": 90}', sauna, retained=False).readings
+    assert reasons(decoder.decode(b'{"t": 90}', kitchen, retained=False)) == {"rooms.kitchen.t": "jump"}
+    assert decoder.decode(b'{"t": 91}', kitchen, retained=False).readings
 
 
 @pytest.mark.usefixtures("parser")
@@ -209,12 +286,25 @@ def test_both_parsers_say_the_same_of_every_document(document: Any, path: str | 
         strict(reading.value)
 
 
-@given(st.binary(max_size=60), st.sampled_from(["json", "keyvalue", "number", "text"]))
+FORMATS: list[Format] = [
+    "json",
+    "keyvalue",
+    "number",
+    "text",
+    CsvFormat(csv=Csv()),
+    CsvFormat(csv=Csv(delimiter=" ", columns=["a", "b"])),
+    RegexFormat(regex="(?P<a>[-0-9.]+)|(?P<b>.+)"),
+]
+
+
+@given(st.binary(max_size=60) | st.text('a=1.," \n', max_size=20).map(str.encode), st.sampled_from(FORMATS))
 def test_no_bytes_raise_and_all_that_comes_out_is_strict(payload: bytes, format_: Format) -> None:
-    found = decode(payload, format_, x=None, y="a")
+    sensors = {"x": Sensor(), "y": Sensor(path="a"), "z": Sensor(path=0), "n": Sensor(path="b", scale=2)}
+    decoder = Decoder("s", format_, sensors, {}, ["a", 0])
+    found = decoder.decode(payload, decoder.names("s", {}), retained=False)
     reasons(found)
     for reading in found.readings:
-        strict([reading.value, reading.origin.payload])
+        strict([reading.value, reading.origin.payload, reading.origin.attributes])
     for refusal in found.refusals:
         assert len(refusal.detail) <= 80
         assert refusal.detail.isprintable()
@@ -329,6 +419,91 @@ def test_a_text_that_says_unavailable_is_no_value() -> None:
 
 def test_a_text_that_is_no_utf8_is_refused() -> None:
     assert reasons(decode(b"\x80abc", "text", x=None)) == {None: "not_utf8"}
+
+
+# -- csv
+
+
+def decode_with(format_: Format, payload: bytes | str, *paths: str | int) -> Decoded:
+    decoder = Decoder("s", format_, {f"x{i}": Sensor(path=path) for i, path in enumerate(paths)}, {})
+    raw = payload.encode() if isinstance(payload, str) else payload
+    return decoder.decode(raw, decoder.names("s", {}), retained=False)
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "payload", "fields"),
+    [
+        (",", "21.5,40", ["21.5", "40"]),
+        (",", " 21.5 , 40 \r\n", ["21.5", "40"]),
+        (",", "21.5,,", ["21.5", "", ""]),
+        (";", "21,5;40", ["21,5", "40"]),
+        ("\t", "\t40\t\r\n", ["", "40", ""]),
+        (" ", "21.5 40", ["21.5", "40"]),
+        ("|", "a|b", ["a", "b"]),
+        (",", '"a, ""b""", 5', ['a, "b"', "5"]),
+        (",", '"a\nb",5', ["a\nb", "5"]),
+        (",", "ON", ["ON"]),
+        (",", "", []),
+        (",", "a\0,b", ["a", "b"]),
+    ],
+)
+def test_a_line_of_csv_is_its_fields_without_blanks_around_them(
+    delimiter: str, payload: str, fields: list[str]
+) -> None:
+    assert formats.compile_parser(CsvFormat(csv=Csv(delimiter=delimiter)))(payload.encode()).payload == fields
+
+
+def test_fields_are_numbered_from_0_or_named_by_columns() -> None:
+    numbered, named = CsvFormat(csv=Csv()), CsvFormat(csv=Csv(columns=["t", "state"]))
+    assert values(decode_with(numbered, "21.5,open", 0, "1", 2)) == {"s.x0": 21.5, "s.x1": "open"}
+    assert values(decode_with(named, "21.5,open", "t", "state")) == {"s.x0": 21.5, "s.x1": "open"}
+    assert decode_with(named, "21.5,open", "t").readings[0].origin.payload == {"t": "21.5", "state": "open"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"21.5", "field_count"),
+        (b"21.5,open,1", "field_count"),
+        (b"", "field_count"),
+        (b'"21.5,open', "not_csv"),
+        (b'"21.5"x,open', "not_csv"),
+        (b"21.5,open\n22,open", "not_csv"),
+        (b"a," + b"9" * 200_000, "not_csv"),
+        (b"\xff,open", "not_utf8"),
+    ],
+)
+def test_a_line_that_has_not_these_columns_is_refused_whole(payload: bytes, reason: str) -> None:
+    found = decode_with(CsvFormat(csv=Csv(columns=["t", "state"])), payload, "t", "state")
+    assert found.readings == ()
+    assert reasons(found) == {None: reason}
+
+
+# -- regex
+
+
+def test_named_groups_are_the_paths_and_one_that_took_no_part_is_absent() -> None:
+    format_ = RegexFormat(regex=r"T=(?P<t>[-.0-9]+)(?: S=(?P<s> *\w+))?")
+    assert values(decode_with(format_, "ok T=21.5 S= open", "t", "s")) == {"s.x0": 21.5, "s.x1": "open"}
+    found = decode_with(format_, "T=-3!", "t", "s")
+    assert values(found) == {"s.x0": -3}
+    assert not found.refusals
+    assert found.readings[0].origin.payload == {"t": "-3"}
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"DHTxx test!", "no_match"),
+        (b"", "no_match"),
+        (b"T=" + b"1" * 2000, "too_large"),
+        (b"T=\xff", "not_utf8"),
+    ],
+)
+def test_a_text_that_does_not_match_is_refused_whole(payload: bytes, reason: str) -> None:
+    found = decode_with(RegexFormat(regex="T=(?P<t>[-.0-9]+)"), payload, "t")
+    assert found.readings == ()
+    assert reasons(found) == {None: reason}
 
 
 # -- what is shown to people

@@ -8,7 +8,7 @@ import pytest
 from cloudevents.v1.http import from_json
 
 from agent.model import Event, Moment
-from agent.webhooks.envelope import envelope, rfc3339, trial
+from agent.webhooks.envelope import Writer, envelope, rfc3339, trial
 
 ALERT = Event(
     id="evt_1",
@@ -117,6 +117,34 @@ def test_what_is_too_long_is_cut_and_marked(change: dict[str, Any], cut: list[st
     event = replace(PULSE, **change)
     assert body(event)["data"]["truncated"] == cut
     assert len(envelope(event, agent_name="a", agent_id="b", sequence=1)) < 60_000
+
+
+@pytest.mark.parametrize("char", ["x", '"', "é", "😀", "\x00", "\\"])
+@pytest.mark.parametrize(("word", "most"), [("value", 1024), ("payload", 48 * 1024)])
+def test_a_text_is_cut_by_what_it_takes_when_it_is_written(char: str, word: str, most: int) -> None:
+    event = replace(PULSE, **{word: "<" + char * 200_000}, has_payload=True)  # type: ignore[arg-type]
+    told = body(event)["data"][word]
+    assert told.startswith("<" + char)
+    assert set(told) == {"<", char}
+    assert most - 6 <= len(json.dumps(told, ensure_ascii=False).encode()) <= most
+
+
+def test_what_just_fits_is_not_cut() -> None:
+    event = replace(
+        PULSE, value="x" * 1022, attributes={"a": "x" * 4088}, payload="x" * (48 * 1024 - 2), has_payload=True
+    )
+    assert "truncated" not in body(event)["data"]
+    assert body(replace(event, value="x" * 1023))["data"]["truncated"] == ["value"]
+    assert body(replace(event, attributes={"a": "x" * 4089}))["data"]["truncated"] == ["attributes"]
+    assert body(replace(event, payload="x" * (48 * 1024 - 1)))["data"]["truncated"] == ["payload"]
+
+
+def test_a_large_body_is_warned_of_once_for_each_rule(caplog: pytest.LogCaptureFixture) -> None:
+    write = Writer("lakehouse", "a1")
+    large = replace(PULSE, payload="x" * 20_000, has_payload=True)
+    for event in (PULSE, large, large, replace(large, rule="other")):
+        assert json.loads(write(event, 7))["sequence"] == "00000000000000000007"
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["too_cold", "other"]
 
 
 def test_times_are_utc_with_milliseconds() -> None:
