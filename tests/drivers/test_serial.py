@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
-from drivers.base import Batch, DriverError, FeedState, Message, Refusal, Sensor, Surroundings
+from drivers.base import Batch, DriverError, FeedState, Message, Refusal, Sensor, Surroundings, Valid
 from drivers.paths import Format
 from drivers.serial import SerialDriver, SerialSource
 from tests.support.hands import HandClock
@@ -35,10 +35,10 @@ class CountingDriver(SerialDriver):
 class Bench:
     """A port, a driver that reads it, and what came."""
 
-    def __init__(self, path: Path, format_: Format = "number", **more: Any) -> None:
+    def __init__(self, path: Path, format_: Format = "number", valid: Valid | None = None, **more: Any) -> None:
         self.port = Port(path)
         self.clock = HandClock()
-        sensor = Sensor(path="v" if format_ == "json" else None)
+        sensor = Sensor(path="v" if format_ == "json" else None, valid=valid)
         source = SerialSource(driver="serial", port=str(path), format=format_, sensors={"v": sensor}, **more)
         (self.driver,) = CountingDriver.feeds({"a": source}, Surroundings("", "", self.clock, cast("Any", None), {}))
         self.messages: list[Message] = []
@@ -195,6 +195,13 @@ async def test_what_comes_at_once_after_opening_may_be_the_rest_of_a_line(
     await bench.open(quiet_s=0)
     await bench.say(said)
     assert await bench.come(2) == told
+
+
+async def test_a_number_that_may_be_cut_does_not_count_for_max_jump(benches: Any) -> None:
+    bench = benches(valid=Valid(max_jump=5))
+    await bench.open(quiet_s=0)
+    await bench.say(b"1.5\n21.5\n22\n")
+    assert await bench.come(3) == ["cut_line", 21.5, 22]
 
 
 async def test_a_line_that_begins_after_a_moment_of_silence_is_whole(benches: Any) -> None:
