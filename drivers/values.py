@@ -133,6 +133,8 @@ def fits(scalar: Any) -> bool:
 
 def number_of(found: Any) -> float | int:
     """A number, also where a text is one. Raises Refused."""
+    if isinstance(found, str) and _NUMBER.fullmatch(found):
+        return _number(found)
     value = as_it_comes(found)
     if isinstance(value, str):
         raise Refused("null" if value.lower() in ("", "null") else "not_a_number", shown(value))

@@ -1,7 +1,7 @@
 """Each recipe passes the check, and makes of what its devices say the events that it promises."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -83,7 +83,7 @@ FROST = SHELLY_GEN1._replace(payload=b"2.5")
 LINES = [changed(JSON_LINE, "21.5", text) for text in ("-18.5", "-14.5", "85", "-14", "-17.5")]
 HOT = [changed(DHT, "23.40", text) for text in ("33.40", "36.40", "31.00")]
 
-TABLE: list[tuple[str, list[Sample | float], list[str]]] = [
+TABLE: list[tuple[str, Sequence[Sample | float], list[str]]] = [
     ("zigbee2mqtt_thermostat", [VALVE, COLD, 599, VALVE, COLD, 600, changed(VALVE, '"battery":75', '"battery":9')],
      ["too_cold firing rooms.bedroom.temperature 7.5", "too_cold resolved rooms.bedroom.temperature 19.81",
       "battery_low firing rooms.bedroom.battery 9"]),
@@ -122,7 +122,7 @@ TABLE: list[tuple[str, list[Sample | float], list[str]]] = [
 
 @pytest.mark.parametrize(("name", "story", "expected"), TABLE, ids=[row[0] for row in TABLE])
 def test_a_recipe_tells_what_it_promises(
-    tmp_path: Path, name: str, story: list[Sample | float], expected: list[str]
+    tmp_path: Path, name: str, story: Sequence[Sample | float], expected: list[str]
 ) -> None:
     house = House(configured(name, tmp_path))
     for entry in story:
