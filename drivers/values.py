@@ -84,11 +84,6 @@ def as_it_comes(found: Any) -> Value:
     raise Refused("not_a_scalar", shown(type(found).__name__))
 
 
-def is_numeric(text: str) -> bool:
-    """Whether it is wholly a decimal number."""
-    return _NUMBER.fullmatch(text) is not None
-
-
 def said(text: str) -> str:
     """A text, if it is not one of the words for having no value. Raises Refused."""
     if len(text) <= _LONGEST_NO_VALUE and (reason := _NO_VALUE.get(text.lower())):
@@ -165,7 +160,7 @@ def _written(value: Value) -> str:
 def _lookup(configured: Mapping[str, Value]) -> Mapping[str | float, Value]:
     """A key that is a number also stands for all other ways of writing it."""
     values: dict[str | float, Value] = dict(configured.items())
-    values.update({number_of(key): value for key, value in configured.items() if is_numeric(key)})
+    values.update({number_of(key): value for key, value in configured.items() if _NUMBER.fullmatch(key)})
     return values
 
 
