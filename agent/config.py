@@ -258,10 +258,10 @@ class _Reader:
             self._add(("sources", name, "broker"), _unknown("broker", source.broker, config.brokers))
 
     def _check_ports(self, config: Config) -> None:
-        ports: dict[str, str] = {}
+        ports: dict[str | tuple[str, int], str] = {}
         for name, source in config.sources.items():
             if isinstance(source, SerialSource):
-                first = ports.setdefault(source.port, name)
+                first = ports.setdefault(source.place, name)
                 if first != name:
                     self._add(("sources", name, "port"), f"{first} reads this port already")
 
@@ -362,8 +362,6 @@ def _pattern_sentence(where: Where) -> str:
     match where[-1] if where else "":
         case "sensor":
             return "has to be a sensor, such as source.sensor; `*` stands for one part: rooms.*.temperature"
-        case "port":
-            return "has to be the path of a device, such as /dev/serial/by-id/..."
         case "event":
             return "has to be words with dots, such as freezer.too_warm"
     return "has to be 1 to 64 letters, digits, - or _"

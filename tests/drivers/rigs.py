@@ -11,12 +11,11 @@ from pathlib import Path
 from random import Random
 from typing import ClassVar, Self
 
-import serial
-
 from drivers.base import Driver, Sensor, Surroundings
+from drivers.ports import Opened
 from drivers.serial import SerialDriver, SerialSource
 from tests.support.hands import HandClock
-from tests.support.port import Port
+from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
 
 
@@ -90,7 +89,7 @@ class _HangingDriver(SerialDriver):
         super().__init__(*args)  # type: ignore[arg-type]
         self.begun, self.may_go_on = threading.Event(), threading.Event()
 
-    def _blocking_open(self) -> serial.Serial:
+    def _blocking_open(self) -> Opened:
         self.begun.set()
         self.may_go_on.wait(60)
         return super()._blocking_open()
@@ -102,8 +101,11 @@ class SerialRig(Rig):
     intake_max = 4000
 
     async def __aenter__(self) -> Self:
-        self.port = Port(self.folder / "tty")
+        self.port: Port | RemotePort = self.plugged()
         return self
+
+    def plugged(self) -> Port | RemotePort:
+        return Port(self.folder / "tty")
 
     async def __aexit__(self, *_: object) -> None:
         self.port.close()
@@ -113,7 +115,7 @@ class SerialRig(Rig):
         return driver
 
     def _source(self) -> SerialSource:
-        return SerialSource(driver="serial", port=str(self.port.path), sensors={"value": Sensor(path="v")})
+        return SerialSource(driver="serial", port=self.port.name, sensors={"value": Sensor(path="v")})
 
     def hang(self) -> SerialDriver:
         (self._hanging,) = _HangingDriver.feeds({"bench": self._source()}, self.around())
@@ -146,5 +148,12 @@ class SerialRig(Rig):
         return len(driver._intake)
 
 
-RIGS: tuple[type[Rig], ...] = (SerialRig,)
+class SocketRig(SerialRig):
+    """The same port behind a socket."""
+
+    def plugged(self) -> RemotePort:
+        return RemotePort()
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig)
 """Another driver is one more row."""

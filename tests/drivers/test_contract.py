@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from drivers.base import Batch, Driver, DriverError, FeedState, Message
+from drivers.base import Batch, Driver, DriverError, FeedState, Message, Presence
 from tests.drivers.rigs import RIGS, Rig
 from tests.support.waiting import until
 
@@ -49,10 +49,13 @@ async def read(batches: Batches, count: int, first: Batch = ()) -> list[object]:
 
 
 def in_background(batches: Batches) -> asyncio.Task[Batch]:
-    """The next batch, asked for."""
+    """The next batch with a message, asked for."""
 
     async def next_batch() -> Batch:
-        return await anext(batches)
+        while True:
+            batch = await anext(batches)
+            if any(isinstance(arrival, Message) for arrival in batch):
+                return batch
 
     return asyncio.create_task(next_batch())
 
@@ -74,6 +77,14 @@ async def test_yields_what_arrives_in_order_with_its_time_and_source(rig: Rig) -
     assert message.sources == ("bench",)
     assert message.readings[0].sensor == "bench.value"
     assert message.readings[0].origin.source == "bench"
+
+
+async def test_the_first_thing_told_is_that_each_source_is_open(rig: Rig) -> None:
+    driver = rig.driver()
+    for _ in range(2):
+        async with opened(driver) as batches:
+            (presence,) = [arrival for arrival in await anext(batches) if isinstance(arrival, Presence)]
+        assert presence == (rig.clock.now(), "bench", "bench", FeedState.OPEN, "")
 
 
 async def test_acknowledges_only_once_the_next_batch_is_asked_for(rig: Rig) -> None:
@@ -212,3 +223,39 @@ async def test_a_consumer_that_stays_away_bounds_the_intake_and_loses_nothing(ri
         assert rig.intake(driver) <= rig.intake_max * 1.3
         assert await read(batches, count, batch) == list(range(count))
         await sending
+
+
+async def test_a_pause_and_its_end_are_told_in_order_with_the_messages(rig: Rig) -> None:
+    driver = rig.driver()
+    count = 3 * rig.intake_max
+    told: list[FeedState] = []
+    async with opened(driver) as batches:
+        first = in_background(batches)
+        await until(lambda: is_open(driver))
+        sending = asyncio.create_task(rig.send(range(count)))
+        values = values_of(await first)
+        await until(lambda: driver.states()["bench"].state is FeedState.PAUSED, 30)
+        while len(values) < count:
+            batch = await anext(batches)
+            values += values_of(batch)
+            told += [arrival.state for arrival in batch if isinstance(arrival, Presence)]
+        await sending
+    assert told
+    assert told == ([FeedState.PAUSED, FeedState.OPEN] * len(told))[: len(told)]
+
+
+async def test_tells_since_when_it_is_behind(rig: Rig) -> None:
+    driver = rig.driver()
+    async with opened(driver) as batches:
+        first = in_background(batches)
+        await until(lambda: is_open(driver))
+        await rig.send([1])
+        await first
+        assert driver.behind_since() is None
+        came = rig.clock.now()
+        await rig.send([2])
+        await until(lambda: rig.intake(driver) > 0)
+        rig.clock.advance(5)
+        assert driver.behind_since() == came
+        assert await read(batches, 1) == [2]
+        assert driver.behind_since() is None
