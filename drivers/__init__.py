@@ -5,7 +5,8 @@ Read in this order:
 * `base` has the words (Reading, Message, Driver, Clock);
 * `units` reads durations and sizes as people write them;
 * `framing` turns bytes into lines, `decoding` turns payloads into values: both without I/O;
-* `mqtt` and `serial` are the drivers, found by name through `registry`; `ports` opens what `serial` reads.
+* `mqtt`, `serial` and `simulated` are the drivers, found by name through `registry`; `ports` opens what `serial`
+  reads.
 
 Nothing here imports anything of `agent`.
 """

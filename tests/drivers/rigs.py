@@ -14,6 +14,7 @@ from typing import ClassVar, Self
 from drivers.base import Driver, Sensor, Surroundings
 from drivers.ports import Opened
 from drivers.serial import SerialDriver, SerialSource
+from drivers.simulated import SimulatedDriver, SimulatedSource
 from tests.support.hands import HandClock
 from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
@@ -26,7 +27,13 @@ class Rig(ABC):
     """
 
     intake_max: ClassVar[int]
-    """A driver may hold so many messages that were not yielded, and not many more."""
+    """A driver may hold so many messages that were not yielded, and not many more. 0: it never reads ahead."""
+    can_hang: ClassVar[bool] = True
+    """Its opening may take long."""
+    can_fail: ClassVar[bool] = True
+    """Its opening may fail."""
+    can_break: ClassVar[bool] = True
+    """It may be lost while it is open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -46,32 +53,32 @@ class Rig(ABC):
     def driver(self) -> Driver:
         """A driver for the feed, always with the same name."""
 
-    @abstractmethod
     def hang(self) -> Driver:
         """A driver for a feed whose opening hangs until `release`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def hangs(self) -> bool:
         """Whether the opening has begun to hang."""
+        raise NotImplementedError
 
-    @abstractmethod
     def release(self) -> None:
         """Let what hangs go on."""
+        raise NotImplementedError
 
     @abstractmethod
     async def send(self, values: Sequence[int]) -> None:
         """Say each value in a message of its own, in this order; the feed is open.
 
-        Returns when all was said, so for ever not while a feed that can wait has no room.
+        The values grow. Returns when all was said, so for ever not while a feed that can wait has no room.
         """
 
-    @abstractmethod
     async def lose(self) -> None:
-        """Break the feed: unplug the device, stop the broker."""
+        """Break the feed, or its opening: unplug the device, stop the broker."""
+        raise NotImplementedError
 
-    @abstractmethod
     async def mend(self) -> None:
         """Make it possible to open it again."""
+        raise NotImplementedError
 
     @abstractmethod
     def intake(self, driver: Driver) -> int:
@@ -155,5 +162,45 @@ class SocketRig(SerialRig):
         return RemotePort()
 
 
-RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig)
+class _WatchedSimulatedDriver(SimulatedDriver):
+    """Shows what it waits for."""
+
+    begun_at = waits_for = 0.0
+
+    async def _reaches(self, due: float) -> bool:
+        self.begun_at = self.begun_at or due - self._config.every
+        self.waits_for = due
+        return await super()._reaches(due)
+
+
+class SimulatedRig(Rig):
+    """A ramp that says how many messages there were; what it is to say is chosen by the time."""
+
+    intake_max = 0
+    can_hang = can_fail = can_break = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def driver(self) -> SimulatedDriver:
+        wave = {"ramp": {"min": -1, "max": 9999, "period": "20s"}}
+        given = {"driver": "simulated", "every": "2ms", "sensors": {"value": {"wave": wave}}}
+        source = SimulatedSource.model_validate(given)
+        (self._driver,) = _WatchedSimulatedDriver.feeds({"bench": source}, self.around())
+        return self._driver
+
+    async def send(self, values: Sequence[int]) -> None:
+        driver, clock = self._driver, self.clock
+        for value in values:
+            await until(lambda: driver.waits_for > clock.now())
+            clock.at = driver.begun_at + (value + 1) * 0.002
+
+    def intake(self, driver: Driver) -> int:
+        return 0
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig)
 """Another driver is one more row."""
