@@ -73,12 +73,13 @@ class Refusal(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What the intake ledger needs to know an acknowledged message again (MQTT QoS 1)."""
+    """What the intake ledger needs to know an acknowledged message again."""
 
-    packet_id: int
+    packet_id: int | None
+    """Of MQTT QoS 1: from 1, and used again and again. None: the digest alone tells, whatever `dup` says."""
     dup: bool
     digest: bytes
-    """6 bytes of a hash of topic and payload."""
+    """6 bytes of a hash: of topic and payload, or of the id that the sender chose for the message and its place."""
 
 
 class Message(NamedTuple):
@@ -94,7 +95,7 @@ class Message(NamedTuple):
     readings: tuple[Reading, ...]
     refusals: tuple[Refusal, ...] = ()
     receipt: Receipt | None = None
-    """None where there is nothing to acknowledge: MQTT QoS 0, serial."""
+    """None where there is nothing to know it again by: MQTT QoS 0, serial, HTTP without an id."""
 
 
 class NewSession(NamedTuple):
