@@ -16,7 +16,7 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from agent import secretfiles, yamlfile
 from agent.rules.config import Rule
@@ -27,9 +27,8 @@ from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.serial import SerialSource
 from drivers.topics import parse_topic
-from drivers.units import Name
+from drivers.units import Name, Token, parse_address
 
-TOKEN_BYTES_MIN = 16
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Where = tuple[str | int, ...]
 
@@ -71,27 +70,23 @@ class StatusConfig(BaseModel):
     model_config = _STRICT
 
     listen: str | Literal[False] = "127.0.0.1:8321"
-    token: SecretStr | None = None
+    token: Token | None = None
     hosts: list[str] = Field(default_factory=list)
 
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, listen: str | Literal[False]) -> str | Literal[False]:
         if listen is not False:
-            _split_address(listen)
+            try:
+                parse_address(listen)
+            except ValueError as error:
+                raise ValueError(f"{error}; or false") from None
         return listen
-
-    @field_validator("token")
-    @classmethod
-    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value().encode()) < TOKEN_BYTES_MIN:
-            raise ValueError(f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -base64 24` makes one")
-        return token
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `listen`."""
-        return _split_address(str(self.listen))
+        return parse_address(str(self.listen))
 
     @property
     def on_loopback(self) -> bool:
@@ -422,19 +417,6 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _is_missing_key(loc: tuple[str | int, ...], step: str | int) -> bool:
     return bool(loc) and loc[-1] == step
-
-
-def _split_address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not port.isdecimal() or not 0 < int(port) < 65536 or not host:
-        raise ValueError("has to be host:port, such as 127.0.0.1:8321, or false")
-    if host != "localhost":
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise ValueError("has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0") from None
-    return host, int(port)
 
 
 # -- which sensors a rule may see
