@@ -23,6 +23,7 @@ from agent.rules.config import Rule
 from agent.webhooks.config import Webhook
 from agent.yamlfile import Place, YamlProblem
 from drivers.base import SourceConfig
+from drivers.http import HttpSource
 from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.serial import SerialSource
@@ -237,6 +238,7 @@ class _Reader:
         for name, source in config.sources.items():
             self._check_source(config, name, source)
         self._check_ports(config)
+        self._check_listening(config)
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
         status = config.status
@@ -259,6 +261,20 @@ class _Reader:
                 first = ports.setdefault(source.place, name)
                 if first != name:
                     self._add(("sources", name, "port"), f"{first} reads this port already")
+
+    def _check_listening(self, config: Config) -> None:
+        before: dict[str, HttpSource] = {}
+        for name, source in config.sources.items():
+            if not isinstance(source, HttpSource):
+                continue
+            if config.status.listen and _overlap(source.address, config.status.address):
+                self._add(("sources", name, "listen"), "the status page listens there (`status.listen`)")
+            for other, theirs in before.items():
+                if source.address == theirs.address and source.path == theirs.path:
+                    self._add(("sources", name, "path"), f"{other} has this path already")
+                elif source.address != theirs.address and _overlap(source.address, theirs.address):
+                    self._add(("sources", name, "listen"), f"{other} has this port already, as {theirs.listen}")
+            before[name] = source
 
     def _check_rule(self, config: Config, name: str, rule: Rule) -> None:
         sensors = [
@@ -289,10 +305,13 @@ class _Reader:
         yield ("status", "token")
         for name in _mapping(document.get("brokers")):
             yield ("brokers", name, "password")
-        for name, webhook in _mapping(document.get("webhooks")).items():
-            secrets = _mapping(webhook).get("secrets")
-            for i in range(len(secrets) if isinstance(secrets, list) else 0):
-                yield ("webhooks", name, "secrets", i)
+        for name in _mapping(document.get("sources")):
+            yield ("sources", name, "token")
+        for part in ("sources", "webhooks"):
+            for name, entry in _mapping(document.get(part)).items():
+                secrets = _mapping(entry).get("secrets")
+                for i in range(len(secrets) if isinstance(secrets, list) else 0):
+                    yield (part, name, "secrets", i)
 
 
 @cache
@@ -417,6 +436,15 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _is_missing_key(loc: tuple[str | int, ...], step: str | int) -> bool:
     return bool(loc) and loc[-1] == step
+
+
+_ANY_HOST = ("0.0.0.0", "::")  # noqa: S104  # to be told of, not to be listened on
+
+
+def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether not both addresses can be listened on."""
+    hosts = {host.replace("localhost", "127.0.0.1") for host in (one[0], other[0])}
+    return one[1] == other[1] and (len(hosts) == 1 or any(host in _ANY_HOST for host in hosts))
 
 
 # -- which sensors a rule may see

@@ -23,6 +23,18 @@ Json = Any
 """What `json.loads` returns, with valid Unicode only."""
 
 
+class Moment(Protocol):
+    """One point in time, as far as drivers look at it."""
+
+    @property
+    def wall(self) -> float:
+        """Seconds since 1970, as far as the device knows."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether there is a sign that the wall clock is right."""
+
+
 class Clock(Protocol):
     """Time, passed in."""
 
@@ -34,6 +46,9 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, as far as the device knows."""
+
+    def moment(self) -> Moment:
+        """Wall time, and whether to believe it."""
 
 
 class Origin(NamedTuple):

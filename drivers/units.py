@@ -23,7 +23,7 @@ _CLOCK_LIKE = re.compile(r"\d+:\d\d(:\d\d)?")
 class RateLimit(NamedTuple):
     """At most so many in such a time; so many may come at once."""
 
-    count: int
+    times: int
     within_s: float
 
 
@@ -57,7 +57,7 @@ def parse_rate(text: Any) -> RateLimit:
 
 def format_rate(rate: RateLimit) -> str:
     """As it is read."""
-    return f"{rate.count}/{format_duration(rate.within_s).removeprefix('1')}"
+    return f"{rate.times}/{format_duration(rate.within_s).removeprefix('1')}"
 
 
 def parse_address(text: str) -> tuple[str, int]:

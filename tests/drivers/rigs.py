@@ -4,17 +4,23 @@ A rig brings the other side of the feed (a device, a broker) and makes drivers t
 source `bench` with one sensor `value`, so that a sent 7 comes as the reading `bench.value` = 7.
 """
 
+import asyncio
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
+
+import aiohttp
 
 from drivers.base import Driver, Sensor, Surroundings
+from drivers.http import HttpDriver, HttpSource
 from drivers.ports import Opened
 from drivers.serial import SerialDriver, SerialSource
 from drivers.simulated import SimulatedDriver, SimulatedSource
+from tests.support.agent import free_port
 from tests.support.hands import HandClock
 from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
@@ -202,5 +208,85 @@ class SimulatedRig(Rig):
         return 0
 
 
-RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig)
+class _CountingHttpDriver(HttpDriver):
+    """Shows how many requests it has taken."""
+
+    taken = 0
+
+    async def _take(self, *request: Any) -> int:
+        self._check_room()
+        self.taken += 1
+        return await super()._take(*request)
+
+
+class HttpRig(Rig):
+    """A client that sends one request after the other and does not wait for the answers to the earlier ones."""
+
+    intake_max = 128
+    can_hang = can_break = False
+
+    async def __aenter__(self) -> Self:
+        self._port = free_port()
+        self._thief: socket.socket | None = None
+        self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._answers: set[asyncio.Task[int]] = set()
+        self._answered = 0
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.mend()
+        for answer in self._answers:
+            answer.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+        await self._client.close()
+
+    def driver(self) -> HttpDriver:
+        given = {
+            "driver": "http",
+            "listen": f"127.0.0.1:{self._port}",
+            "path": "/in",
+            "token": "0123456789abcdef",
+            "rate": "99999/s",
+            "sensors": {"value": {"path": "v"}},
+        }
+        (self._driver,) = _CountingHttpDriver.feeds({"bench": HttpSource.model_validate(given)}, self.around())
+        return self._driver
+
+    async def send(self, values: Sequence[int]) -> None:
+        for value in values:
+            while await self._says_no(value):
+                pass
+
+    async def _says_no(self, value: int) -> bool:
+        """Send one and wait until it is in the intake, or said no to."""
+        taken = self._driver.taken
+        answer = asyncio.create_task(self._post(value))
+        self._answers.add(answer)
+        await until(lambda: answer.done() or self._driver.taken > taken)
+        return answer.done() and answer.result() == 503
+
+    async def _post(self, value: int) -> int:
+        headers = {"Authorization": "Bearer 0123456789abcdef"}
+        url = f"http://127.0.0.1:{self._port}/in"
+        async with self._client.post(url, json={"v": value}, headers=headers) as answer:
+            self._answered += answer.status == 204
+            return answer.status
+
+    async def lose(self) -> None:
+        self._thief = socket.create_server(("127.0.0.1", self._port))
+
+    async def mend(self) -> None:
+        if self._thief is not None:
+            self._thief.close()
+            self._thief = None
+
+    def intake(self, driver: Driver) -> int:
+        assert isinstance(driver, HttpDriver)
+        return len(driver._intake)
+
+    def acknowledged(self) -> int:
+        return self._answered
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig, HttpRig)
 """Another driver is one more row."""

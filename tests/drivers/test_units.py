@@ -7,7 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from drivers.units import Duration, Name, Rate, Size, Token, format_duration, parse_address, parse_duration, parse_size
+from drivers.units import (
+    Duration,
+    Name,
+    Rate,
+    Size,
+    Token,
+    format_duration,
+    parse_address,
+    parse_duration,
+    parse_size,
+)
 
 durations: TypeAdapter[float] = TypeAdapter(Duration)
 sizes: TypeAdapter[int] = TypeAdapter(Size)
