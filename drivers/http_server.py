@@ -69,6 +69,7 @@ class Server:
         self.refuse_new()
         peers, self._peers = self._peers, None
         if peers is not None:
+            peers.pre_shutdown()  # those that wait for a request have none in the making
             await peers.shutdown(_SHUTDOWN_S)
         for timer in self._patience.values():
             timer.cancel()
