@@ -203,17 +203,17 @@ class _Reader:
     # -- what pydantic says
 
     def _translate(self, detail: Any) -> None:
-        where = self._where(detail["loc"])
+        where = self._where(detail["loc"], missing=detail["type"] == "missing")
         if any(where[: len(path)] == path for path in self._broken if path):
             return  # the value could not be read at all, which has been told
         self._add(where, _sentence(detail, where, self._value(where[:-1])))
 
-    def _where(self, loc: tuple[str | int, ...]) -> Where:
+    def _where(self, loc: tuple[str | int, ...], *, missing: bool) -> Where:
         """The path in the file: without the words that pydantic adds for unions and validators."""
         where: list[str | int] = []
         value = self._document.value
         for step in loc:
-            if isinstance(value, dict) and step not in value and not _is_missing_key(loc, step):
+            if isinstance(value, dict) and step not in value and not (missing and loc[-1] == step):
                 continue
             if not isinstance(value, dict | list):
                 continue
@@ -432,10 +432,6 @@ def _member(value: Any, step: str | int) -> Any:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _is_missing_key(loc: tuple[str | int, ...], step: str | int) -> bool:
-    return bool(loc) and loc[-1] == step
 
 
 _ANY_HOST = ("0.0.0.0", "::")  # noqa: S104  # to be told of, not to be listened on
