@@ -6,7 +6,7 @@ Three lists in the configuration, three stages, three types:
     rules:     ->  Event      what there is to tell       agent/rules/
     webhooks:  ->  Delivery   who is still owed it        agent/outbox/, agent/webhooks/
 
-The way of a reading: a driver (`drivers.mqtt`, `drivers.serial`) yields a batch of messages; `supervise`
+The way of a reading: a driver (`drivers.mqtt`, `serial`, `http`, `simulated`) yields a batch of messages; `supervise`
 hands it to the one `pipeline`, which puts it through the rules' `engine`, gathers what came of it in a
 `Draft` of the `outbox`, commits once, and only then lets the driver go on, which acknowledges. The commit
 hands the new deliveries to the webhooks' mailboxes, from which each `webhooks.courier` takes what is due,
@@ -14,11 +14,11 @@ sends it, and gives back a mark that rides in the next commit.
 
 The floors, from the ground; a file imports only from floors below its own:
 
-    drivers/                    the ground: imports nothing of agent/
+    drivers/                    the ground: imports nothing of agent/; signing, for both directions
     version model               facts and the types that flow
     clock                       the only caller of time.*
     rules/                      pure: conditions, the state machine, the engine
-    webhooks/                   pure: config, envelope, signing, retry, breaker
+    webhooks/                   pure: config, envelope, retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger
     config yamlfile secretfiles YAML -> Config, errors with line and column
     pipeline                    all feeds -> rules -> one commit -> acknowledge

@@ -82,7 +82,7 @@ def demo(duration: str) -> NoReturn:
 def listen(port: int, secret_file: Path | None, status: int) -> None:
     """Receive webhooks on loopback, verify them and print a line for each."""
     from agent.listen import serve
-    from agent.webhooks.signing import key_of
+    from drivers.signing import key_of
 
     lines = secret_file.read_text(encoding="utf-8").split() if secret_file else []
     try:
@@ -136,7 +136,7 @@ def secret_group() -> None:
 @secret_group.command("new")
 def secret_new() -> None:
     """Make a secret for a webhook."""
-    from agent.webhooks.signing import new_secret
+    from drivers.signing import new_secret
 
     click.echo(new_secret(os.urandom(32)))
 

@@ -16,20 +16,20 @@ from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from agent import secretfiles, yamlfile
 from agent.rules.config import Rule
 from agent.webhooks.config import Webhook
 from agent.yamlfile import Place, YamlProblem
 from drivers.base import SourceConfig
+from drivers.http import HttpSource
 from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.serial import SerialSource
 from drivers.topics import parse_topic
-from drivers.units import Name
+from drivers.units import Name, Token, parse_address
 
-TOKEN_BYTES_MIN = 16
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Where = tuple[str | int, ...]
 
@@ -71,27 +71,23 @@ class StatusConfig(BaseModel):
     model_config = _STRICT
 
     listen: str | Literal[False] = "127.0.0.1:8321"
-    token: SecretStr | None = None
+    token: Token | None = None
     hosts: list[str] = Field(default_factory=list)
 
     @field_validator("listen")
     @classmethod
     def _is_an_address(cls, listen: str | Literal[False]) -> str | Literal[False]:
         if listen is not False:
-            _split_address(listen)
+            try:
+                parse_address(listen)
+            except ValueError as error:
+                raise ValueError(f"{error}; or false") from None
         return listen
-
-    @field_validator("token")
-    @classmethod
-    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
-        if token is not None and len(token.get_secret_value().encode()) < TOKEN_BYTES_MIN:
-            raise ValueError(f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -base64 24` makes one")
-        return token
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `listen`."""
-        return _split_address(str(self.listen))
+        return parse_address(str(self.listen))
 
     @property
     def on_loopback(self) -> bool:
@@ -207,17 +203,17 @@ class _Reader:
     # -- what pydantic says
 
     def _translate(self, detail: Any) -> None:
-        where = self._where(detail["loc"])
+        where = self._where(detail["loc"], missing=detail["type"] == "missing")
         if any(where[: len(path)] == path for path in self._broken if path):
             return  # the value could not be read at all, which has been told
         self._add(where, _sentence(detail, where, self._value(where[:-1])))
 
-    def _where(self, loc: tuple[str | int, ...]) -> Where:
+    def _where(self, loc: tuple[str | int, ...], *, missing: bool) -> Where:
         """The path in the file: without the words that pydantic adds for unions and validators."""
         where: list[str | int] = []
         value = self._document.value
         for step in loc:
-            if isinstance(value, dict) and step not in value and not _is_missing_key(loc, step):
+            if isinstance(value, dict) and step not in value and not (missing and loc[-1] == step):
                 continue
             if not isinstance(value, dict | list) or (isinstance(value, list) and isinstance(step, str)):
                 continue
@@ -244,6 +240,7 @@ class _Reader:
             for where, wrong in source.wrong_paths():
                 self._add(("sources", name, *where), wrong)
         self._check_ports(config)
+        self._check_listening(config)
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
         status = config.status
@@ -260,12 +257,26 @@ class _Reader:
             self._add(("sources", name, "broker"), _unknown("broker", source.broker, config.brokers))
 
     def _check_ports(self, config: Config) -> None:
-        ports: dict[str, str] = {}
+        ports: dict[str | tuple[str, int], str] = {}
         for name, source in config.sources.items():
             if isinstance(source, SerialSource):
-                first = ports.setdefault(source.port, name)
+                first = ports.setdefault(source.place, name)
                 if first != name:
                     self._add(("sources", name, "port"), f"{first} reads this port already")
+
+    def _check_listening(self, config: Config) -> None:
+        before: dict[str, HttpSource] = {}
+        for name, source in config.sources.items():
+            if not isinstance(source, HttpSource):
+                continue
+            if config.status.listen and _overlap(source.address, config.status.address):
+                self._add(("sources", name, "listen"), "the status page listens there (`status.listen`)")
+            for other, theirs in before.items():
+                if source.address == theirs.address and source.path == theirs.path:
+                    self._add(("sources", name, "path"), f"{other} has this path already")
+                elif source.address != theirs.address and _overlap(source.address, theirs.address):
+                    self._add(("sources", name, "listen"), f"{other} has this port already, as {theirs.listen}")
+            before[name] = source
 
     def _check_rule(self, config: Config, name: str, rule: Rule) -> None:
         sensors = [
@@ -296,10 +307,13 @@ class _Reader:
         yield ("status", "token")
         for name in _mapping(document.get("brokers")):
             yield ("brokers", name, "password")
-        for name, webhook in _mapping(document.get("webhooks")).items():
-            secrets = _mapping(webhook).get("secrets")
-            for i in range(len(secrets) if isinstance(secrets, list) else 0):
-                yield ("webhooks", name, "secrets", i)
+        for name in _mapping(document.get("sources")):
+            yield ("sources", name, "token")
+        for part in ("sources", "webhooks"):
+            for name, entry in _mapping(document.get(part)).items():
+                secrets = _mapping(entry).get("secrets")
+                for i in range(len(secrets) if isinstance(secrets, list) else 0):
+                    yield (part, name, "secrets", i)
 
 
 @cache
@@ -366,8 +380,6 @@ def _pattern_sentence(where: Where) -> str:
     match where[-1] if where else "":
         case "sensor":
             return "has to be a sensor, such as source.sensor; `*` stands for one part: rooms.*.temperature"
-        case "port":
-            return "has to be the path of a device, such as /dev/serial/by-id/..."
         case "event":
             return "has to be words with dots, such as freezer.too_warm"
     return "has to be 1 to 64 letters, digits, - or _"
@@ -426,21 +438,13 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_missing_key(loc: tuple[str | int, ...], step: str | int) -> bool:
-    return bool(loc) and loc[-1] == step
+_ANY_HOST = ("0.0.0.0", "::")  # noqa: S104  # to be told of, not to be listened on
 
 
-def _split_address(listen: str) -> tuple[str, int]:
-    host, _, port = listen.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not port.isdecimal() or not 0 < int(port) < 65536 or not host:
-        raise ValueError("has to be host:port, such as 127.0.0.1:8321, or false")
-    if host != "localhost":
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise ValueError("has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0") from None
-    return host, int(port)
+def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether not both addresses can be listened on."""
+    hosts = {host.replace("localhost", "127.0.0.1") for host in (one[0], other[0])}
+    return one[1] == other[1] and (len(hosts) == 1 or any(host in _ANY_HOST for host in hosts))
 
 
 # -- which sensors a rule may see

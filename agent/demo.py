@@ -31,7 +31,7 @@ from aiohttp import web
 from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.listen import plain
-from agent.webhooks.signing import BadSignature, key_of, new_secret, verify
+from drivers.signing import BadSignature, key_of, new_secret, verify
 
 _CONFIG = """\
 # What the demo's agent runs with.

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.webhooks.signing import BadSignature, verify
+from drivers.signing import BadSignature, verify
 
 _BODY_BYTES_MAX = 1024 * 1024
 

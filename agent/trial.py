@@ -4,10 +4,10 @@ import secrets
 
 from agent.clock import SystemClock
 from agent.config import Config
-from agent.webhooks import signing
 from agent.webhooks.envelope import envelope, trial
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
+from drivers import signing
 
 
 async def send(config: Config, name: str) -> Outcome:

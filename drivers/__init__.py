@@ -7,7 +7,8 @@ Read in this order:
 * `paths` and `patterns` say what the configuration can ask of a message: its format, paths, regular expressions;
 * `framing` turns bytes into lines, `formats` payloads into documents, `values` what was found there into a
   sensor's value; `decoding` puts them together: all without I/O;
-* `mqtt` and `serial` are the drivers, found by name through `registry`.
+* `mqtt`, `serial`, `http` and `simulated` are the drivers, found by name through `registry`; `ports` opens what
+  `serial` reads, `http_gate` says who may speak to `http`, on the `http_server`.
 
 Nothing here imports anything of `agent`.
 """

@@ -27,6 +27,18 @@ Json = Any
 """What `json.loads` returns, with valid Unicode only."""
 
 
+class Moment(Protocol):
+    """One point in time, as far as drivers look at it."""
+
+    @property
+    def wall(self) -> float:
+        """Seconds since 1970, as far as the device knows."""
+
+    @property
+    def synced(self) -> bool:
+        """Whether there is a sign that the wall clock is right."""
+
+
 class Clock(Protocol):
     """Time, passed in."""
 
@@ -38,6 +50,9 @@ class Clock(Protocol):
 
     def wall(self) -> float:
         """Seconds since 1970, as far as the device knows."""
+
+    def moment(self) -> Moment:
+        """Wall time, and whether to believe it."""
 
 
 class Origin(NamedTuple):
@@ -77,12 +92,13 @@ class Refusal(NamedTuple):
 
 
 class Receipt(NamedTuple):
-    """What the intake ledger needs to know an acknowledged message again (MQTT QoS 1)."""
+    """What the intake ledger needs to know an acknowledged message again."""
 
-    packet_id: int
+    packet_id: int | None
+    """Of MQTT QoS 1: from 1, and used again and again. None: the digest alone tells, whatever `dup` says."""
     dup: bool
     digest: bytes
-    """6 bytes of a hash of topic and payload."""
+    """6 bytes of a hash: of topic and payload, or of the id that the sender chose for the message and its place."""
 
 
 class Message(NamedTuple):
@@ -98,7 +114,7 @@ class Message(NamedTuple):
     readings: tuple[Reading, ...]
     refusals: tuple[Refusal, ...] = ()
     receipt: Receipt | None = None
-    """None where there is nothing to acknowledge: MQTT QoS 0, serial."""
+    """None where there is nothing to know it again by: MQTT QoS 0, serial, HTTP without an id."""
 
 
 class NewSession(NamedTuple):

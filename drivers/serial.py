@@ -1,29 +1,28 @@
 """The driver of a serial port: one source, lines, no acknowledgement.
 
 A port that is unplugged is lost and opened again for ever. A partial line is never glued to what comes
-after. pyserial opens and sets up the port; what it has is then read without blocking, as pyserial's own
-`readline` returns partial lines.
+after. `ports` opens it; what it has is then read without blocking, as pyserial's own `readline` returns
+partial lines. In the intake, from which the batches come, PAUSED and OPEN stand among the lines in the order
+in which they came to be.
 """
 
 import asyncio
-import errno
 import os
-import termios
 import threading
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-import serial
-from pydantic import Field, StringConstraints
+from pydantic import Field, field_validator, model_validator
 
 from drivers.base import (
+    Arrival,
     Batch,
     Driver,
     DriverError,
     FeedState,
     Message,
+    Presence,
     Refusal,
     SourceConfig,
     SourceState,
@@ -31,6 +30,7 @@ from drivers.base import (
 )
 from drivers.decoding import Decoder, shown
 from drivers.framing import Line, LineFramer
+from drivers.ports import OPEN_ERRORS, SCHEME, DevicePort, Opened, Port, SocketPort, address_of
 from drivers.threads import in_daemon_thread
 from drivers.units import Size
 
@@ -43,27 +43,42 @@ _MID_LINE_S = 0.1
 """What comes so soon after opening may be the rest of a line that began before."""
 _LOOK_EVERY_S = 2.0
 """How often a silent port is looked at: is it still the one that the path names?"""
-_ADVICE = {
-    errno.ENOENT: "there is no such port: is it plugged in?",
-    errno.EACCES: "no permission: the agent's user has to be in the group dialout",
-    errno.EBUSY: "another program has the port open",
-    errno.EAGAIN: "another program has the port open",
-    errno.EIO: "the device is gone",
-    errno.ENXIO: "the device is gone",
-    errno.ENODEV: "the device is gone",
-}
+_OF_A_DEVICE = ("baudrate", "bytesize", "parity", "stopbits")
 
 
 class SerialSource(SourceConfig):
     """A port as a source."""
 
     driver: Literal["serial"]
-    port: Annotated[str, StringConstraints(pattern=r"^/.+")]
+    port: str
+    """The path of a device, or `socket://host:port`."""
     baudrate: Annotated[int, Field(ge=50, le=4_000_000)] = 9600
     bytesize: Literal[5, 6, 7, 8] = 8
     parity: Literal["N", "E", "O", "M", "S"] = "N"
     stopbits: Literal[1, 2] = 1
     max_line: Annotated[Size, Field(ge=16, le=1_048_576)] = 4096
+
+    @field_validator("port")
+    @classmethod
+    def _is_a_port(cls, port: str) -> str:
+        if port.startswith(SCHEME):
+            address_of(port)
+        elif not port.startswith("/") or port == "/":
+            raise ValueError("has to be the path of a device, such as /dev/serial/by-id/..., or socket://host:port")
+        return port
+
+    @model_validator(mode="after")
+    def _sets_up_only_devices(self) -> Self:
+        without_sense = [key for key in _OF_A_DEVICE if key in self.model_fields_set]
+        if self.port.startswith(SCHEME) and without_sense:
+            keys = ", ".join(f"`{key}`" for key in without_sense)
+            raise ValueError(f"with socket:// the other side sets up its port: take away {keys}")
+        return self
+
+    @property
+    def place(self) -> str | tuple[str, int]:
+        """What no other source may read as well: the path, or host and port."""
+        return address_of(self.port) if self.port.startswith(SCHEME) else self.port
 
 
 class _Arrived(NamedTuple):
@@ -85,16 +100,17 @@ class SerialDriver(Driver):
         self._decoder = Decoder(source, config.format, config.sensors, config.labels, config.attributes)
         self._names = self._decoder.names(source, {})
         self._framer = LineFramer(config.max_line)
-        self._intake: deque[_Arrived] = deque()
+        self._port = _port(config)
+        self._intake: deque[_Arrived | Presence] = deque()
         self._intake_bytes = 0
         self._wake = asyncio.Event()
-        self._port: serial.Serial | None = None
+        self._opened: Opened | None = None
         self._opened_at = 0.0
         self._maybe_cut = False
         self._reading = False
         self._lost: str | None = None
         self._closed = False
-        self._opening: asyncio.Task[serial.Serial] | None = None
+        self._opening: asyncio.Task[Opened] | None = None
         self._state = SourceState(FeedState.CONNECTING)
 
     @classmethod
@@ -107,13 +123,13 @@ class SerialDriver(Driver):
         try:
             await self._open()
             while not self._closed:
-                await self._awakened()
                 while self._intake and not self._closed:
                     taken = self._taken()
                     self._read_on()
-                    yield [self._message(arrived) for arrived in taken]
+                    yield [self._arrival(arrived) for arrived in taken]
                 if self._lost is not None:
                     raise DriverError(self._lost)
+                await self._awakened()
         finally:
             self._let_go()
 
@@ -125,6 +141,10 @@ class SerialDriver(Driver):
             self._opening.cancel()
         self._let_go()
         self._wake.set()
+
+    def behind_since(self) -> float | None:
+        """When the oldest line came that waits in the intake."""
+        return self._intake[0].at if self._intake else None
 
     def states(self) -> Mapping[str, SourceState]:
         """The state of the one source."""
@@ -142,10 +162,16 @@ class SerialDriver(Driver):
                 self._look()
         self._wake.clear()
 
-    def _taken(self) -> list[_Arrived]:
+    def _taken(self) -> list[_Arrived | Presence]:
         taken = [self._intake.popleft() for _ in range(min(len(self._intake), _BATCH_LINES))]
-        self._intake_bytes -= sum(len(arrived.line.content) for arrived in taken)
+        self._intake_bytes -= sum(len(arrived.line.content) for arrived in taken if isinstance(arrived, _Arrived))
         return taken
+
+    def _stand(self, state: FeedState) -> None:
+        """Tell how the source stands, behind the lines that came before."""
+        self._state = SourceState(state)
+        self._intake.append(Presence(self._clock.now(), self._source, self._source, state))
+        self._wake.set()
 
     def _has_room(self) -> bool:
         return len(self._intake) < _INTAKE_LINES and self._intake_bytes < _INTAKE_BYTES
@@ -157,72 +183,57 @@ class SerialDriver(Driver):
             return
         self._lost = None
         self._framer.reset()
-        self._opening = asyncio.ensure_future(in_daemon_thread(self._blocking_open, serial.Serial.close))
+        self._opening = asyncio.ensure_future(in_daemon_thread(self._blocking_open, _close))
         try:
-            port = await self._opening
+            opened = await self._opening
         except asyncio.CancelledError:
             if not self._closed:
                 raise
             return
-        except (OSError, ValueError, termios.error) as error:
-            raise self._failed(_why(self._config.port, error)) from None
+        except OPEN_ERRORS as error:
+            raise self._failed(self._port.why(error)) from None
         finally:
             self._opening = None
-        self._port = port
+        self._opened = opened
         if self._closed:
             return
         self._opened_at, self._maybe_cut = self._clock.now(), True
-        self._state = SourceState(FeedState.OPEN)
         self._read_on()
 
-    def _blocking_open(self) -> serial.Serial:
-        config = self._config
-        return serial.Serial(
-            config.port,
-            baudrate=config.baudrate,
-            bytesize=config.bytesize,
-            parity=config.parity,
-            stopbits=config.stopbits,
-            timeout=0,
-            exclusive=True,
-        )
+    def _blocking_open(self) -> Opened:
+        return self._port.open()
 
     def _read_on(self) -> None:
         """Listen to the port, if there is one and room for what it says."""
-        if self._port is not None and not self._reading and self._has_room():
-            asyncio.get_running_loop().add_reader(self._port.fileno(), self._readable)
+        if self._opened is not None and not self._reading and self._has_room():
+            asyncio.get_running_loop().add_reader(self._opened.fileno(), self._readable)
             self._reading = True
+            self._stand(FeedState.OPEN)
 
-    def _pause(self) -> None:
-        if self._port is not None and self._reading:
-            asyncio.get_running_loop().remove_reader(self._port.fileno())
+    def _stop_reading(self) -> None:
+        if self._opened is not None and self._reading:
+            asyncio.get_running_loop().remove_reader(self._opened.fileno())
         self._reading = False
 
     def _readable(self) -> None:
-        if self._port is None:
+        if self._opened is None:
             return
         try:
-            data = os.read(self._port.fileno(), _READ_BYTES)
+            data = os.read(self._opened.fileno(), _READ_BYTES)
         except (BlockingIOError, InterruptedError):
             return
         except OSError as error:
-            self._lose(_why(self._config.port, error))
+            self._lose(self._port.why(error))
             return
         if not data:
-            self._lose(f"{self._config.port}: {_ADVICE[errno.ENODEV]}")
+            self._lose(self._port.why(None))
             return
         self._take(data)
 
     def _look(self) -> None:
-        """Notice a device that went away without a sign: its path is gone, or names another one."""
-        if self._port is None:
-            return
-        try:
-            same = Path(self._config.port).stat().st_rdev == os.fstat(self._port.fileno()).st_rdev
-        except OSError:
-            same = False
-        if not same:
-            self._lose(f"{self._config.port}: {_ADVICE[errno.ENODEV]}")
+        """Notice a device that went away without a sign."""
+        if self._opened is not None and self._port.is_gone(self._opened):
+            self._lose(self._port.why(None))
 
     def _take(self, data: bytes) -> None:
         now = self._clock.now()
@@ -234,7 +245,8 @@ class SerialDriver(Driver):
             self._maybe_cut = False
             self._wake.set()
         if not self._has_room():
-            self._pause()
+            self._stop_reading()
+            self._stand(FeedState.PAUSED)
 
     def _lose(self, why: str) -> None:
         self._let_go()
@@ -247,11 +259,14 @@ class SerialDriver(Driver):
         return DriverError(why)
 
     def _let_go(self) -> None:
-        self._pause()
-        port, self._port = self._port, None
-        if port is not None:
+        self._stop_reading()
+        opened, self._opened = self._opened, None
+        if opened is not None:
             # A driver of the kernel may take seconds to let go of a device that hangs.
-            threading.Thread(target=port.close, daemon=True).start()
+            threading.Thread(target=opened.close, daemon=True).start()
+
+    def _arrival(self, arrived: _Arrived | Presence) -> Arrival:
+        return self._message(arrived) if isinstance(arrived, _Arrived) else arrived
 
     def _message(self, arrived: _Arrived) -> Message:
         line = arrived.line
@@ -276,8 +291,11 @@ class SerialDriver(Driver):
         return Message(arrived.at, (self._source,), (), (refusal,))
 
 
-def _why(port: str, error: Exception) -> str:
-    """What to tell people of an error."""
-    number = error.errno if isinstance(error, OSError) else None
-    advice = _ADVICE.get(number) if number is not None else None
-    return f"{port}: {advice or error}"
+def _close(opened: Opened) -> None:
+    opened.close()
+
+
+def _port(config: SerialSource) -> Port:
+    if config.port.startswith(SCHEME):
+        return SocketPort(config.port)
+    return DevicePort(config.port, {key: getattr(config, key) for key in _OF_A_DEVICE})

@@ -1,20 +1,30 @@
-"""Durations, sizes and names as people write them, as pydantic types.
+"""Durations, sizes, rates, names, addresses and tokens as people write them, as pydantic types.
 
 A duration is integers with units, combinable (``1h30m``), or a bare 0. A size is an integer with a unit:
-``kB MB GB`` count by 1000, ``KiB MiB GiB`` by 1024.
+``kB MB GB`` count by 1000, ``KiB MiB GiB`` by 1024. A rate is so many a second, minute or hour (``50/s``).
 """
 
+import ipaddress
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, StringConstraints
 
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _DURATION = re.compile(r"(?:[0-9]{1,12}(?:ms|[smhdw]))+")
 _DURATION_PART = re.compile(r"(\d+)(ms|[smhdw])")
 _SIZE = re.compile(r"([0-9]{1,15}) ?(B|kB|MB|GB|KiB|MiB|GiB)")
+_RATE = re.compile(r"([1-9][0-9]{0,5})/([smh])")
+TOKEN_BYTES_MIN = 16
 _CLOCK_LIKE = re.compile(r"\d+:\d\d(:\d\d)?")
+
+
+class RateLimit(NamedTuple):
+    """At most so many in such a time; so many may come at once."""
+
+    times: int
+    within_s: float
 
 
 def parse_duration(text: Any) -> float:
@@ -38,6 +48,41 @@ def parse_size(text: Any) -> int:
     raise ValueError("not a size: use an integer and B, kB, MB, GB, KiB, MiB or GiB, such as 64MB or 256KiB")
 
 
+def parse_rate(text: Any) -> RateLimit:
+    """`50/s`, `10/m` or `5/h`. Raises ValueError that says what would be valid."""
+    if isinstance(text, str) and (match := _RATE.fullmatch(text)):
+        return RateLimit(int(match[1]), float(_DURATION_S[match[2]]))
+    raise ValueError("not a rate: use an integer from 1 and /s, /m or /h, such as 50/s")
+
+
+def format_rate(rate: RateLimit) -> str:
+    """As it is read."""
+    return f"{rate.times}/{format_duration(rate.within_s).removeprefix('1')}"
+
+
+def parse_address(text: str) -> tuple[str, int]:
+    """Host and port of this machine to listen on: `127.0.0.1:8321`, `[::1]:8321`, `localhost:8321`.
+
+    Raises ValueError that says what would be valid.
+    """
+    host, _, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536) or not host:
+        raise ValueError("has to be host:port, such as 127.0.0.1:8321")
+    if host != "localhost":
+        try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            raise ValueError("has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0") from None
+    return host, int(port)
+
+
+def _check_token(token: SecretStr) -> SecretStr:
+    if len(token.get_secret_value().encode()) < TOKEN_BYTES_MIN:
+        raise ValueError(f"a token has at least {TOKEN_BYTES_MIN} bytes: `openssl rand -hex 24` makes one")
+    return token
+
+
 def format_duration(seconds: float) -> str:
     """The shortest exact way to write it: 5400 is ``1h30m``."""
     left = round(seconds * 1000)
@@ -56,4 +101,11 @@ Duration = Annotated[
     Field(examples=["90s", "1h30m"]),
 ]
 Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])]
+Rate = Annotated[
+    RateLimit,
+    BeforeValidator(parse_rate, json_schema_input_type=str),
+    PlainSerializer(format_rate, return_type=str),
+    Field(examples=["50/s", "10/m"]),
+]
+Token = Annotated[SecretStr, AfterValidator(_check_token)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

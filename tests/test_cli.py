@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from agent.cli import main
 from agent.listen import Receiver
-from agent.webhooks.signing import key_of
+from drivers.signing import key_of
 from tests.faults.oracle import SECRET, Oracle
 from tests.support.agent import AgentProcess, free_port
 from tests.support.mosquitto import Mosquitto

@@ -123,6 +123,19 @@ async def test_a_message_that_comes_again_is_not_evaluated(tmp_path: Path) -> No
         assert len(at.bodies()) == 2, "the same content under the same packet id, but not sent again: a new press"
 
 
+async def test_a_message_with_an_id_of_its_own_is_one_event_over_a_restart(tmp_path: Path) -> None:
+    own = Receipt(None, False, b"digest")
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", "on", own), at.message("a.b", "on", own))
+        await at.take(at.message("a.b", "on", own))
+        assert len(at.bodies()) == 1
+        assert at.pipeline.sources["a"].repeats == 2
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", "on", own))
+        assert len(at.bodies()) == 1
+        assert at.pipeline.sources["a"].repeats == 1
+
+
 async def test_after_a_new_session_the_ledger_is_empty_on_disk_and_in_memory(tmp_path: Path) -> None:
     async with house(tmp_path, rules(pressed=PULSE)) as at:
         await at.take(at.message("a.b", "on", receipt(1)))

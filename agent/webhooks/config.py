@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
-from agent.webhooks.signing import key_of
+from drivers.signing import key_of
 from drivers.units import Duration
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

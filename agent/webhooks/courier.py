@@ -16,11 +16,11 @@ from typing import Protocol
 
 from agent.clock import DeviceClock
 from agent.model import Delivery, Ending, Rest, Settlement
-from agent.webhooks import signing
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
 from agent.webhooks.retry import Outcome, settle
 from agent.webhooks.transport import Transport
+from drivers import signing
 
 log = logging.getLogger(__name__)
 

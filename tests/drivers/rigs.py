@@ -4,19 +4,25 @@ A rig brings the other side of the feed (a device, a broker) and makes drivers t
 source `bench` with one sensor `value`, so that a sent 7 comes as the reading `bench.value` = 7.
 """
 
+import asyncio
+import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-import serial
+import aiohttp
 
 from drivers.base import Driver, Sensor, Surroundings
+from drivers.http import HttpDriver, HttpSource
+from drivers.ports import Opened
 from drivers.serial import SerialDriver, SerialSource
+from drivers.simulated import SimulatedDriver, SimulatedSource
+from tests.support.agent import free_port
 from tests.support.hands import HandClock
-from tests.support.port import Port
+from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
 
 
@@ -27,7 +33,13 @@ class Rig(ABC):
     """
 
     intake_max: ClassVar[int]
-    """A driver may hold so many messages that were not yielded, and not many more."""
+    """A driver may hold so many messages that were not yielded, and not many more. 0: it never reads ahead."""
+    can_hang: ClassVar[bool] = True
+    """Its opening may take long."""
+    can_fail: ClassVar[bool] = True
+    """Its opening may fail."""
+    can_break: ClassVar[bool] = True
+    """It may be lost while it is open."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,32 +59,32 @@ class Rig(ABC):
     def driver(self) -> Driver:
         """A driver for the feed, always with the same name."""
 
-    @abstractmethod
     def hang(self) -> Driver:
         """A driver for a feed whose opening hangs until `release`."""
+        raise NotImplementedError
 
-    @abstractmethod
     def hangs(self) -> bool:
         """Whether the opening has begun to hang."""
+        raise NotImplementedError
 
-    @abstractmethod
     def release(self) -> None:
         """Let what hangs go on."""
+        raise NotImplementedError
 
     @abstractmethod
     async def send(self, values: Sequence[int]) -> None:
         """Say each value in a message of its own, in this order; the feed is open.
 
-        Returns when all was said, so for ever not while a feed that can wait has no room.
+        The values grow. Returns when all was said, so for ever not while a feed that can wait has no room.
         """
 
-    @abstractmethod
     async def lose(self) -> None:
-        """Break the feed: unplug the device, stop the broker."""
+        """Break the feed, or its opening: unplug the device, stop the broker."""
+        raise NotImplementedError
 
-    @abstractmethod
     async def mend(self) -> None:
         """Make it possible to open it again."""
+        raise NotImplementedError
 
     @abstractmethod
     def intake(self, driver: Driver) -> int:
@@ -90,7 +102,7 @@ class _HangingDriver(SerialDriver):
         super().__init__(*args)  # type: ignore[arg-type]
         self.begun, self.may_go_on = threading.Event(), threading.Event()
 
-    def _blocking_open(self) -> serial.Serial:
+    def _blocking_open(self) -> Opened:
         self.begun.set()
         self.may_go_on.wait(60)
         return super()._blocking_open()
@@ -102,8 +114,11 @@ class SerialRig(Rig):
     intake_max = 4000
 
     async def __aenter__(self) -> Self:
-        self.port = Port(self.folder / "tty")
+        self.port: Port | RemotePort = self.plugged()
         return self
+
+    def plugged(self) -> Port | RemotePort:
+        return Port(self.folder / "tty")
 
     async def __aexit__(self, *_: object) -> None:
         self.port.close()
@@ -113,7 +128,7 @@ class SerialRig(Rig):
         return driver
 
     def _source(self) -> SerialSource:
-        return SerialSource(driver="serial", port=str(self.port.path), sensors={"value": Sensor(path="v")})
+        return SerialSource(driver="serial", port=self.port.name, sensors={"value": Sensor(path="v")})
 
     def hang(self) -> SerialDriver:
         (self._hanging,) = _HangingDriver.feeds({"bench": self._source()}, self.around())
@@ -146,5 +161,132 @@ class SerialRig(Rig):
         return len(driver._intake)
 
 
-RIGS: tuple[type[Rig], ...] = (SerialRig,)
+class SocketRig(SerialRig):
+    """The same port behind a socket."""
+
+    def plugged(self) -> RemotePort:
+        return RemotePort()
+
+
+class _WatchedSimulatedDriver(SimulatedDriver):
+    """Shows what it waits for."""
+
+    begun_at = waits_for = 0.0
+
+    async def _reaches(self, due: float) -> bool:
+        self.begun_at = self.begun_at or due - self._config.every
+        self.waits_for = due
+        return await super()._reaches(due)
+
+
+class SimulatedRig(Rig):
+    """A ramp that says how many messages there were; what it is to say is chosen by the time."""
+
+    intake_max = 0
+    can_hang = can_fail = can_break = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    def driver(self) -> SimulatedDriver:
+        wave = {"ramp": {"min": -1, "max": 9999, "period": "20s"}}
+        given = {"driver": "simulated", "every": "2ms", "sensors": {"value": {"wave": wave}}}
+        source = SimulatedSource.model_validate(given)
+        (self._driver,) = _WatchedSimulatedDriver.feeds({"bench": source}, self.around())
+        return self._driver
+
+    async def send(self, values: Sequence[int]) -> None:
+        driver, clock = self._driver, self.clock
+        for value in values:
+            await until(lambda: driver.waits_for > clock.now())
+            clock.at = driver.begun_at + (value + 1) * 0.002
+
+    def intake(self, driver: Driver) -> int:
+        return 0
+
+
+class _CountingHttpDriver(HttpDriver):
+    """Shows how many requests it has taken."""
+
+    taken = 0
+
+    async def _take(self, *request: Any) -> int:
+        self._check_room()
+        self.taken += 1
+        return await super()._take(*request)
+
+
+class HttpRig(Rig):
+    """A client that sends one request after the other and does not wait for the answers to the earlier ones."""
+
+    intake_max = 128
+    can_hang = can_break = False
+
+    async def __aenter__(self) -> Self:
+        self._port = free_port()
+        self._thief: socket.socket | None = None
+        self._client = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        self._answers: set[asyncio.Task[int]] = set()
+        self._answered = 0
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.mend()
+        for answer in self._answers:
+            answer.cancel()
+        await asyncio.gather(*self._answers, return_exceptions=True)
+        await self._client.close()
+
+    def driver(self) -> HttpDriver:
+        given = {
+            "driver": "http",
+            "listen": f"127.0.0.1:{self._port}",
+            "path": "/in",
+            "token": "0123456789abcdef",
+            "rate": "99999/s",
+            "sensors": {"value": {"path": "v"}},
+        }
+        (self._driver,) = _CountingHttpDriver.feeds({"bench": HttpSource.model_validate(given)}, self.around())
+        return self._driver
+
+    async def send(self, values: Sequence[int]) -> None:
+        for value in values:
+            while await self._says_no(value):
+                pass
+
+    async def _says_no(self, value: int) -> bool:
+        """Send one and wait until it is in the intake, or said no to."""
+        taken = self._driver.taken
+        answer = asyncio.create_task(self._post(value))
+        self._answers.add(answer)
+        await until(lambda: answer.done() or self._driver.taken > taken)
+        return answer.done() and answer.result() == 503
+
+    async def _post(self, value: int) -> int:
+        headers = {"Authorization": "Bearer 0123456789abcdef"}
+        url = f"http://127.0.0.1:{self._port}/in"
+        async with self._client.post(url, json={"v": value}, headers=headers) as answer:
+            self._answered += answer.status == 204
+            return answer.status
+
+    async def lose(self) -> None:
+        self._thief = socket.create_server(("127.0.0.1", self._port))
+
+    async def mend(self) -> None:
+        if self._thief is not None:
+            self._thief.close()
+            self._thief = None
+
+    def intake(self, driver: Driver) -> int:
+        assert isinstance(driver, HttpDriver)
+        return len(driver._intake)
+
+    def acknowledged(self) -> int:
+        return self._answered
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig, HttpRig)
 """Another driver is one more row."""

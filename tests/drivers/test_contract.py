@@ -13,7 +13,7 @@ from typing import cast
 
 import pytest
 
-from drivers.base import Batch, Driver, DriverError, FeedState, Message
+from drivers.base import Batch, Driver, DriverError, FeedState, Message, Presence
 from tests.drivers.rigs import RIGS, Rig
 from tests.support.waiting import until
 
@@ -28,6 +28,12 @@ async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[R
 
 def opened(driver: Driver) -> aclosing[Batches]:
     return aclosing(cast("Batches", driver.batches()))
+
+
+def needs(has: object, what: str) -> None:
+    """Skip a test of what this feed has not."""
+    if not has:
+        pytest.skip(f"this feed {what}")
 
 
 def is_open(driver: Driver) -> bool:
@@ -49,10 +55,13 @@ async def read(batches: Batches, count: int, first: Batch = ()) -> list[object]:
 
 
 def in_background(batches: Batches) -> asyncio.Task[Batch]:
-    """The next batch, asked for."""
+    """The next batch with a message, asked for."""
 
     async def next_batch() -> Batch:
-        return await anext(batches)
+        while True:
+            batch = await anext(batches)
+            if any(isinstance(arrival, Message) for arrival in batch):
+                return batch
 
     return asyncio.create_task(next_batch())
 
@@ -66,19 +75,29 @@ async def test_yields_what_arrives_in_order_with_its_time_and_source(rig: Rig) -
     async with opened(driver) as batches:
         first = in_background(batches)
         await until(lambda: is_open(driver))
-        await rig.send(range(300))
-        batch = await first
-        assert await read(batches, 300, batch) == list(range(300))
-    message = next(message for message in batch if isinstance(message, Message))
+        sending = asyncio.create_task(rig.send(range(300)))
+        values = values_of(batch := await first)
+        while len(values) < 300:
+            values += values_of(batch := await anext(batches))
+        await sending
+    assert values == list(range(300))
+    message = next(message for message in reversed(batch) if isinstance(message, Message))
     assert message.at == rig.clock.now()
     assert message.sources == ("bench",)
     assert message.readings[0].sensor == "bench.value"
     assert message.readings[0].origin.source == "bench"
 
 
+async def test_the_first_thing_told_is_that_each_source_is_open(rig: Rig) -> None:
+    driver = rig.driver()
+    for _ in range(2):
+        async with opened(driver) as batches:
+            (presence,) = [arrival for arrival in await anext(batches) if isinstance(arrival, Presence)]
+        assert presence == (rig.clock.now(), "bench", "bench", FeedState.OPEN, "")
+
+
 async def test_acknowledges_only_once_the_next_batch_is_asked_for(rig: Rig) -> None:
-    if rig.acknowledged() is None:
-        pytest.skip("this feed knows no acknowledgement")
+    needs(rig.acknowledged() is not None, "knows no acknowledgement")
     driver = rig.driver()
     async with opened(driver) as batches:
         first = in_background(batches)
@@ -106,6 +125,7 @@ async def test_close_ends_an_idle_feed_without_an_error(rig: Rig) -> None:
 
 
 async def test_close_ends_a_feed_that_hangs_while_it_is_opened_and_what_opens_late_is_closed(rig: Rig) -> None:
+    needs(rig.can_hang, "cannot hang")
     driver = rig.hang()
     before = descriptors()
     async with opened(driver) as batches:
@@ -127,8 +147,9 @@ async def test_close_ends_a_feed_whose_batch_is_being_handled(rig: Rig) -> None:
         await until(lambda: is_open(driver))
         await rig.send([1])
         await first
-        await rig.send([2, 3])
-        await until(lambda: rig.intake(driver) > 0)
+        if rig.intake_max:
+            await rig.send([2, 3])
+            await until(lambda: rig.intake(driver) > 0)
         await driver.close()
         with pytest.raises(StopAsyncIteration):
             await anext(batches)
@@ -143,6 +164,7 @@ async def test_a_closed_driver_has_nothing_to_yield(rig: Rig) -> None:
 
 
 async def test_raises_driver_error_with_a_sentence_when_it_is_lost(rig: Rig) -> None:
+    needs(rig.can_break, "cannot be lost")
     driver = rig.driver()
     async with opened(driver) as batches:
         waiting = in_background(batches)
@@ -156,6 +178,7 @@ async def test_raises_driver_error_with_a_sentence_when_it_is_lost(rig: Rig) -> 
 
 
 async def test_raises_driver_error_when_it_cannot_be_opened(rig: Rig) -> None:
+    needs(rig.can_fail, "can always be opened")
     driver = rig.driver()
     await rig.lose()
     async with opened(driver) as batches:
@@ -171,6 +194,7 @@ async def test_raises_driver_error_when_it_cannot_be_opened(rig: Rig) -> None:
 
 
 async def test_lost_and_opened_twenty_times_it_still_reads_and_leaks_no_descriptor(rig: Rig) -> None:
+    needs(rig.can_break, "cannot be lost")
     driver = rig.driver()
     counted = []
     for number in range(21):
@@ -200,6 +224,7 @@ async def test_a_cancelled_consumer_leaves_no_descriptor_behind(rig: Rig) -> Non
 
 
 async def test_a_consumer_that_stays_away_bounds_the_intake_and_loses_nothing(rig: Rig) -> None:
+    needs(rig.intake_max, "never reads ahead")
     driver = rig.driver()
     count = 3 * rig.intake_max
     async with opened(driver) as batches:
@@ -212,3 +237,41 @@ async def test_a_consumer_that_stays_away_bounds_the_intake_and_loses_nothing(ri
         assert rig.intake(driver) <= rig.intake_max * 1.3
         assert await read(batches, count, batch) == list(range(count))
         await sending
+
+
+async def test_a_pause_and_its_end_are_told_in_order_with_the_messages(rig: Rig) -> None:
+    needs(rig.intake_max, "never reads ahead")
+    driver = rig.driver()
+    count = 3 * rig.intake_max
+    told: list[FeedState] = []
+    async with opened(driver) as batches:
+        first = in_background(batches)
+        await until(lambda: is_open(driver))
+        sending = asyncio.create_task(rig.send(range(count)))
+        values = values_of(await first)
+        await until(lambda: driver.states()["bench"].state is FeedState.PAUSED, 30)
+        while len(values) < count:
+            batch = await anext(batches)
+            values += values_of(batch)
+            told += [arrival.state for arrival in batch if isinstance(arrival, Presence)]
+        await sending
+    assert told
+    assert told == ([FeedState.PAUSED, FeedState.OPEN] * len(told))[: len(told)]
+
+
+async def test_tells_since_when_it_is_behind(rig: Rig) -> None:
+    needs(rig.intake_max, "never reads ahead")
+    driver = rig.driver()
+    async with opened(driver) as batches:
+        first = in_background(batches)
+        await until(lambda: is_open(driver))
+        await rig.send([1])
+        await first
+        assert driver.behind_since() is None
+        came = rig.clock.now()
+        await rig.send([2])
+        await until(lambda: rig.intake(driver) > 0)
+        rig.clock.advance(5)
+        assert driver.behind_since() == came
+        assert await read(batches, 1) == [2]
+        assert driver.behind_since() is None

@@ -39,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 def test_the_built_in_drivers_come_by_entry_points() -> None:
     classes = driver_classes()
     assert classes["serial"] is SerialDriver
-    assert set(classes) >= {"mqtt", "serial"}
+    assert set(classes) >= {"http", "mqtt", "serial", "simulated"}
     assert all(issubclass(found, Driver) for found in classes.values())
 
 

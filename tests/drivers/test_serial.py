@@ -1,7 +1,8 @@
-"""The serial driver on a real pseudo-terminal: what only a port can do. The rest is in test_contract.py."""
+"""The serial driver on a real pseudo-terminal or socket: what only a port can do. The rest is in test_contract.py."""
 
 import asyncio
 import os
+import socket
 import termios
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -12,11 +13,12 @@ from typing import Any, cast
 import pytest
 from pydantic import ValidationError
 
+from drivers import ports
 from drivers.base import Batch, DriverError, FeedState, Message, Refusal, Sensor, Surroundings, Valid
 from drivers.paths import Format
 from drivers.serial import SerialDriver, SerialSource
 from tests.support.hands import HandClock
-from tests.support.port import Port
+from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
 
 Batches = AsyncGenerator[Batch, None]
@@ -35,11 +37,13 @@ class CountingDriver(SerialDriver):
 class Bench:
     """A port, a driver that reads it, and what came."""
 
-    def __init__(self, path: Path, format_: Format = "number", valid: Valid | None = None, **more: Any) -> None:
-        self.port = Port(path)
+    def __init__(
+        self, port: Port | RemotePort, format_: Format = "number", valid: Valid | None = None, **more: Any
+    ) -> None:
+        self.port = port
         self.clock = HandClock()
         sensor = Sensor(path="v" if format_ == "json" else None, valid=valid)
-        source = SerialSource(driver="serial", port=str(path), format=format_, sensors={"v": sensor}, **more)
+        source = SerialSource(driver="serial", port=port.name, format=format_, sensors={"v": sensor}, **more)
         (self.driver,) = CountingDriver.feeds({"a": source}, Surroundings("", "", self.clock, cast("Any", None), {}))
         self.messages: list[Message] = []
         self.may_go_on = asyncio.Event()
@@ -105,8 +109,9 @@ def descriptors() -> int:
 async def benches(tmp_path: Path) -> AsyncIterator[Any]:
     made: list[Bench] = []
 
-    def make(format_: Format = "number", **more: Any) -> Bench:
-        made.append(Bench(tmp_path / f"tty{len(made)}", format_, **more))
+    def make(format_: Format = "number", *, remote: bool = False, **more: Any) -> Bench:
+        port = RemotePort() if remote else Port(tmp_path / f"tty{len(made)}")
+        made.append(Bench(port, format_, **more))
         return made[-1]
 
     yield make
@@ -292,7 +297,7 @@ async def test_the_intake_is_bounded_in_bytes_too(benches: Any) -> None:
 async def test_the_port_has_the_settings_of_the_configuration(benches: Any) -> None:
     bench = benches(baudrate=115_200, bytesize=7, parity="E", stopbits=2)
     await bench.open()
-    port = bench.driver._port
+    port = bench.driver._opened
     assert (port.baudrate, port.bytesize, port.parity, port.stopbits) == (115_200, 7, "E", 2)
     assert termios.tcgetattr(port.fileno())[4] == termios.B115200
 
@@ -301,6 +306,14 @@ async def test_the_port_has_the_settings_of_the_configuration(benches: Any) -> N
     "wrong",
     [
         {"port": "COM3"},
+        {"port": "/"},
+        {"port": "socket://"},
+        {"port": "socket://10.0.0.5"},
+        {"port": "socket://10.0.0.5:0"},
+        {"port": "socket://10.0.0.5:99999"},
+        {"port": "socket://10.0.0.5:4001/x"},
+        {"port": "socket://me:pw@10.0.0.5:4001"},
+        {"port": "rfc2217://10.0.0.5:4001"},
         {"baudrate": 0},
         {"parity": "even"},
         {"bytesize": 9},
@@ -314,3 +327,67 @@ def test_a_setting_that_no_port_has_is_an_error(wrong: dict[str, Any]) -> None:
     assert SerialSource.model_validate(right).baudrate == 9600
     with pytest.raises(ValidationError):
         SerialSource.model_validate(right | wrong)
+
+
+# -- behind a socket
+
+
+async def test_a_connection_that_the_other_side_closes_is_told_so_and_a_partial_line_is_forgotten(benches: Any) -> None:
+    bench = benches(remote=True)
+    await bench.open()
+    await bench.say(b"1\n21")
+    await bench.come(1)
+    bench.port.hang_up()
+    assert await bench.lost() == f"{bench.port.name}: the other side closed the connection"
+    await bench.open()
+    await bench.say(b"5\n")
+    assert await bench.come(2) == [1, 5]
+
+
+async def test_the_first_line_of_a_connection_may_be_cut_too(benches: Any) -> None:
+    bench = benches(remote=True)
+    await bench.open(quiet_s=0)
+    await bench.say(b"1.5\n2\n")
+    assert await bench.come(2) == ["cut_line", 2]
+
+
+async def test_where_nobody_listens_is_told_so(benches: Any) -> None:
+    bench = benches(remote=True)
+    bench.port.unplug()
+    assert await refused(bench) == f"{bench.port.name}: nobody listens there"
+
+
+async def test_a_host_that_nobody_knows_is_told_so(benches: Any) -> None:
+    bench = benches(remote=True)
+    bench.port.name = "socket://nowhere.invalid:4001"
+    source = SerialSource(driver="serial", port=bench.port.name, sensors={"v": Sensor()})
+    bench.driver = CountingDriver("a", source, Surroundings("", "", bench.clock, cast("Any", None), {}))
+    assert (await refused(bench)).startswith("socket://nowhere.invalid:4001: ")
+
+
+async def test_a_host_that_does_not_answer_is_given_up(benches: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ports, "_CONNECT_S", 0.2)
+    bench = benches(remote=True)
+    bench.port.unplug()
+    with socket.create_server(bench.port._address, backlog=0) as full, socket.create_connection(full.getsockname()):
+        assert await refused(bench) == f"{bench.port.name}: no connection within 0.2 s"
+
+
+async def test_a_dead_peer_is_asked_for_by_keep_alives(benches: Any) -> None:
+    bench = benches(remote=True)
+    await bench.open()
+    connection = bench.driver._opened
+    assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    idle_s, every_s, times = (
+        connection.getsockopt(socket.IPPROTO_TCP, option)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+    )
+    assert idle_s + every_s * times == 30
+
+
+@pytest.mark.parametrize("setting", [{"baudrate": 115_200}, {"parity": "E"}, {"stopbits": 1}])
+def test_the_settings_of_a_device_are_an_error_with_a_socket(setting: dict[str, Any]) -> None:
+    right = {"driver": "serial", "port": "socket://[::1]:4001", "sensors": {"v": {}}}
+    assert SerialSource.model_validate(right).place == ("::1", 4001)
+    with pytest.raises(ValidationError, match=f"the other side sets up its port: take away `{next(iter(setting))}`"):
+        SerialSource.model_validate(right | setting)

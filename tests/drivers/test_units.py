@@ -1,4 +1,4 @@
-"""Durations, sizes and names as people write them."""
+"""Durations, sizes, rates, names, addresses and tokens as people write them."""
 
 from typing import Any
 
@@ -7,11 +7,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from drivers.units import Duration, Name, Size, format_duration, parse_duration, parse_size
+from drivers.units import (
+    Duration,
+    Name,
+    Rate,
+    Size,
+    Token,
+    format_duration,
+    parse_address,
+    parse_duration,
+    parse_size,
+)
 
 durations: TypeAdapter[float] = TypeAdapter(Duration)
 sizes: TypeAdapter[int] = TypeAdapter(Size)
 names: TypeAdapter[str] = TypeAdapter(Name)
+rates: TypeAdapter[Any] = TypeAdapter(Rate)
+tokens: TypeAdapter[Any] = TypeAdapter(Token)
 
 
 @pytest.mark.parametrize(
@@ -66,3 +78,44 @@ def test_a_name_is_letters_digits_dash_and_underscore(name: str) -> None:
 def test_what_is_no_name_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
         names.validate_python(wrong)
+
+
+@pytest.mark.parametrize(("text", "rate"), [("50/s", (50, 1)), ("10/m", (10, 60)), ("1/h", (1, 3600))])
+def test_a_rate_is_so_many_in_a_second_minute_or_hour(text: str, rate: tuple[int, int]) -> None:
+    assert rates.validate_python(text) == rate
+    assert rates.dump_python(rates.validate_python(text)) == text
+
+
+@pytest.mark.parametrize("wrong", ["", "50", 50, "0/s", "1.5/s", "50/d", "50 / s", "٣/s", "9999999/s", None, (5, 1)])
+def test_what_is_no_rate_says_what_would_be(wrong: Any) -> None:
+    with pytest.raises(ValidationError, match="such as 50/s"):
+        rates.validate_python(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8322", ("127.0.0.1", 8322)),
+        ("0.0.0.0:1", ("0.0.0.0", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("localhost:80", ("localhost", 80)),
+    ],
+)
+def test_an_address_to_listen_on_is_host_and_port(text: str, address: tuple[str, int]) -> None:
+    assert parse_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["", "8322", ":8322", "127.0.0.1", "127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:٣", "x.example:80", "a:b:1"],
+)
+def test_what_is_no_address_says_what_would_be(wrong: str) -> None:
+    with pytest.raises(ValueError, match=r"127\.0\.0\.1"):
+        parse_address(wrong)
+
+
+def test_a_short_token_is_refused_without_showing_it() -> None:
+    assert tokens.validate_python("0123456789abcdef").get_secret_value() == "0123456789abcdef"
+    with pytest.raises(ValidationError, match="at least 16 bytes") as caught:
+        tokens.validate_python("hunter2")
+    assert "hunter2" not in str(caught.value.errors(include_input=False))

@@ -1,5 +1,6 @@
 """The intake ledger: DESIGN's promise 3, sentence by sentence."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -104,6 +105,45 @@ def test_a_commit_is_due_before_packet_ids_come_round() -> None:
     ledger.add(receipt(1))
     assert ledger.due
     assert len(split(ledger.addition()[1])) == KEPT
+
+
+def own(content: int, *, dup: bool = False) -> Receipt:
+    """The receipt of a message whose sender chose its id."""
+    return Receipt(None, dup, content.to_bytes(6, "big"))
+
+
+@pytest.mark.parametrize("dup", [False, True])
+def test_a_message_with_an_id_of_its_own_is_known_with_or_without_the_flag(dup: bool) -> None:
+    ledger = Ledger()
+    ledger.add(own(1))
+    assert ledger.knows(own(1, dup=dup)), "earlier in the same step"
+    ledger.install(committed=True)
+    assert ledger.knows(own(1, dup=dup))
+    assert not ledger.knows(own(2, dup=dup))
+
+
+def test_ids_do_not_replace_one_another() -> None:
+    ledger = Ledger()
+    read(ledger, own(1), own(2))
+    assert ledger.knows(own(1))
+    assert ledger.knows(own(2))
+
+
+def test_an_id_is_never_taken_for_a_packet_of_the_same_content() -> None:
+    ledger = Ledger()
+    read(ledger, own(1), receipt(7, 2))
+    assert not ledger.knows(receipt(7, 1, dup=True))
+    assert not ledger.knows(own(2))
+
+
+def test_the_last_ids_are_kept_in_memory_and_over_a_restart() -> None:
+    ledger = Ledger()
+    for content in range(KEPT + 1):
+        read(ledger, own(content))
+    again = restart(ledger.addition()[1])
+    for one in (ledger, again):
+        assert not one.knows(own(0))
+        assert all(one.knows(own(content)) for content in range(1, KEPT + 1))
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 9)), max_size=200))

@@ -1,4 +1,4 @@
-"""A link between the agent and its broker that can be cut, also in one direction, so that acknowledgements get lost."""
+"""A link between the agent and another that can be cut, also in one direction, so that acknowledgements get lost."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ class Link:
         self._target = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._deaf = False
+        self._deaf = self._mute = False
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
@@ -28,11 +28,15 @@ class Link:
         """From now on until the next cut nothing of the agent reaches the broker."""
         self._deaf = True
 
+    def lose_what_the_agent_hears(self) -> None:
+        """The same the other way: nothing reaches the agent, such as an answer."""
+        self._mute = True
+
     def cut(self) -> None:
         """Break all connections, without a goodbye; new ones are whole again."""
         for writer in list(self._writers):
             writer.transport.abort()
-        self._deaf = False
+        self._deaf = self._mute = False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -51,7 +55,7 @@ class Link:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_agent: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                if from_agent and self._deaf:
+                if self._deaf if from_agent else self._mute:
                     continue
                 sink.write(data)
                 await sink.drain()

@@ -1,6 +1,7 @@
-"""A real pseudo-terminal behind a path that stays, as a serial device has one in /dev/serial/by-id."""
+"""Real serial ports: a pseudo-terminal behind a path that stays, as in /dev/serial/by-id, and one behind a socket."""
 
 import os
+import socket
 import tty
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ class Port:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.name = str(path)
         self._master = self._slave = -1
         self.plug()
 
@@ -44,3 +46,50 @@ class Port:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class RemotePort:
+    """The same behind TCP, as ser2net offers it: `socket://host:port`, for one at a time."""
+
+    def __init__(self) -> None:
+        self._address = ("127.0.0.1", 0)
+        self._listener: socket.socket | None = None
+        self._peer: socket.socket | None = None
+        self.plug()
+        self.name = f"socket://127.0.0.1:{self._address[1]}"
+
+    def plug(self) -> None:
+        self._listener = socket.create_server(self._address)
+        self._listener.setblocking(False)
+        self._address = self._listener.getsockname()
+
+    def unplug(self) -> None:
+        self.hang_up()
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    def hang_up(self) -> None:
+        """Close the connection, and listen on."""
+        self.accept()
+        if self._peer is not None:
+            self._peer.close()
+            self._peer = None
+
+    def accept(self) -> bool:
+        """Take the connection that waits. Returns whether there is one."""
+        if self._peer is None and self._listener is not None:
+            with suppress(BlockingIOError):
+                self._peer, _ = self._listener.accept()
+                self._peer.setblocking(False)
+        return self._peer is not None
+
+    def close(self) -> None:
+        self.unplug()
+
+    def write(self, data: bytes) -> int:
+        """Say it, as far as there is room. Returns how many bytes found it."""
+        with suppress(BlockingIOError):
+            if self.accept() and self._peer is not None:
+                return self._peer.send(data)
+        return 0

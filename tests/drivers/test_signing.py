@@ -6,7 +6,7 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from agent.webhooks.signing import BadSignature, headers, key_of, new_secret, verify
+from drivers.signing import BadSignature, github_key_of, headers, key_of, new_secret, verify, verify_github
 
 SECRETS = [new_secret(bytes(range(n, n + 32))) for n in (1, 2)]
 KEYS = [key_of(secret) for secret in SECRETS]
@@ -59,6 +59,9 @@ def test_our_own_verification_takes_what_the_package_signs() -> None:
         ({"webhook-id": "evt_2"}, "does not match"),
         ({"webhook-timestamp": "999"}, "does not match|off"),
         ({"webhook-timestamp": "soon"}, "not a number"),
+        ({"webhook-timestamp": "9" * 5000}, "not a number"),
+        ({"webhook-id": "\udcff"}, "does not match"),
+        ({"webhook-signature": "v1,\udcff"}, "does not match"),
         ({"webhook-signature": "v1,AAAA"}, "does not match"),
         ({"webhook-signature": ""}, "does not match"),
         ({"webhook-signature": "v1,é"}, "does not match"),
@@ -97,3 +100,42 @@ def test_a_bad_secret_is_refused_without_showing_it(secret: str, why: str) -> No
     with pytest.raises(ValueError, match=why) as caught:
         key_of(secret)
     assert secret.removeprefix("whsec_") not in str(caught.value)
+
+
+def test_where_nobody_knows_the_time_an_old_timestamp_still_needs_its_signature() -> None:
+    signed = headers(KEYS, "evt_1", 1000, BODY)
+    verify(KEYS, signed, BODY, None)
+    with pytest.raises(BadSignature, match="does not match"):
+        verify(KEYS, {**signed, "webhook-timestamp": "1001"}, BODY, None)
+
+
+# -- GitHub's
+
+# The example of GitHub's documentation, "Validating webhook deliveries".
+GITHUB_SECRET, GITHUB_BODY = "It's a Secret to Everybody", b"Hello, World!"
+GITHUB_SIGNATURE = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+
+
+def test_the_example_of_githubs_documentation_verifies() -> None:
+    keys = [github_key_of("another secret of 24 bytes or more"), github_key_of(GITHUB_SECRET)]
+    verify_github(keys, {"x-hub-signature-256": GITHUB_SIGNATURE}, GITHUB_BODY)
+
+
+@pytest.mark.parametrize(
+    ("request_headers", "body", "why"),
+    [
+        ({}, GITHUB_BODY, "x-hub-signature-256 is missing"),
+        ({"x-hub-signature-256": GITHUB_SIGNATURE}, b"Hello, World", "does not match"),
+        ({"x-hub-signature-256": GITHUB_SIGNATURE.removeprefix("sha256=")}, GITHUB_BODY, "does not match"),
+        ({"x-hub-signature-256": "sha256=\udcff"}, GITHUB_BODY, "does not match"),
+    ],
+)
+def test_what_github_did_not_sign_is_refused(request_headers: dict[str, str], body: bytes, why: str) -> None:
+    with pytest.raises(BadSignature, match=why):
+        verify_github([github_key_of(GITHUB_SECRET)], request_headers, body)
+
+
+def test_a_short_secret_of_github_is_refused_without_showing_it() -> None:
+    with pytest.raises(ValueError, match="at least 24 bytes, this one has 7") as caught:
+        github_key_of("hunter2")
+    assert "hunter2" not in str(caught.value)

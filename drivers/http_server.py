@@ -1,0 +1,130 @@
+"""The server under the HTTP driver: bounded connections, bounded bodies, patience that ends."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Awaitable, Callable
+from typing import cast
+
+from aiohttp import web
+
+from drivers.http_gate import Denied
+
+CONNECTIONS_MAX = 256
+"""More are closed at once: their senders come again."""
+HELD_BYTES_MAX = 8 * 1024 * 1024
+"""Of all bodies together that are being read or wait for their answer."""
+_PATIENCE_S = 15.0
+"""For a request to come on a connection, and again for its body."""
+_SHUTDOWN_S = 0.2
+_ADVICE = {
+    errno.EADDRINUSE: "another program listens there",
+    errno.EADDRNOTAVAIL: "this machine has no such address",
+    errno.EACCES: "no permission: take a port from 1024 on",
+}
+Handler = Callable[[web.BaseRequest, bytearray], Awaitable[web.Response]]
+"""Answers a request. Of its body, what it reads belongs into the bytearray, by `Server.read`."""
+
+log = logging.getLogger(__name__)
+_quiet = logging.getLogger(f"{__name__}.peers")
+_quiet.disabled = True  # what is no HTTP gets its 400 and no trace in the log, which its sender could fill
+
+
+class Server:
+    """Started once, stopped once."""
+
+    def __init__(self, host: str, port: int, handler: Handler) -> None:
+        self._host, self._port = host, port
+        self._handler = handler
+        self._held_bytes = 0
+        self._peers: web.Server | None = None
+        self._listener: asyncio.Server | None = None
+        self._patience: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+
+    async def start(self) -> None:
+        """Listen. Raises OSError with a sentence."""
+        self._peers = web.Server(
+            self._handle,
+            access_log=None,
+            logger=_quiet,
+            keepalive_timeout=_PATIENCE_S,
+            lingering_time=1.0,
+            auto_decompress=False,
+        )
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(self._accept, self._host, self._port, reuse_address=True)
+        except OSError as error:
+            why = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
+            raise OSError(error.errno, why) from None
+
+    def refuse_new(self) -> None:
+        """Take no more connections."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+
+    async def stop(self) -> None:
+        """Close all, after what is being answered has had a moment."""
+        self.refuse_new()
+        peers, self._peers = self._peers, None
+        if peers is not None:
+            peers.pre_shutdown()  # those that wait for a request have none in the making
+            await peers.shutdown(_SHUTDOWN_S)
+        for timer in self._patience.values():
+            timer.cancel()
+        self._patience.clear()
+
+    async def read(self, request: web.BaseRequest, body: bytearray, size_max: int) -> None:
+        """Read the body to its end. Raises Denied."""
+        if (request.content_length or 0) > size_max:
+            raise Denied(413, f"more than {size_max} bytes")
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                async for chunk in request.content.iter_any():
+                    self._hold(body, chunk, size_max)
+        except TimeoutError:
+            raise Denied(408, "the body did not come") from None
+        except (ConnectionError, web.RequestPayloadError):
+            raise Denied(400, "the body was cut") from None
+
+    def _hold(self, body: bytearray, chunk: bytes, size_max: int) -> None:
+        body += chunk
+        self._held_bytes += len(chunk)
+        if len(body) > size_max:
+            raise Denied(413, f"more than {size_max} bytes")
+        if self._held_bytes > HELD_BYTES_MAX:
+            raise Denied(503, "too much at once", {"Retry-After": "1"})
+
+    def _accept(self) -> asyncio.Protocol:
+        if self._peers is None or len(self._peers.connections) >= CONNECTIONS_MAX:
+            return _Refusal()
+        peer = self._peers()
+        # aiohttp's own patience begins with the first request, and not with the connection.
+        self._patience[peer] = asyncio.get_running_loop().call_later(_PATIENCE_S, self._lose_patience, peer)
+        return peer
+
+    def _lose_patience(self, peer: web.RequestHandler) -> None:
+        del self._patience[peer]
+        peer.force_close()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if timer := self._patience.pop(request.protocol, None):
+            timer.cancel()
+        body = bytearray()
+        try:
+            return await self._handler(request, body)
+        except Denied as denied:
+            return web.Response(status=denied.status, text=f"{denied.why}\n", headers=denied.headers)
+        except Exception:
+            log.exception("a request could not be handled")
+            return web.Response(status=500)
+        finally:
+            self._held_bytes -= len(body)
+
+
+class _Refusal(asyncio.Protocol):
+    """A connection too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
