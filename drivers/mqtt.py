@@ -243,7 +243,7 @@ class MqttDriver(Driver):
             self._granted.add(text)
             self._tell_states([text], FeedState.OPEN)
         else:
-            self._tell_states([text], FeedState.REFUSED, f"the broker refuses the topic: {refused}")
+            self._tell_states([text], FeedState.REFUSED, f"the broker refuses the topic {text}: {refused}")
 
     def _on_lost(self, connection: Connection) -> None:
         if connection is self._connection:

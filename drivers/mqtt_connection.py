@@ -28,6 +28,10 @@ _PACKET_BYTES_MAX = 16 * 1024 * 1024
 _RETAIN_IF_NEW = 1
 """MQTT 5, 3.8.3.1: retained messages come only if the subscription did not exist."""
 _TAKEN_OVER = 0x8E
+_NO_ANSWER, _NO_MQTT = 0x8D, 0x82
+"""How paho tells of a keepalive that ran out, and of what it cannot read."""
+_NO_ENTRY = frozenset({0x86, 0x87})
+"""Bad user name or password, not authorized: brokers mix them up."""
 
 
 class Connection:
@@ -126,13 +130,13 @@ class Connection:
 
     def close(self, why: str = "closed") -> None:
         """Say goodbye, which keeps the session, and close the socket."""
+        self._end(why)
         if self._client.is_connected():
             self._client.disconnect()
             self._client.loop_write()
         if (sock := self._client.socket()) is not None:
             self._detach(self._client, None, sock)
             _dispose(self._client)
-        self._end(why)
 
     # -- on the loop
 
@@ -159,10 +163,8 @@ class Connection:
     def _readable(self) -> None:
         for _ in range(_PACKETS_AT_ONCE):
             before = self._received
-            result = self._client.loop_read()
-            if result != mqtt.MQTT_ERR_SUCCESS:
-                self._end(mqtt.error_string(result))
-                return
+            if self._client.loop_read() != mqtt.MQTT_ERR_SUCCESS:
+                return  # `_disconnected` has told why
             if self._received == before or not self._reading:
                 return
 
@@ -196,7 +198,8 @@ class Connection:
         if self._connack.done():
             return
         if reason.is_failure:
-            self._connack.set_exception(DriverError(f"the broker refuses the connection: {reason}"))
+            hint = ": are `username` and `password` right?" if reason.value in _NO_ENTRY else ""
+            self._end(f"the broker refuses the connection: {reason}{hint}")
             return
         self.offers_subscription_ids = getattr(properties, "SubscriptionIdentifierAvailable", 1) == 1
         self._connack.set_result(flags.session_present)
@@ -221,14 +224,25 @@ class Connection:
         self,
         _client: mqtt.Client,
         _userdata: Any,
-        _flags: mqtt.DisconnectFlags,
-        reason: ReasonCode,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode | None,
         _properties: Any,
     ) -> None:
-        if reason.value == _TAKEN_OVER:
+        code = 0 if reason is None else reason.value
+        if code == _TAKEN_OVER:
             self._end(f"another client has connected as {self._client_id}: has a second agent the same name?")
+        elif flags.is_disconnect_packet_from_server:
+            self._end(f"the broker ends the connection: {reason}")
+        elif code == _NO_ANSWER:
+            self._end("the broker no longer answers")
+        elif code == _NO_MQTT:
+            self._end("the broker sent what is no MQTT packet")
         else:
-            self._end(f"the connection to the broker is lost: {reason}")
+            # Brokers (mosquitto 2.0 too) also do so when another client takes the session over.
+            self._end(
+                "the broker closed the connection without a word: was it stopped,"
+                f" or does another client connect as {self._client_id}?"
+            )
 
 
 def _dispose(client: mqtt.Client) -> None:

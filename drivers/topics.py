@@ -31,8 +31,8 @@ class Topic:
     def match(self, topic: str) -> Mapping[str, str] | None:
         """The placeholders' values in a topic; None where it is not this one."""
         levels = topic.split("/")
-        if len(levels) != len(self.levels):
-            return None
+        if len(levels) != len(self.levels) or (topic.startswith("$") and self.placeholders[0]):
+            return None  # MQTT 5, 4.7.2: no wildcard matches a $ at the beginning
         values = {}
         for level, mine, name in zip(levels, self.levels, self.placeholders, strict=True):
             if name is not None:
@@ -47,6 +47,8 @@ def parse_topic(text: str) -> Topic:
     if not text or len(text.encode()) > 65_535 or "\0" in text:
         raise ValueError("a topic is 1 to 65,535 bytes of text")
     levels = tuple(text.split("/"))
+    if levels[0] == "$share":
+        raise ValueError("no shared subscription: name the topic itself, each agent is given all of it")
     placeholders = []
     for level in levels:
         found = _PLACEHOLDER.fullmatch(level)

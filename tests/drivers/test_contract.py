@@ -49,10 +49,13 @@ async def read(batches: Batches, count: int, first: Batch = ()) -> list[object]:
 
 
 def in_background(batches: Batches) -> asyncio.Task[Batch]:
-    """The next batch, asked for."""
+    """The next batch with a message in it, asked for."""
 
     async def next_batch() -> Batch:
-        return await anext(batches)
+        while True:
+            batch = await anext(batches)
+            if any(isinstance(arrival, Message) for arrival in batch):
+                return batch
 
     return asyncio.create_task(next_batch())
 
