@@ -87,7 +87,7 @@ class Agent:
         engine = Engine(config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings())
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         write = Writer(config.agent.name, loaded.agent_id)
-        self._pipeline = Pipeline(engine, self._outbox, loaded.ledgers, clock, write)
+        self._pipeline = Pipeline(engine, self._outbox, loaded.ledgers, clock, write, loaded.subscriptions)
         await self._pipeline.begin(step)
         self._drivers = self._feeds(loaded.agent_id)
         self._couriers = {
@@ -132,7 +132,14 @@ class Agent:
             self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
 
     def _feeds(self, agent_id: str) -> Sequence[Driver]:
-        around = Surroundings(self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers)
+        around = Surroundings(
+            self._config.agent.name,
+            agent_id,
+            self._clock,
+            self._random,
+            self._config.brokers,
+            self._pipeline.subscriptions,
+        )
         by_driver = self._config.sources_by_driver()
         classes = driver_classes()
         return list(chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items()))

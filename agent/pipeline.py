@@ -18,7 +18,7 @@ from typing import NamedTuple
 from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
-from drivers.base import Arrival, Message, NewSession, Refusal
+from drivers.base import Arrival, Message, NewSession, Refusal, Subscriptions
 from drivers.base import Batch as FeedBatch
 
 log = logging.getLogger(__name__)
@@ -70,6 +70,8 @@ class _Round(NamedTuple):
     draft: Draft
     repeats: list[Message]
     failed: list[Refusal]
+    subscriptions: dict[str, Mapping[str, int]]
+    """Of each feed that told of them."""
 
 
 class Pipeline:
@@ -82,6 +84,7 @@ class Pipeline:
         ledgers: Mapping[str, Sequence[bytes]],
         clock: DeviceClock,
         envelope: Envelope,
+        subscriptions: Mapping[str, Mapping[str, int]] | None = None,
     ) -> None:
         self._engine = engine
         self._outbox = outbox
@@ -90,6 +93,8 @@ class Pipeline:
         self._stopping = False
         self._ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
         self._ledgers.update({feed: Ledger(saved) for feed, saved in ledgers.items()})
+        self.subscriptions: dict[str, Mapping[str, int]] = dict(subscriptions or {})
+        """What each feed's filters and identifiers are, as committed: for drivers that are made anew."""
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._marks_due: float | None = None
@@ -181,6 +186,7 @@ class Pipeline:
         moment = step.moment
         round_ = self._evaluate(step, inputs)
         batch = round_.draft.batch()
+        batch.subscriptions = round_.subscriptions
         if moment.at >= self._sweep_due:
             batch.expired, batch.purge = await self._outbox.sweep(moment.at)
             self._sweep_due = moment.at + SWEEP_EVERY_S
@@ -193,18 +199,21 @@ class Pipeline:
                 ledger.discard()
             raise
         round_.step.install(committed=committed)
+        self.subscriptions.update(round_.subscriptions)
         for ledger in self._ledgers.values():
             ledger.install(committed=committed)
         self._count(inputs, round_)
 
     def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
         moment = step.moment
-        round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [])
+        round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [], {})
         round_.draft.owe(step.events)
         for at, feed, message in inputs:
             _run_timers(round_, min(at, moment.at))
             if isinstance(message, NewSession):
                 self._ledgers[feed].empty()
+            elif isinstance(message, Subscriptions):
+                round_.subscriptions[feed] = message.ids
             elif not isinstance(message, Message):
                 pass
             elif message.receipt is None:
@@ -225,6 +234,7 @@ class Pipeline:
             or batch.owed
             or batch.expired
             or batch.purge
+            or batch.subscriptions
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)

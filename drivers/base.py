@@ -158,11 +158,13 @@ class Presence(NamedTuple):
 class Subscriptions(NamedTuple):
     """The topic filters of this feed and their identifiers from now on, to be kept over a restart.
 
-    Yielded before the broker is told, so that no identifier is ever given to a second filter.
+    Yielded before the broker is told, so that no identifier is ever given to a second filter. A filter that is
+    no longer wanted is among them until the broker has confirmed that.
     """
 
     at: float
     ids: Mapping[str, int]
+    """Under the empty filter the highest one ever given."""
 
 
 Arrival = Message | NewSession | Presence | Subscriptions

@@ -37,6 +37,7 @@ REASONS = (
     "too_large",
     "cut_line",
     "too_many_sensors",
+    "no_availability",
     "failed",
     "not_storable",
 )

@@ -1,22 +1,27 @@
 """One connection to a broker: a fresh paho client on the asyncio loop, from CONNECT to its loss.
 
-paho connects in a thread, because it blocks on names and TCP, and is attached to the loop afterwards.
+paho connects in a thread, because it blocks on names, TCP and TLS, and is attached to the loop afterwards.
 Nothing that a callback does may raise into paho, which would keep the packet and handle it for ever.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, LogLevel, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from drivers import tls
 from drivers.base import DriverError
 from drivers.threads import in_daemon_thread
+from drivers.tls import Tls
 
 _CONNECT_TIMEOUT_S = 5.0
 _CONNACK_TIMEOUT_S = 10.0
@@ -25,41 +30,109 @@ _PACKETS_AT_ONCE = 200
 """So that a flood leaves room for the other tasks of the loop."""
 _PACKET_BYTES_MAX = 16 * 1024 * 1024
 """The broker is told not to send more at once: paho holds a packet in memory while it arrives."""
-_RETAIN_IF_NEW = 1
-"""MQTT 5, 3.8.3.1: retained messages come only if the subscription did not exist."""
+_RETAINED_ALWAYS, _RETAINED_IF_NEW = 0, 1
+"""MQTT 5, 3.8.3.1: whether retained messages come if the subscription existed already."""
 _TAKEN_OVER = 0x8E
+_NO_ANSWER, _NO_MQTT = 0x8D, 0x82
+"""How paho tells of a keepalive that ran out, and of what it cannot read."""
+_OTHER_VERSION = 0x84
+_HINTS = {
+    0x84: "see `protocol`",
+    0x86: "are `username` and `password` right?",
+    0x87: "are `username` and `password` right?",  # brokers mix it up with the one above
+    0x9A: "`availability_topic: false` does without retained messages",
+}
+ONLINE, OFFLINE = "online", "offline"
+
+
+class VersionRefused(DriverError):
+    """The broker does not speak this version of MQTT."""
+
+
+@dataclass(frozen=True)
+class Login:
+    """Where a broker is and who the agent is there."""
+
+    url: str
+    host: str
+    """Or the path of a unix socket."""
+    port: int
+    unix: bool
+    tls: Tls | None
+    username: str | None
+    password: str | None = field(repr=False)
+    client_id: str
+    keepalive_s: int
+    session_expiry_s: int
+    availability_topic: str | None
+    """Retained `online` while connected, then `offline`: said at the end, or by the broker as the last will."""
+
+
+class Subscription(NamedTuple):
+    """How a filter is subscribed."""
+
+    qos: int
+    identifier: int
+    again: bool
+    """Its retained messages come even where the subscription existed."""
+
+
+class Listener(NamedTuple):
+    """What is told of a connection. Nothing of it may raise."""
+
+    message: Callable[["Connection", mqtt.MQTTMessage], None]
+    subscribed: Callable[["Connection", str, str | None], None]
+    """A filter, and why it was refused if it was."""
+    unsubscribed: Callable[["Connection", str], None]
+    lost: Callable[["Connection"], None]
+
+
+class _Client(mqtt.Client):
+    """Closes what paho leaves open when a connection cannot be made."""
+
+    def _create_unix_socket_connection(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX)
+        try:
+            sock.settimeout(_CONNECT_TIMEOUT_S)
+            sock.connect(self._host)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _ssl_wrap_socket(self, tcp_sock: socket.socket) -> ssl.SSLSocket:
+        context = self._ssl_context or ssl.create_default_context()
+        return context.wrap_socket(tcp_sock, server_hostname=self._host)
 
 
 class Connection:
     """`open` it once; `lost` says why it ended."""
 
-    def __init__(
-        self,
-        client_id: str,
-        session_expiry_s: int,
-        on_message: Callable[["Connection", mqtt.MQTTMessage], None],
-        on_suback: Callable[[str, str | None], None],
-        on_lost: Callable[["Connection"], None],
-    ) -> None:
-        """`on_suback` is given a filter, and why it was refused if it was."""
+    def __init__(self, login: Login, version: MQTTProtocolVersion, listener: Listener) -> None:
         self.lost: str | None = None
-        self.offers_subscription_ids = True
-        self._client_id = client_id
-        self._session_expiry_s = session_expiry_s
-        self._on_message, self._on_suback, self._on_lost = on_message, on_suback, on_lost
+        self.offers_subscription_ids = version is MQTTProtocolVersion.MQTTv5
+        self._login = login
+        self._version = version
+        self._listener = listener
         self._loop = asyncio.get_running_loop()
         self._client = self._new_client()
         self._connack: asyncio.Future[bool] = self._loop.create_future()
         self._subscribing: dict[int | None, str] = {}
+        self._unsubscribing: dict[int | None, str] = {}
         self._received = 0
         self._reading = False
+        self._alert: str | None = None
         self._misc: asyncio.TimerHandle | None = None
+        self._rest: asyncio.Handle | None = None
 
     def _new_client(self) -> mqtt.Client:
-        client = mqtt.Client(
+        login, is_5 = self._login, self._version is MQTTProtocolVersion.MQTTv5
+        client = _Client(
             CallbackAPIVersion.VERSION2,
-            client_id=self._client_id,
-            protocol=mqtt.MQTTv5,
+            client_id=login.client_id,
+            protocol=self._version,
+            clean_session=None if is_5 else False,
+            transport="unix" if login.unix else "tcp",
             manual_ack=True,
             reconnect_on_failure=False,
         )
@@ -68,42 +141,48 @@ class Connection:
         client.on_connect = self._connected
         client.on_message = self._message
         client.on_subscribe = self._subscribed
+        client.on_unsubscribe = self._unsubscribed
         client.on_disconnect = self._disconnected
+        client.on_log = self._note
+        if login.username is not None or login.password is not None:
+            client.username_pw_set(login.username, login.password)
+        if login.availability_topic is not None:
+            client.will_set(login.availability_topic, OFFLINE, qos=1, retain=True)
         return client
 
-    async def open(self, host: str, port: int, keepalive_s: int, username: str | None, password: str | None) -> bool:
+    async def open(self) -> bool:
         """Connect and log in. Returns whether the broker still has the session. Raises DriverError."""
-        client = self._client
-        if username is not None or password is not None:
-            client.username_pw_set(username, password)
-        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-        properties.SessionExpiryInterval = self._session_expiry_s
-        properties.MaximumPacketSize = _PACKET_BYTES_MAX
-
-        def connect() -> mqtt.Client:
-            client.connect(host, port, keepalive_s, clean_start=False, properties=properties)
-            return client
-
+        url = self._login.url
         try:
-            await in_daemon_thread(connect, _dispose)
+            await in_daemon_thread(self._connect, _dispose)
         except (OSError, ValueError) as error:
-            raise DriverError(f"mqtt://{host}:{port}: {error}") from None
+            raise DriverError(f"{url}: {tls.why(error)}") from None
         self._attach()
         try:
             async with asyncio.timeout(_CONNACK_TIMEOUT_S):
                 return await self._connack
         except TimeoutError:
-            raise DriverError(f"mqtt://{host}:{port}: connected, but no CONNACK: is it an MQTT broker?") from None
+            raise DriverError(f"{url}: connected, but no CONNACK: is it an MQTT broker?") from None
 
-    def subscribe(self, filters: Mapping[str, tuple[int, int]]) -> None:
-        """Subscribe filters, each with its QoS and its subscription identifier."""
-        for text, (qos, identifier) in filters.items():
-            properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
-            if self.offers_subscription_ids:
-                properties.SubscriptionIdentifier = identifier
-            options = SubscribeOptions(qos=qos, retainHandling=_RETAIN_IF_NEW)
-            _, packet_id = self._client.subscribe(text, options=options, properties=properties)
+    def subscribe(self, filters: Mapping[str, Subscription]) -> None:
+        """Subscribe filters; each is told of when the broker has answered."""
+        for text, (qos, identifier, again) in filters.items():
+            if self._version is MQTTProtocolVersion.MQTTv5:
+                properties = Properties(PacketTypes.SUBSCRIBE)  # type: ignore[no-untyped-call]
+                if self.offers_subscription_ids:
+                    properties.SubscriptionIdentifier = identifier
+                retained = _RETAINED_ALWAYS if again else _RETAINED_IF_NEW
+                options = SubscribeOptions(qos=qos, retainHandling=retained)
+                _, packet_id = self._client.subscribe(text, options=options, properties=properties)
+            else:
+                _, packet_id = self._client.subscribe(text, qos)
             self._subscribing[packet_id] = text
+
+    def unsubscribe(self, filters: Iterable[str]) -> None:
+        """Unsubscribe filters; each is told of when the broker has answered."""
+        for text in filters:
+            _, packet_id = self._client.unsubscribe(text)
+            self._unsubscribing[packet_id] = text
 
     def acknowledge(self, packet_id: int) -> None:
         """Send a PUBACK, if the connection still stands."""
@@ -123,16 +202,34 @@ class Connection:
         if not self._reading and sock is not None:
             self._loop.add_reader(sock, self._readable)
             self._reading = True
+            self._read_the_rest()
 
-    def close(self, why: str = "closed") -> None:
-        """Say goodbye, which keeps the session, and close the socket."""
+    def close(self, why: str = "closed", *, for_good: bool = False) -> None:
+        """Say goodbye, which keeps the session, and close the socket. `for_good`: the agent is offline from now on."""
+        self._end(why)
         if self._client.is_connected():
+            if for_good:
+                self._say(OFFLINE, 0)
             self._client.disconnect()
             self._client.loop_write()
         if (sock := self._client.socket()) is not None:
             self._detach(self._client, None, sock)
             _dispose(self._client)
-        self._end(why)
+
+    # -- in a thread
+
+    def _connect(self) -> mqtt.Client:
+        login, client = self._login, self._client
+        if login.tls is not None:
+            client.tls_set_context(login.tls.context())
+        if self._version is MQTTProtocolVersion.MQTTv5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            properties.SessionExpiryInterval = login.session_expiry_s
+            properties.MaximumPacketSize = _PACKET_BYTES_MAX
+            client.connect(login.host, login.port, login.keepalive_s, clean_start=False, properties=properties)
+        else:
+            client.connect(login.host, login.port, login.keepalive_s)
+        return client
 
     # -- on the loop
 
@@ -159,12 +256,25 @@ class Connection:
     def _readable(self) -> None:
         for _ in range(_PACKETS_AT_ONCE):
             before = self._received
-            result = self._client.loop_read()
-            if result != mqtt.MQTT_ERR_SUCCESS:
-                self._end(mqtt.error_string(result))
+            if self._client.loop_read() != mqtt.MQTT_ERR_SUCCESS or not self._reading:
+                return  # lost, of which `_disconnected` has told, or paused
+            if self._received == before and not self._pending():
                 return
-            if self._received == before or not self._reading:
-                return
+        self._read_the_rest()
+
+    def _read_the_rest(self) -> None:
+        """TLS takes more from the socket than was asked for, and the loop does not see that it is there."""
+        if self._pending() and self._rest is None:
+            self._rest = self._loop.call_soon(self._rest_is_readable)
+
+    def _rest_is_readable(self) -> None:
+        self._rest = None
+        if self._reading:
+            self._readable()
+
+    def _pending(self) -> int:
+        sock = self._client.socket()
+        return sock.pending() if isinstance(sock, ssl.SSLSocket) else 0
 
     def _tick(self) -> None:
         """Let paho look after the keepalive."""
@@ -172,22 +282,26 @@ class Connection:
             self._client.loop_misc()
             self._misc = self._loop.call_later(_MISC_EVERY_S, self._tick)
 
-    def _end(self, why: str) -> None:
+    def _say(self, word: str, qos: int) -> None:
+        if self._login.availability_topic is not None:
+            self._client.publish(self._login.availability_topic, word, qos=qos, retain=True)
+
+    def _end(self, why: str, error: type[DriverError] = DriverError) -> None:
         if self.lost is not None:
             return
         self.lost = why
         if self._misc is not None:
             self._misc.cancel()
         if not self._connack.done():
-            self._connack.set_exception(DriverError(why))
+            self._connack.set_exception(error(why))
             self._connack.exception()  # nobody may be waiting for it any more
-        self._on_lost(self)
+        self._listener.lost(self)
 
     # -- what paho calls
 
     def _connected(
         self,
-        _client: mqtt.Client,
+        client: mqtt.Client,
         _userdata: Any,
         flags: mqtt.ConnectFlags,
         reason: ReasonCode,
@@ -196,39 +310,64 @@ class Connection:
         if self._connack.done():
             return
         if reason.is_failure:
-            self._connack.set_exception(DriverError(f"the broker refuses the connection: {reason}"))
+            hint = f": {_HINTS[reason.value]}" if reason.value in _HINTS else ""
+            kind = VersionRefused if reason.value == _OTHER_VERSION else DriverError
+            self._end(f"the broker refuses the connection: {reason}{hint}", kind)
             return
-        self.offers_subscription_ids = getattr(properties, "SubscriptionIdentifierAvailable", 1) == 1
+        client.on_log = None
+        if getattr(properties, "SubscriptionIdentifierAvailable", 1) == 0:
+            self.offers_subscription_ids = False
+        self._say(ONLINE, 1)
         self._connack.set_result(flags.session_present)
 
     def _message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         self._received += 1
-        self._on_message(self, message)
+        self._listener.message(self, message)
 
     def _subscribed(
-        self,
-        _client: mqtt.Client,
-        _userdata: Any,
-        packet_id: int,
-        reasons: list[ReasonCode],
-        _properties: Properties,
+        self, _client: mqtt.Client, _userdata: Any, packet_id: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
         text = self._subscribing.pop(packet_id, None)
+        if text is not None and reasons:
+            self._listener.subscribed(self, text, str(reasons[0]) if reasons[0].is_failure else None)
+
+    def _unsubscribed(
+        self, _client: mqtt.Client, _userdata: Any, packet_id: int, _reasons: Any, _properties: Any
+    ) -> None:
+        text = self._unsubscribing.pop(packet_id, None)
         if text is not None:
-            self._on_suback(text, str(reasons[0]) if reasons[0].is_failure else None)
+            self._listener.unsubscribed(self, text)
+
+    def _note(self, _client: mqtt.Client, _userdata: Any, level: int, said: str) -> None:
+        """Keep what TLS says when the broker breaks off before it answers: paho only logs it."""
+        if level == LogLevel.MQTT_LOG_ERR:
+            self._alert = tls.alert(said) or self._alert
 
     def _disconnected(
         self,
         _client: mqtt.Client,
         _userdata: Any,
-        _flags: mqtt.DisconnectFlags,
-        reason: ReasonCode,
+        flags: mqtt.DisconnectFlags,
+        reason: ReasonCode | None,
         _properties: Any,
     ) -> None:
-        if reason.value == _TAKEN_OVER:
-            self._end(f"another client has connected as {self._client_id}: has a second agent the same name?")
+        code = 0 if reason is None else reason.value
+        if code == _TAKEN_OVER:
+            self._end(f"another client has connected as {self._login.client_id}: has a second agent the same name?")
+        elif flags.is_disconnect_packet_from_server:
+            self._end(f"the broker ends the connection: {reason}")
+        elif code == _NO_ANSWER:
+            self._end("the broker no longer answers")
+        elif code == _NO_MQTT:
+            self._end("the broker sent what is no MQTT packet")
+        elif self._alert is not None:
+            self._end(f"{self._login.url}: {self._alert}")
         else:
-            self._end(f"the connection to the broker is lost: {reason}")
+            # Brokers (mosquitto 2.0 too) also do so when another client takes the session over.
+            self._end(
+                "the broker closed the connection without a word: was it stopped,"
+                f" or does another client connect as {self._login.client_id}?"
+            )
 
 
 def _dispose(client: mqtt.Client) -> None:

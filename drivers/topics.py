@@ -4,15 +4,14 @@ The filter that is subscribed has `+` in its place, and what stands there names 
 `rooms.kitchen.temperature`.
 """
 
-import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 _IN_NAMES = str.maketrans({"%": "%25", ".": "%2E", "*": "%2A"})
-SUBSCRIPTION_ID_MAX = 268_435_455
-"""MQTT 5, 3.8.2.1.2: a variable byte integer, not 0."""
+HIGHEST = ""
+"""No filter is empty: under this word the highest identifier ever given is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +30,8 @@ class Topic:
     def match(self, topic: str) -> Mapping[str, str] | None:
         """The placeholders' values in a topic; None where it is not this one."""
         levels = topic.split("/")
-        if len(levels) != len(self.levels):
-            return None
+        if len(levels) != len(self.levels) or (topic.startswith("$") and self.placeholders[0]):
+            return None  # MQTT 5, 4.7.2: no wildcard matches a $ at the beginning
         values = {}
         for level, mine, name in zip(levels, self.levels, self.placeholders, strict=True):
             if name is not None:
@@ -47,6 +46,8 @@ def parse_topic(text: str) -> Topic:
     if not text or len(text.encode()) > 65_535 or "\0" in text:
         raise ValueError("a topic is 1 to 65,535 bytes of text")
     levels = tuple(text.split("/"))
+    if levels[0] == "$share":
+        raise ValueError("no shared subscription: name the topic itself, each agent is given all of it")
     placeholders = []
     for level in levels:
         found = _PLACEHOLDER.fullmatch(level)
@@ -55,10 +56,15 @@ def parse_topic(text: str) -> Topic:
         if ("{" in level or "}" in level) and not found:
             raise ValueError(f"a placeholder is a whole level, such as {{room}}; {level!r} is none")
         placeholders.append(found[1] if found else None)
-    named = [name for name in placeholders if name]
-    if len(named) != len(set(named)):
+    topic = Topic(levels, tuple(placeholders))
+    if len(named(topic)) != len(set(named(topic))):
         raise ValueError("a placeholder stands twice in the topic")
-    return Topic(levels, tuple(placeholders))
+    return topic
+
+
+def named(topic: Topic) -> tuple[str, ...]:
+    """The names of a topic's placeholders, in their order."""
+    return tuple(name for name in topic.placeholders if name)
 
 
 def sensor_prefix(source: str, values: Mapping[str, str]) -> str:
@@ -69,15 +75,17 @@ def sensor_prefix(source: str, values: Mapping[str, str]) -> str:
     return ".".join((source, *(value.translate(_IN_NAMES) for value in values.values())))
 
 
-def subscription_ids(filters: Iterable[str]) -> dict[str, int]:
-    """A subscription identifier for each filter.
+def identifiers(filters: Iterable[str], kept: Mapping[str, int]) -> dict[str, int]:
+    """What was kept, and for each new filter a subscription identifier that was never given.
 
-    A digest of it, so that it never comes to mean another filter.
+    So that an identifier never comes to mean another filter, under which messages may still wait at the broker.
     """
-    ids: dict[str, int] = {}
-    for text in sorted(set(filters)):
-        number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % SUBSCRIPTION_ID_MAX + 1
-        while number in ids.values():
-            number = number % SUBSCRIPTION_ID_MAX + 1
-        ids[text] = number
+    highest = max(kept.values(), default=0)
+    ids = dict(kept)
+    for text in filters:
+        if text not in ids:
+            highest += 1
+            ids[text] = highest
+    if highest:
+        ids[HIGHEST] = highest
     return ids

@@ -15,7 +15,7 @@ from agent.model import Ending, Event, Settlement
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule
-from drivers.base import Message, NewSession, Origin, Reading, Receipt, Refusal
+from drivers.base import Arrival, Message, NewSession, Origin, Reading, Receipt, Refusal, Subscriptions
 from tests.support.waiting import until
 
 FEED = "broker:house"
@@ -40,7 +40,7 @@ class House:
         self.outbox, self.engine, self.pipeline, self.clock = outbox, engine, pipeline, clock
         self._path = path
 
-    async def take(self, *messages: Message | NewSession) -> None:
+    async def take(self, *messages: Arrival) -> None:
         await self.pipeline.take(FEED, messages)
 
     def message(self, sensor: str, value: Any, receipt: Receipt | None = None, *, retained: bool = False) -> Message:
@@ -70,7 +70,7 @@ async def house(state: Path, given: dict[str, Rule], webhooks: Sequence[str] = (
     meanings = {name: rule.meaning("") for name, rule in given.items()}
     engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings)
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-    pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, envelope)
+    pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, envelope, loaded.subscriptions)
     await pipeline.begin(step)
     running = asyncio.create_task(pipeline.run())
     try:
@@ -151,6 +151,17 @@ async def test_what_was_read_before_a_new_session_is_finished_first(tmp_path: Pa
             at.message("a.b", 1, receipt(1)), NewSession(at.clock.now()), at.message("a.b", 2, receipt(1, dup=True))
         )
         assert at.bodies() == ["pressed pulse 1 1", "pressed pulse 2 2"]
+
+
+async def test_the_filters_of_a_feed_are_on_disk_before_it_may_tell_its_broker(tmp_path: Path) -> None:
+    async with house(tmp_path, rules()) as at:
+        await at.take(Subscriptions(at.clock.now(), {"": 2, "x": 1, "y": 2}))
+        assert at.rows("SELECT * FROM subscriptions") == [(FEED, "", 2), (FEED, "x", 1), (FEED, "y", 2)]
+        await at.take(at.message("a.b", 1), Subscriptions(at.clock.now(), {"": 2, "y": 2}))
+        assert at.rows("SELECT * FROM subscriptions") == [(FEED, "", 2), (FEED, "y", 2)]
+        assert at.pipeline.subscriptions == {FEED: {"": 2, "y": 2}}, "for a driver that a reload makes"
+    async with house(tmp_path, rules()) as at:
+        assert at.pipeline.subscriptions == {FEED: {"": 2, "y": 2}}
 
 
 async def test_a_message_that_fails_in_the_rules_is_refused_and_the_others_go_on(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Batch:
     memory: Mapping[Key, str | None] = field(default_factory=dict)
     ledger: Mapping[str, tuple[bool, bytes]] = field(default_factory=dict)
     """For each feed: whether its log starts anew, and the entries to append."""
+    subscriptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """For each feed that has others now: all its filters and identifiers."""
     settled: Sequence[Settlement] = ()
     rests: Sequence[Rest] = ()
     expired: Sequence[int] = ()

@@ -285,7 +285,7 @@ class Mailbox:
 
 def _settling(batch: Batch) -> Batch:
     """The part of a batch that makes room or needs none."""
-    return replace(batch, owed=[], memory={}, ledger={})
+    return replace(batch, owed=[], memory={}, ledger={}, subscriptions={})
 
 
 def _is_io(error: Exception) -> bool:

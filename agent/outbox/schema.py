@@ -8,6 +8,7 @@ sqlite-utils is loaded only where there is a migration to run, since most starts
     deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
+    subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
 
 Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` is Unix seconds.
 """
@@ -88,6 +89,12 @@ CREATE TABLE ledger (
     feed TEXT NOT NULL,
     entries BLOB NOT NULL
 ) STRICT;
+CREATE TABLE subscriptions (
+    feed TEXT NOT NULL,
+    filter TEXT NOT NULL,
+    identifier INTEGER NOT NULL,
+    PRIMARY KEY (feed, filter)
+) STRICT, WITHOUT ROWID;
 """
 
 

@@ -55,6 +55,8 @@ class Loaded:
     """Between the last commit and this start; None: not known."""
     memory: Mapping[Key, str]
     ledgers: Mapping[str, Sequence[bytes]]
+    subscriptions: Mapping[str, Mapping[str, int]]
+    """Of each feed: its filters and their identifiers (`drivers.base.Subscriptions`)."""
     rests: Mapping[str, Rest]
     numbers: Numbers
 
@@ -101,6 +103,10 @@ class Store:
             )
             for feed, (anew, entries) in batch.ledger.items():
                 self._append_ledger(feed, anew=anew, entries=entries)
+            for feed, ids in batch.subscriptions.items():
+                self._db.execute("DELETE FROM subscriptions WHERE feed = ?", (feed,))
+                rows = [(feed, text, number) for text, number in ids.items()]
+                self._db.executemany("INSERT INTO subscriptions VALUES (?, ?, ?)", rows)
             for rest in batch.rests:
                 self._db.execute(
                     "UPDATE webhooks SET resting_until = ?, disabled = ? WHERE name = ?",
@@ -310,6 +316,7 @@ class Store:
             downtime_s=downtime_s,
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
+            subscriptions=self._subscriptions(),
             rests={name: Rest(name, until, bool(disabled)) for name, _, until, disabled in webhooks},
             numbers=Numbers(next_delivery, {name: sequence for name, sequence, *_ in webhooks}),
         )
@@ -321,6 +328,12 @@ class Store:
             self._log[feed].append((row, len(entries) // ENTRY_BYTES))
             ledgers[feed].extend(split(entries))
         return dict(ledgers)
+
+    def _subscriptions(self) -> dict[str, dict[str, int]]:
+        found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for feed, text, number in self._db.execute("SELECT feed, filter, identifier FROM subscriptions"):
+            found[feed][text] = number
+        return dict(found)
 
     def _resume_time(self, clock: DeviceClock) -> float | None:
         """Go on with the agent's time line by what is known to have passed. Returns that, or None."""

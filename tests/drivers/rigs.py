@@ -9,19 +9,23 @@ import socket
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any, ClassVar, Self
+from unittest.mock import patch
 
 import aiohttp
 
 from drivers.base import Driver, Sensor, Surroundings
 from drivers.http import HttpDriver, HttpSource
+from drivers.mqtt import BrokerConfig, MqttDriver, MqttSource
 from drivers.ports import Opened
 from drivers.serial import SerialDriver, SerialSource
 from drivers.simulated import SimulatedDriver, SimulatedSource
 from tests.support.agent import free_port
 from tests.support.hands import HandClock
+from tests.support.mosquitto import Mosquitto, Said
 from tests.support.port import Port, RemotePort
 from tests.support.waiting import until
 
@@ -288,5 +292,65 @@ class HttpRig(Rig):
         return self._answered
 
 
-RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig, HttpRig)
+class MqttRig(Rig):
+    """A mosquitto that sends as much unacknowledged as the driver takes. What hangs is the look-up of its name."""
+
+    intake_max = 4000
+
+    async def __aenter__(self) -> Self:
+        self.broker = Mosquitto(self.folder, "max_queued_messages 0", "max_inflight_messages 0")
+        self.broker.start()
+        self._begun, self._may_go_on = threading.Event(), threading.Event()
+        self._look_up = socket.getaddrinfo
+        self._patch = patch("socket.getaddrinfo", self._slow_look_up)
+        self._patch.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._patch.stop()
+        self.broker.stop()
+
+    def driver(self) -> MqttDriver:
+        return self._driver(self.broker.url)
+
+    def hang(self) -> MqttDriver:
+        return self._driver(f"mqtt://slow.invalid:{self.broker.port}")
+
+    def hangs(self) -> bool:
+        return self._begun.is_set()
+
+    def release(self) -> None:
+        self._may_go_on.set()
+
+    async def send(self, values: Sequence[int]) -> None:
+        await self.broker.publish(*(Said("bench", f'{{"v": {value}}}') for value in values))
+
+    async def lose(self) -> None:
+        self.broker.stop()
+
+    async def mend(self) -> None:
+        self.broker.start()
+
+    def intake(self, driver: Driver) -> int:
+        assert isinstance(driver, MqttDriver)
+        return len(driver._intake)
+
+    def acknowledged(self) -> int:
+        return self.broker.log().count("Received PUBACK from bellcrank-bench-01234567")
+
+    def _driver(self, url: str) -> MqttDriver:
+        around = replace(self.around(), brokers={"house": BrokerConfig(url=url)})
+        source = MqttSource(driver="mqtt", topic="bench", sensors={"value": Sensor(path="v")})
+        (driver,) = MqttDriver.feeds({"bench": source}, around)
+        return driver
+
+    def _slow_look_up(self, host: str, *more: Any, **options: Any) -> Any:
+        if host != "slow.invalid":
+            return self._look_up(host, *more, **options)
+        self._begun.set()
+        self._may_go_on.wait(60)
+        return self._look_up("127.0.0.1", *more, **options)
+
+
+RIGS: tuple[type[Rig], ...] = (SerialRig, SocketRig, SimulatedRig, HttpRig, MqttRig)
 """Another driver is one more row."""

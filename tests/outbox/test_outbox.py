@@ -332,3 +332,18 @@ async def test_what_waits_is_not_read_at_the_start_but_when_its_turn_comes(tmp_p
         assert [d.sequence for d in sent] == list(range(1, 4001))
         assert await outbox.mailboxes["ops"].due(clock.now(), 8) == []
         assert outbox.mailboxes["ops"].next_due() is None
+
+
+async def test_the_filters_of_a_feed_come_back_as_they_were_committed_last(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, loaded):
+        assert loaded.subscriptions == {}
+        batch = batch_of(outbox, clock.moment())
+        batch.subscriptions = {"broker:a": {"": 2, "x/+": 1, "y": 2}, "broker:b": {"": 1, "y": 1}}
+        await outbox.commit(batch)
+        batch = batch_of(outbox, clock.moment())
+        batch.subscriptions = {"broker:a": {"": 3, "y": 2, "z": 3}}
+        await outbox.commit(batch)
+        await owe(outbox, clock, event(1))
+    async with opened(tmp_path, clock) as (_, loaded):
+        assert loaded.subscriptions == {"broker:a": {"": 3, "y": 2, "z": 3}, "broker:b": {"": 1, "y": 1}}

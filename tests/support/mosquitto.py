@@ -1,26 +1,44 @@
 """A real mosquitto on a free port of loopback."""
 
+import asyncio
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple, Self
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.agent import free_port
 
 
+class Said(NamedTuple):
+    """What somebody publishes."""
+
+    topic: str
+    payload: bytes | str
+    qos: int = 1
+    retain: bool = False
+
+
 class Mosquitto:
-    """Started, stopped, killed, frozen. With `persistent` it keeps sessions over a stop (not over a kill)."""
+    """Started, stopped, killed, frozen. With `persistent` it keeps sessions over a stop (not over a kill).
+
+    Its log tells every packet.
+    """
 
     def __init__(self, folder: Path, *settings: str, persistent: bool = False) -> None:
         self.port = free_port()
         self.folder = folder
-        lines = [f"listener {self.port} 127.0.0.1", *settings]
+        lines = [f"listener {self.port} 127.0.0.1", "log_type all", "user root", *settings]
         if not any(line.startswith("password_file") for line in settings):
             lines.append("allow_anonymous true")
         if persistent:
-            lines += ["persistence true", f"persistence_location {folder}/", "user root"]
+            lines += ["persistence true", f"persistence_location {folder}/"]
         self._settings = folder / "mosquitto.conf"
         self._settings.write_text("\n".join(lines) + "\n")
         self._process: subprocess.Popen[bytes] | None = None
@@ -28,6 +46,13 @@ class Mosquitto:
     @property
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def start(self) -> None:
         found = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
@@ -38,6 +63,14 @@ class Mosquitto:
             assert time.monotonic() < deadline, "mosquitto does not listen"
             assert self._process.poll() is None, (self.folder / "mosquitto.log").read_text()
             time.sleep(0.01)
+
+    async def publish(self, *said: Said) -> None:
+        """Publish all of it in this order by one client; returns when the broker has it."""
+        await asyncio.to_thread(self._publish, said)
+
+    def log(self) -> str:
+        """What it has told since it was made."""
+        return (self.folder / "mosquitto.log").read_text(errors="replace")
 
     def stop(self) -> None:
         self._end(signal.SIGTERM)
@@ -53,6 +86,16 @@ class Mosquitto:
     def thaw(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def _publish(self, said: Sequence[Said]) -> None:
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.max_inflight_messages_set(len(said))
+        client.connect("127.0.0.1", self.port)
+        client.loop_start()
+        for told in [client.publish(*what) for what in said]:
+            told.wait_for_publish(30)
+        client.disconnect()
+        client.loop_stop()
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:

@@ -1,0 +1,87 @@
+"""A broker written by hand, byte by byte: only for what mosquitto cannot be made to do."""
+
+import asyncio
+from typing import NamedTuple, Self
+
+CONNECT, PUBACK, SUBSCRIBE, DISCONNECT = 1, 4, 8, 14
+CONNACK = b"\x20\x03\x00\x00\x00"
+"""MQTT 5: welcome, and there is no session."""
+CONNACK_SESSION = b"\x20\x03\x01\x00\x00"
+"""MQTT 5: welcome, and there is a session."""
+
+
+class Packet(NamedTuple):
+    """What a client sent, on the n-th connection (from 0)."""
+
+    connection: int
+    type: int
+    content: bytes
+
+
+class RawBroker:
+    """Answers CONNECT with `greeting` and grants every subscription; the rest is the test's to `say`."""
+
+    def __init__(self, greeting: bytes = CONNACK) -> None:
+        self.greeting = greeting
+        self.got: list[Packet] = []
+        self._server: asyncio.Server
+        self._writer: asyncio.StreamWriter | None = None
+        self._connections = 0
+
+    @property
+    def url(self) -> str:
+        return f"mqtt://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        self.hang_up()
+
+    def say(self, packet: bytes) -> None:
+        """To the newest client."""
+        assert self._writer is not None
+        self._writer.write(packet)
+
+    def hang_up(self) -> None:
+        """Break the newest connection without a goodbye."""
+        if self._writer is not None:
+            self._writer.transport.abort()
+
+    def acknowledged(self, connection: int) -> list[int]:
+        """The packet ids of the PUBACKs on a connection, in their order."""
+        acks = [p for p in self.got if p.type == PUBACK and p.connection == connection]
+        return [int.from_bytes(ack.content[:2], "big") for ack in acks]
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._writer, number = writer, self._connections
+        self._connections += 1
+        try:
+            while True:
+                packet = Packet(number, *await _read(reader))
+                self.got.append(packet)
+                if packet.type == CONNECT:
+                    writer.write(self.greeting)
+                elif packet.type == SUBSCRIBE:
+                    writer.write(b"\x90\x04" + packet.content[:2] + b"\x00\x01")
+        except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+            writer.transport.abort()
+
+
+def publish(packet_id: int, topic: bytes, payload: bytes, *, dup: bool = False) -> bytes:
+    """A PUBLISH of MQTT 5 at QoS 1 without properties, shorter than 128 bytes."""
+    content = len(topic).to_bytes(2, "big") + topic + packet_id.to_bytes(2, "big") + b"\0" + payload
+    return bytes([0x3A if dup else 0x32, len(content)]) + content
+
+
+async def _read(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+    head = (await reader.readexactly(1))[0]
+    length = shift = 0
+    while True:
+        digit = (await reader.readexactly(1))[0]
+        length |= (digit & 127) << shift
+        shift += 7
+        if digit < 128:
+            return head >> 4, await reader.readexactly(length)
