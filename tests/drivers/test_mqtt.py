@@ -13,8 +13,9 @@ from pydantic import SecretStr, ValidationError
 
 import drivers.mqtt_connection
 import drivers.mqtt_routing
-from drivers.base import FeedState, Format, Message, Sensor, Surroundings
+from drivers.base import FeedState, Message, Sensor, Surroundings
 from drivers.mqtt import BrokerConfig, MqttDriver, MqttSource
+from drivers.paths import Format
 from tests.support.feed import Reader
 from tests.support.hands import HandClock
 from tests.support.link import Link
