@@ -85,11 +85,18 @@ class Agent:
         config, clock = self._config, self._clock
         stack.push_async_callback(self._outbox.close)
         loaded = await self._outbox.open(clock)
-        engine = Engine(config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings())
+        engine = Engine(
+            config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings(), config.site()
+        )
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         write = partial(envelope, agent_name=config.agent.name, agent_id=loaded.agent_id)
         self._pipeline = Pipeline(
-            engine, self._outbox, loaded.ledgers, clock, lambda event, n: write(event, sequence=n)
+            engine,
+            self._outbox,
+            loaded.ledgers,
+            clock,
+            lambda event, n: write(event, sequence=n),
+            lambda: min(filter(None, (driver.behind_since() for driver in self._drivers)), default=None),
         )
         await self._pipeline.begin(step)
         self._drivers = self._feeds(loaded.agent_id)
