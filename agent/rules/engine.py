@@ -45,6 +45,9 @@ class Site(NamedTuple):
     """Of `active`."""
 
 
+_NOWHERE = Site()
+
+
 class Engine:
     """Memory, timers and routes; see `Step` for what happens to them."""
 
@@ -55,7 +58,7 @@ class Engine:
         labels: Mapping[str, str],
         new_id: Callable[[str], str],
         meanings: Mapping[str, str],
-        site: Site = Site(),  # noqa: B008
+        site: Site = _NOWHERE,
     ) -> None:
         """`webhooks`: who is told where a rule names nobody.
 

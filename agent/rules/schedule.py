@@ -17,7 +17,7 @@ _EXACT_S = 0.0005
 
 
 class Schedule:
-    """Answers whether a moment is within the hours, and until when that stays so."""
+    """Answers whether a moment is within the hours, and when to ask again."""
 
     def __init__(self, active: Active, timezone: tzinfo) -> None:
         self._from, self._to = _minutes(active.from_), _minutes(active.to)
@@ -26,8 +26,8 @@ class Schedule:
         self._known = (0.0, 0.0, False)
         """The last answer: from when until when it is so."""
 
-    def at(self, wall: float) -> tuple[bool, float | None]:
-        """Whether it is active at some Unix seconds, and when that changes; None: not within a week."""
+    def at(self, wall: float) -> tuple[bool, float]:
+        """Whether it is active at some Unix seconds, and until when that surely stays so."""
         wall += _EXACT_S
         begins, ends, active = self._known
         if not begins <= wall < ends:

@@ -348,7 +348,7 @@ class Step:
             return True, None
         wall = self.moment.wall_of(at)
         active, until = rule.schedule.at(wall)
-        return active, None if until is None else at + (until - wall)
+        return active, at + (until - wall)
 
     def _change(self, key: Key, rule: Compiled, memory: Memory, following: State, said: Said | None, at: float) -> None:
         told = tells(memory.state, following)
@@ -465,9 +465,9 @@ class Step:
 
     def _last_said(self, key: Key, rule: Compiled, memory: Memory) -> Said | None:
         """What is told where time itself changed something: what led into the state, or was said last."""
-        if memory.said is not None or not rule.timed:
+        if memory.said is not None or not (rule.timed or rule.schedule):
             return memory.said
-        sensor = rule.sensor(key, rule.timed[0])
+        sensor = rule.sensor(key, rule.timed[0] if rule.timed else 0)
         latest = self._engine.latest.get(sensor)
         said = next((reading for reading, _ in reversed(self._heard) if reading.sensor == sensor), None)
         if said is None and latest is not None:
