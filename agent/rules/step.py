@@ -98,7 +98,7 @@ class Step:
             if rule.rule.each is not None:
                 self._pulse(key, rule, reading, now)
                 continue
-            self._catch_up(key, rule)
+            self._catch_up(key, rule, at)
             if rule.operands:
                 self._hear(route, reading, now)
             else:
@@ -382,12 +382,12 @@ class Step:
             self._announce(key, memory, memory.said, "repeated", now, "condition", payload=rule.rule.payload)
             self._keep(key, memory._replace(told_at=now), Weight.HARD)
 
-    def _catch_up(self, key: Key, rule: Compiled) -> None:
+    def _catch_up(self, key: Key, rule: Compiled, until: float) -> None:
         """End what was over before a reading of it came.
 
         Its timers may be behind, where another feed has messages that wait; that feed has nothing to say of it.
         """
-        while (due := self._due(key)) is not None and due <= self._now:
+        while (due := self._due(key)) is not None and due <= until:
             self._end(key, rule, due)
 
     def _pulse(self, key: Key, rule: Compiled, reading: Reading, now: float) -> None:
@@ -432,7 +432,7 @@ class Step:
         """Put how a source stands to the rule that tells of it, as the value of a sensor that it is itself."""
         origin = Origin(presence.source, {}, {}, presence.detail, False)
         key, rule = (SOURCES, f"source:{presence.prefix}"), self._engine.rules[SOURCES]
-        self._catch_up(key, rule)
+        self._catch_up(key, rule, now)
         self._level(key, rule, Reading(presence.prefix, str(presence.state), None, origin), now)
 
     def _is_wanted(self, key: Key) -> bool:
