@@ -48,6 +48,11 @@ class Compiled:
     meaning: str
     send_to: tuple[str, ...]
     told: Told
+    pulses: bool
+    """`each`, not `when`."""
+    for_s: float
+    clear_for_s: float
+    repeat_s: float | None
     test: Test
     """`when` or `each`, of one value by itself."""
     clear: Test | None
@@ -136,7 +141,8 @@ class Compiled:
 
     # -- what it makes of it
 
-    def fresh(self) -> Memory:
+    @cached_property
+    def blank(self) -> Memory:
         """Nothing remembered."""
         nothing = (None,) * len(self.operands)
         return Memory(self.meaning, truths=nothing, windows=nothing)
@@ -168,7 +174,7 @@ class Compiled:
 
     def after(self, state: State, signal: Signal) -> State:
         """The state that follows."""
-        return after(state, signal, for_s=self.rule.for_, clear_for_s=self.rule.clear_for)
+        return after(state, signal, for_s=self.for_s, clear_for_s=self.clear_for_s)
 
     def said(self, reading: Reading) -> Said:
         """What is told of a reading. Raises RecursionError for a payload that cannot be written."""
@@ -179,22 +185,25 @@ class Compiled:
     def hold_ends_at(self, memory: Memory) -> float | None:
         """When a state ends that ends by time."""
         if memory.state is PENDING:
-            return memory.since + self.rule.for_
-        return memory.since + self.rule.clear_for if memory.state is RECOVERING else None
+            return memory.since + self.for_s
+        return memory.since + self.clear_for_s if memory.state is RECOVERING else None
 
     def reminds_at(self, memory: Memory) -> float | None:
         """When a firing one is told again."""
-        if self.rule.repeat is None or memory.state is not FIRING:
+        if self.repeat_s is None or memory.state is not FIRING:
             return None
         told_at = memory.since if memory.told_at is None else memory.told_at
-        return max(memory.since, told_at + self.rule.repeat)
+        return max(memory.since, told_at + self.repeat_s)
 
     def due_at(self, memory: Memory) -> float | None:
         """When something happens to a memory by itself."""
+        wake_at = memory.wake_at
         if memory.state is OK:
-            return memory.wake_at
-        dues = (memory.wake_at, self.hold_ends_at(memory), self.reminds_at(memory))
-        return min((due for due in dues if due is not None), default=None)
+            return wake_at
+        ends_at = self.reminds_at(memory) if memory.state is FIRING else self.hold_ends_at(memory)
+        if wake_at is None or ends_at is None:
+            return ends_at if wake_at is None else wake_at
+        return min(wake_at, ends_at)
 
 
 def compile_rule(name: str, rule: Rule, webhooks: tuple[str, ...], meaning: str, timezone: tzinfo) -> Compiled:
@@ -211,6 +220,10 @@ def compile_rule(name: str, rule: Rule, webhooks: tuple[str, ...], meaning: str,
         meaning=meaning,
         send_to=webhooks if rule.send_to is None else tuple(dict.fromkeys(rule.send_to)),
         told=told,
+        pulses=rule.each is not None,
+        for_s=rule.for_,
+        clear_for_s=rule.clear_for,
+        repeat_s=rule.repeat,
         test=compile_condition(condition.value_words() if condition else {}),
         clear=compile_condition(rule.clear.value_words()) if rule.clear else None,
         operands=() if plain else tuple(build.operands),

@@ -95,10 +95,11 @@ class Step:
             self._alive[reading.sensor] = now
         for route in self._engine.routes(reading.sensor):
             key, rule, _ = route
-            if rule.rule.each is not None:
+            if rule.pulses:
                 self._pulse(key, rule, reading, now)
                 continue
-            self._catch_up(key, rule, at)
+            if self._known(key) is not None:
+                self._catch_up(key, rule, at)
             if rule.operands:
                 self._hear(route, reading, now)
             else:
@@ -173,7 +174,7 @@ class Step:
         for sensor in self._engine.site.sensors:
             for key, rule, _ in self._engine.routes(sensor):
                 if rule.knows_sensors and self._known(key) is None:
-                    self._keep(key, rule.fresh()._replace(wake_at=now), Weight.NONE)
+                    self._keep(key, rule.blank._replace(wake_at=now), Weight.NONE)
         for source in self._engine.site.sources:
             if self._stands(source) is None:
                 self._source(Presence(now, source, source, FeedState.LOST, "not open since the start"), now)
@@ -261,7 +262,7 @@ class Step:
         """Put a reading to the operands of a rule; only what changes a truth is judged."""
         key, rule, indices = route
         known = self._known(key)
-        memory, weight = known or rule.fresh(), Weight.NONE
+        memory, weight = known or rule.blank, Weight.NONE
         truths, windows, judged = memory.truths, memory.windows, False
         for i in indices:
             heard = rule.operands[i].hear(truths[i], windows[i], reading, now)
@@ -301,7 +302,7 @@ class Step:
         """
         before = self._known(key)
         looked, active = self._look(key, rule, memory, at)
-        weight = _weight(rule, rule.fresh().truths if before is None else before.truths, looked.truths, weight)
+        weight = _weight(rule, rule.blank.truths if before is None else before.truths, looked.truths, weight)
         if rule.is_shared(key):
             self._keep(key, looked, weight)
             if before is None or before.truths != looked.truths:
@@ -357,7 +358,7 @@ class Step:
                 alert_id=self._engine.new_id("alt_"),
                 owed=rule.send_to,
                 started_wall=self.moment.wall_of(at),
-                told_at=at if rule.rule.repeat is not None else None,
+                told_at=None if rule.repeat_s is None else at,
                 told=rule.told,
             )
         if told is not None:
@@ -494,7 +495,7 @@ class Step:
         return self._memory[key] if key in self._memory else self._engine.memory.get(key)
 
     def _recall(self, key: Key) -> Memory:
-        return self._known(key) or self._engine.rules[key[0]].fresh()
+        return self._known(key) or self._engine.rules[key[0]].blank
 
     def _keep(self, key: Key, memory: Memory, weight: Weight) -> None:
         before = self._due(key)
