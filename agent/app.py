@@ -84,10 +84,14 @@ class Agent:
         config, clock = self._config, self._clock
         stack.push_async_callback(self._outbox.close)
         loaded = await self._outbox.open(clock)
-        engine = Engine(config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings())
+        engine = Engine(
+            config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings(), config.site()
+        )
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         write = Writer(config.agent.name, loaded.agent_id)
-        self._pipeline = Pipeline(engine, self._outbox, loaded.ledgers, clock, write, loaded.subscriptions)
+        self._pipeline = Pipeline(
+            engine, self._outbox, loaded.ledgers, clock, write, loaded.subscriptions, self._behind_since
+        )
         await self._pipeline.begin(step)
         self._drivers = self._feeds(loaded.agent_id)
         self._couriers = {
@@ -143,6 +147,9 @@ class Agent:
         by_driver = self._config.sources_by_driver()
         classes = driver_classes()
         return list(chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items()))
+
+    def _behind_since(self) -> float | None:
+        return min(filter(None, (driver.behind_since() for driver in self._drivers)), default=None)
 
     def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         self._tasks[asyncio.create_task(work, name=name)] = name

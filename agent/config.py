@@ -3,23 +3,27 @@
 YAML into typed, checked values, and every error with its line and column, all at once.
 """
 
+import contextlib
 import difflib
 import ipaddress
 import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, tzinfo
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_origin
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from agent import secretfiles, yamlfile
-from agent.rules.config import Rule
+from agent.rules import Site
+from agent.rules.config import Condition, Rule, placeholders
 from agent.webhooks.config import Webhook
 from agent.yamlfile import Place, YamlProblem
 from drivers.base import SourceConfig
@@ -63,6 +67,17 @@ class AgentConfig(BaseModel):
     name: Name = Field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank")
     labels: dict[Name, str] = Field(default_factory=dict)
     state_dir: Path | None = None
+    timezone: str | None = None
+    """Of `active`; None: the system's."""
+    events_to: list[Name] | None = None
+    """The webhooks that hear of the agent itself; None: all."""
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, timezone: str | None) -> str | None:
+        if timezone is not None:
+            _zone(timezone)
+        return timezone
 
 
 class StatusConfig(BaseModel):
@@ -120,13 +135,30 @@ class Config(BaseModel):
         """What each rule means, with the decoding of the sensors that it may see."""
         return {name: rule.meaning(self._decoding(rule)) for name, rule in self.rules.items()}
 
+    def site(self) -> Site:
+        """What the rules need to know of the rest."""
+        sensors = [".".join(parts) for parts in self.sensors() if not any(map(placeholders, parts))]
+        events_to = self.agent.events_to
+        return Site(
+            sources=tuple(self.sources),
+            sensors=sensors,
+            events_to=tuple(self.webhooks if events_to is None else dict.fromkeys(events_to)),
+            timezone=_system_zone() if self.agent.timezone is None else _zone(self.agent.timezone),
+        )
+
+    def sensors(self) -> list[list[str]]:
+        """The parts of every sensor's name; some may be placeholders such as `{room}`."""
+        return [
+            _sensor_parts(name, source, sensor) for name, source in self.sources.items() for sensor in source.sensors
+        ]
+
     def _decoding(self, rule: Rule) -> str:
-        parts = rule.sensor.split(".")
+        patterns = [pattern.split(".") for pattern in rule.patterns()]
         seen = [
             f"{name}.{sensor} {source.decoding(sensor)}"
             for name, source in sorted(self.sources.items())
             for sensor in sorted(source.sensors)
-            if _may_match(parts, _sensor_parts(name, source, sensor))
+            if any(_may_match(pattern, _sensor_parts(name, source, sensor)) for pattern in patterns)
         ]
         return "\n".join(seen)
 
@@ -243,6 +275,7 @@ class _Reader:
         self._check_listening(config)
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
+        self._check_webhooks(config, ("agent", "events_to"), config.agent.events_to)
         status = config.status
         if status.listen and not status.on_loopback and status.token is None:
             self._add(("status", "listen"), "off loopback a `token` is needed")
@@ -279,17 +312,18 @@ class _Reader:
             before[name] = source
 
     def _check_rule(self, config: Config, name: str, rule: Rule) -> None:
-        sensors = [
-            (".".join(_sensor_parts(source, model, sensor)), _sensor_parts(source, model, sensor))
-            for source, model in config.sources.items()
-            for sensor in model.sensors
-        ]
-        if not any(_may_match(rule.sensor.split("."), parts) for _, parts in sensors):
-            names = [text for text, _ in sensors]
-            self._add(("rules", name, "sensor"), _unknown("sensor", rule.sensor, names))
-        for i, webhook in enumerate(rule.send_to or ()):
+        for where, pattern in _patterns(("rules", name), rule):
+            if not any(_may_match(pattern.split("."), parts) for parts in config.sensors()):
+                known = [".".join(parts) for parts in config.sensors()]
+                if not rule.is_compound:
+                    known = [_IN_BRACES.sub("*", text) for text in known]
+                self._add(where, _unknown("sensor", pattern, known))
+        self._check_webhooks(config, ("rules", name, "send_to"), rule.send_to)
+
+    def _check_webhooks(self, config: Config, where: Where, named: Iterable[str] | None) -> None:
+        for i, webhook in enumerate(named or ()):
             if webhook not in config.webhooks:
-                self._add(("rules", name, "send_to", i), _unknown("webhook", webhook, config.webhooks))
+                self._add((*where, i), _unknown("webhook", webhook, config.webhooks))
 
     def _inline_secrets(self) -> None:
         """A secret in the file itself asks for a file that others cannot read."""
@@ -385,10 +419,10 @@ def _pattern_sentence(where: Where) -> str:
     return "has to be 1 to 64 letters, digits, - or _"
 
 
-def _unknown(what: str, given: str, known: Iterable[str]) -> str:
+def _unknown(what: str, given: str, known: Iterable[str], otherwise: str | None = None) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(given, known, 1, 0.6)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known) or 'none'}"
+    hint = f"did you mean {near[0]}?" if near else otherwise or f"known: {', '.join(known) or 'none'}"
     return f"unknown {what} {given!r}: {hint}"
 
 
@@ -449,16 +483,64 @@ def _overlap(one: tuple[str, int], other: tuple[str, int]) -> bool:
 
 # -- which sensors a rule may see
 
+_IN_BRACES = re.compile(r"\{\w+\}")
+
 
 def _sensor_parts(source: str, model: SourceConfig, sensor: str) -> list[str]:
-    """The parts of a sensor's name; a placeholder's part is `*`."""
+    """The parts of a sensor's name, with the placeholders of its topic."""
     if not isinstance(model, MqttSource):
         return [source, sensor]
     named = [name for name in parse_topic(model.topic).placeholders if name]
-    return [source, *("*" for _ in named), sensor]
+    return [source, *(f"{{{name}}}" for name in named), sensor]
 
 
 def _may_match(pattern: list[str], parts: list[str]) -> bool:
+    """Whether a pattern may name a sensor; a placeholder in it is one of the topic, by its name."""
     return len(pattern) == len(parts) and all(
-        "*" in (wanted, part) or wanted == part for wanted, part in zip(pattern, parts, strict=True)
+        wanted in ("*", part) or (bool(placeholders(part)) and not placeholders(wanted))
+        for wanted, part in zip(pattern, parts, strict=True)
     )
+
+
+def _patterns(where: Where, rule: Rule) -> Iterator[tuple[Where, str]]:
+    """The sensors that a rule names, and where each stands."""
+    if rule.sensor is not None:
+        yield (*where, "sensor"), rule.sensor
+    for word in ("when", "clear"):
+        condition = getattr(rule, word)
+        if condition is not None:
+            yield from _operand_patterns((*where, word), condition)
+
+
+def _operand_patterns(where: Where, condition: Condition) -> Iterator[tuple[Where, str]]:
+    if condition.sensor is not None:
+        yield (*where, "sensor"), condition.sensor
+    for word, several in (("all", condition.all_), ("any", condition.any_)):
+        for i, one in enumerate(several or ()):
+            yield from _operand_patterns((*where, word, i), one)
+    if condition.not_ is not None:
+        yield from _operand_patterns((*where, "not"), condition.not_)
+
+
+# -- time zones
+
+_SYSTEM_ZONE = Path("/etc/localtime")
+
+
+def _zone(name: str) -> tzinfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(_unknown("time zone", name, available_timezones(), "such as Europe/Berlin")) from None
+
+
+def _system_zone(env: Mapping[str, str] = os.environ) -> tzinfo:
+    """The time zone of this machine, with its summer time; UTC where none is set."""
+    with contextlib.suppress(ZoneInfoNotFoundError, ValueError, OSError):
+        return ZoneInfo(env["TZ"].removeprefix(":")) if env.get("TZ") else _zone_of(_SYSTEM_ZONE)
+    return UTC
+
+
+def _zone_of(path: Path) -> tzinfo:
+    with path.open("rb") as file:
+        return ZoneInfo.from_file(file)

@@ -131,9 +131,13 @@ class Observer:
         )
 
     def _rules(self, now: float) -> dict[str, RuleFacts]:
-        found = {name: RuleFacts(rule.sensor, rule.severity) for name, rule in self._config.rules.items()}
+        found = {
+            name: RuleFacts(", ".join(rule.patterns()), rule.severity) for name, rule in self._config.rules.items()
+        }
         states: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in found}
         for (rule, sensor), memory in self._engine.memory.items():
+            if rule not in states:
+                continue  # the built-in one, of sources
             states[rule][sensor] = {
                 "state": str(memory.state),
                 "since_s": max(0.0, now - memory.since) if memory.since else None,

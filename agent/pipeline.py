@@ -11,14 +11,14 @@ nothing.
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
-from drivers.base import Arrival, Message, NewSession, Refusal, Subscriptions
+from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
 from drivers.base import Batch as FeedBatch
 
 log = logging.getLogger(__name__)
@@ -51,16 +51,26 @@ class SensorCount:
     last: Refusal | None = None
 
 
+@dataclass(slots=True)
+class _Forget:
+    """A command: all of a sensor goes."""
+
+    at: float
+    sensor: str
+    known: bool = False
+    """The answer: whether there was anything to forget."""
+
+
 class _Waiting(NamedTuple):
     feed: str
-    batch: FeedBatch
+    batch: FeedBatch | Sequence[_Forget]
     done: asyncio.Future[None]
 
 
 class _Input(NamedTuple):
     at: float
     feed: str
-    message: Arrival
+    message: Arrival | _Forget
 
 
 class _Round(NamedTuple):
@@ -85,7 +95,13 @@ class Pipeline:
         clock: DeviceClock,
         envelope: Envelope,
         subscriptions: Mapping[str, Mapping[str, int]] | None = None,
+        behind_since: Callable[[], float | None] = lambda: None,
     ) -> None:
+        """`behind_since()`: when the oldest message arrived that some feed has read and not handed over.
+
+        No timer runs further, since that message may have something to say about it.
+        """
+        self._behind_since = behind_since
         self._engine = engine
         self._outbox = outbox
         self._clock = clock
@@ -110,10 +126,13 @@ class Pipeline:
 
         Returns when it is durably handled, so that it may be acknowledged.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(feed, batch, done))
-        self._wake.set()
-        await done
+        await self._put(feed, batch)
+
+    async def forget(self, sensor: str) -> bool:
+        """Forget all of a sensor and resolve its alerts, durably. Returns whether anything was known of it."""
+        command = _Forget(self._clock.now(), sensor)
+        await self._put("", [command])
+        return command.known
 
     async def begin(self, step: Step) -> None:
         """Commit the engine's first step: what a changed configuration has to tell."""
@@ -131,6 +150,12 @@ class Pipeline:
         self._stopping = True
         self._wake.set()
 
+    async def _put(self, feed: str, batch: FeedBatch | Sequence[_Forget]) -> None:
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(feed, batch, done))
+        self._wake.set()
+        await done
+
     # -- when there is something to do
 
     async def _work(self) -> None:
@@ -146,12 +171,17 @@ class Pipeline:
     def _due(self) -> float:
         soft_since = self._engine.soft_since()
         times = (
-            self._engine.next_due(),
+            self._next_timer(),
             self._marks_due,
             None if soft_since is None else soft_since + SOFT_WITHIN_S,
             self._sweep_due,
         )
         return min(time for time in times if time is not None)
+
+    def _next_timer(self) -> float | None:
+        """When a timer ends that may run; what a feed still has to hand over comes by itself."""
+        due, behind_since = self._engine.next_due(), self._behind_since()
+        return None if due is None or (behind_since is not None and due > behind_since) else due
 
     def _mark(self) -> None:
         if self._marks_due is None:
@@ -208,23 +238,35 @@ class Pipeline:
         moment = step.moment
         round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [], {})
         round_.draft.owe(step.events)
-        for at, feed, message in inputs:
-            _run_timers(round_, min(at, moment.at))
-            if isinstance(message, NewSession):
-                self._ledgers[feed].empty()
-            elif isinstance(message, Subscriptions):
-                round_.subscriptions[feed] = message.ids
-            elif not isinstance(message, Message):
-                pass
-            elif message.receipt is None:
+        behind_since = self._behind_since()
+        horizon = moment.at if behind_since is None else min(moment.at, behind_since)
+        for entry in inputs:
+            _run_timers(round_, min(entry.at, horizon))
+            self._take_in(round_, entry)
+        _run_timers(round_, horizon)
+        return round_
+
+    def _take_in(self, round_: _Round, entry: _Input) -> None:
+        message = entry.message
+        if isinstance(message, Message):
+            if message.receipt is None:
                 _evaluate_message(round_, message)
-            elif self._ledgers[feed].knows(message.receipt):
+            elif self._ledgers[entry.feed].knows(message.receipt):
                 round_.repeats.append(message)
             else:
-                self._ledgers[feed].add(message.receipt)
+                self._ledgers[entry.feed].add(message.receipt)
                 _evaluate_message(round_, message)
-        _run_timers(round_, moment.at)
-        return round_
+            return
+        told = len(round_.step.events)
+        if isinstance(message, NewSession):
+            self._ledgers[entry.feed].empty()
+        elif isinstance(message, Subscriptions):
+            round_.subscriptions[entry.feed] = message.ids
+        elif isinstance(message, Presence):
+            round_.step.presence(message, entry.at)
+        elif isinstance(message, _Forget):
+            message.known = round_.step.forget_sensor(message.sensor) or message.sensor in self.sensors
+        _owe(round_, told)
 
     def _must_commit(self, round_: _Round, batch: Batch) -> bool:
         now = batch.moment.at
@@ -274,7 +316,9 @@ class Pipeline:
 
     def _count(self, inputs: Sequence[_Input], round_: _Round) -> None:
         for _, _, message in inputs:
-            if isinstance(message, Message):
+            if isinstance(message, _Forget):
+                self.sensors.pop(message.sensor, None)
+            elif isinstance(message, Message):
                 for source in message.sources:
                     self.sources[source].messages += 1
                 for refusal in message.refusals:
@@ -317,5 +361,10 @@ def _evaluate_message(round_: _Round, message: Message) -> None:
 def _run_timers(round_: _Round, until: float) -> None:
     told = len(round_.step.events)
     round_.step.run_timers(until)
+    _owe(round_, told)
+
+
+def _owe(round_: _Round, told: int) -> None:
+    """Owe what the step has told since so many events."""
     if len(round_.step.events) > told:
         round_.draft.owe(round_.step.events[told:])

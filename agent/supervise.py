@@ -1,6 +1,7 @@
 """Keeps a feed open.
 
-Hands its batches to the pipeline, and opens it again after a pause when it is lost, for ever.
+Hands its batches to the pipeline, and opens it again after a pause when it is lost, for ever. That it is lost
+the pipeline is told too, as the presence of each of its sources.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ from contextlib import aclosing
 from random import Random
 
 from agent.clock import DeviceClock
-from drivers.base import Batch, Driver, DriverError
+from drivers.base import Batch, Driver, DriverError, FeedState, Presence
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,11 @@ def pause_s(failures: int, jitter: float) -> float:
     return pause * (1 + _JITTER * jitter)
 
 
+def lost_presence(driver: Driver, at: float, why: str) -> list[Presence]:
+    """Each source of a feed that is lost."""
+    return [Presence(at, source, source, FeedState.LOST, why) for source in driver.states()]
+
+
 async def keep_open(
     driver: Driver, take: Callable[[str, Batch], Awaitable[None]], clock: DeviceClock, random: Random
 ) -> None:
@@ -40,12 +46,14 @@ async def keep_open(
             failures = 1 if clock.now() - opened_at > _STEADY_S else failures + 1
             if str(error) != told or failures == 1:
                 log.warning("%s: %s", driver.name, error)
-            told = str(error)
-        except Exception:
+            told = lost = str(error)
+        except Exception as error:
             failures += 1
             log.exception("%s: the driver failed", driver.name)
+            lost = f"the driver failed: {type(error).__name__}"
         else:
             return
+        await take(driver.name, lost_presence(driver, clock.now(), lost))
         await asyncio.sleep(pause_s(failures, random.uniform(-1, 1)))
 
 

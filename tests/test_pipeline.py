@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,7 +16,24 @@ from agent.model import Ending, Event, Settlement
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule
-from drivers.base import Arrival, Message, NewSession, Origin, Reading, Receipt, Refusal, Subscriptions
+from agent.supervise import keep_open
+from drivers.base import (
+    Arrival,
+    Driver,
+    DriverError,
+    FeedState,
+    Message,
+    NewSession,
+    Origin,
+    Presence,
+    Reading,
+    Receipt,
+    Refusal,
+    SourceConfig,
+    SourceState,
+    Subscriptions,
+)
+from tests.support.hands import HandClock
 from tests.support.waiting import until
 
 FEED = "broker:house"
@@ -63,14 +81,24 @@ class House:
 
 
 @asynccontextmanager
-async def house(state: Path, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",)) -> AsyncIterator[House]:
+async def house(
+    state: Path, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",), behind: Sequence[float] = ()
+) -> AsyncIterator[House]:
     clock, ids = SystemClock(), count(1)
     outbox = Outbox(state, dict.fromkeys(webhooks, 3600.0))
     loaded = await outbox.open(clock)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
     engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings)
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-    pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, envelope, loaded.subscriptions)
+    pipeline = Pipeline(
+        engine,
+        outbox,
+        loaded.ledgers,
+        clock,
+        envelope,
+        loaded.subscriptions,
+        lambda: min(behind, default=None),
+    )
     await pipeline.begin(step)
     running = asyncio.create_task(pipeline.run())
     try:
@@ -256,3 +284,99 @@ async def test_what_arrives_together_is_one_commit(tmp_path: Path, messages: int
         await at.take(*(at.message("a.b", n, receipt(n + 1)) for n in range(messages)))
         assert at.commits() == before + 1
         assert len(at.bodies()) == messages
+
+
+# -- presence, silence, commands
+
+
+SILENT = {"sensor": "a.t", "when": {"silent_for": "200ms"}}
+
+
+def opened(at: House, state: FeedState = FeedState.OPEN) -> Presence:
+    return Presence(at.clock.now(), "a", "a", state)
+
+
+async def test_silence_is_told_by_itself_where_the_source_is_open(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(silent=SILENT)) as at:
+        await at.take(at.message("a.t", 7, receipt(1)))
+        await at.take(opened(at))
+        await until(at.bodies)
+        assert at.bodies() == ["silent firing 7 1"]
+
+
+async def test_a_repeated_message_is_no_sign_of_life(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(silent=SILENT)) as at:
+        await at.take(opened(at), at.message("a.t", 7, receipt(1)))
+        await until(at.bodies)
+        await at.take(at.message("a.t", 7, receipt(1, dup=True)))
+        assert at.bodies() == ["silent firing 7 1"]
+        await at.take(at.message("a.t", 7, receipt(2)))
+        assert at.bodies() == ["silent firing 7 1", "silent resolved 7 2"]
+
+
+async def test_a_sensor_is_forgotten_durably(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        refusal = Refusal("a", "a.t", "not_finite", "nan")
+        await at.take(at.message("a.t", 9, receipt(1))._replace(refusals=(refusal,)))
+        assert await at.pipeline.forget("a.t")
+        assert at.bodies() == ["high firing 9 1", "high resolved 9 2"]
+        assert at.rows("SELECT * FROM memory") == []
+        assert "a.t" not in at.engine.latest
+        assert "a.t" not in at.pipeline.sensors
+        assert not await at.pipeline.forget("a.t")
+
+
+async def test_no_timer_runs_further_than_what_a_feed_has_read_and_not_handed_over(tmp_path: Path) -> None:
+    behind: list[float] = []
+    async with house(tmp_path, rules(high={**LEVEL, "for": "100ms"}), behind=behind) as at:
+        first = at.message("a.t", 9)
+        behind.append(first.at + 0.05)
+        await at.take(first)
+        await until(lambda: (at.engine.next_due() or at.clock.now()) < at.clock.now(), what="the hold is over")
+        await at.take(at.message("a.other", 1))
+        assert at.bodies() == []
+        assert at.pipeline._due() > at.clock.now(), "and it does not spin meanwhile"
+        behind.clear()
+        await at.take(first._replace(at=first.at + 0.05, readings=at.message("a.t", 1).readings))
+        assert (at.bodies(), at.engine.next_due()) == ([], None), "what waited had something to say"
+
+
+async def test_a_reading_does_not_overtake_the_end_of_its_own_hold(tmp_path: Path) -> None:
+    behind: list[float] = []
+    async with house(tmp_path, rules(high={**LEVEL, "for": "10s"}), behind=behind) as at:
+        now = at.clock.now()
+        behind.append(now - 100)
+        await at.take(at.message("a.t", 9)._replace(at=now - 20), at.message("a.t", 1)._replace(at=now - 5))
+        assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]
+
+
+async def test_a_feed_that_is_lost_is_told_of_each_of_its_sources(tmp_path: Path) -> None:
+    taken: list[Any] = []
+
+    async def take(feed: str, batch: Any) -> None:
+        taken.extend((feed, presence) for presence in batch)
+        raise asyncio.CancelledError
+
+    class Broken(Driver):
+        name = "broken:one"
+        Source = SourceConfig
+
+        @classmethod
+        def feeds(cls, sources: Any, around: Any) -> Any:
+            raise NotImplementedError
+
+        async def batches(self) -> AsyncIterator[Any]:
+            raise DriverError("no such port")
+            yield
+
+        async def close(self) -> None:
+            raise NotImplementedError
+
+        def states(self) -> Any:
+            return dict.fromkeys(("a", "b"), SourceState(FeedState.LOST))
+
+    with pytest.raises(asyncio.CancelledError):
+        await keep_open(Broken(), take, HandClock(), Random(1))
+    assert taken == [
+        ("broken:one", Presence(1000.0, name, name, FeedState.LOST, "no such port")) for name in ("a", "b")
+    ]

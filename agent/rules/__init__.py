@@ -1,11 +1,21 @@
 """Rules: pure decisions over readings. Nothing here does I/O, and time, chance and ids are passed in.
 
-`config` is what a rule is in the file, `conditions` judge one value, `machine` is the state machine as a
-table, `memory` what is kept of it, and `engine` brings readings to the rules and tells what came of it.
+config       what a rule is in the file
+conditions   judge one value; `patterns`: regular expressions that cannot hang
+operands     conditions that take time or windows, and what several of them come to
+schedule     the hours of a rule
+machine      the state machine as a table
+memory       what is kept of it
+compiled     a rule made ready: which memory a sensor is part of, and when something is due
+telling      builds the events
+step         one staged transaction: readings, timers, sources that come and go
+engine       all of it together
 """
 
 from agent.rules.config import Rule
-from agent.rules.engine import Engine, Step
+from agent.rules.engine import SOURCE_GRACE_S, Engine, Site
 from agent.rules.memory import Key, Memory, State
+from agent.rules.step import Step
+from agent.rules.telling import SOURCES
 
-__all__ = ["Engine", "Key", "Memory", "Rule", "State", "Step"]
+__all__ = ["SOURCES", "SOURCE_GRACE_S", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]

@@ -8,9 +8,11 @@ its words, such as {"above": 5, "below": 10}, which must all hold.
 
 import math
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from agent.rules.patterns import JUDGED_CHARS
 from drivers.base import Value
 
 Words = Mapping[str, Any]
@@ -39,7 +41,7 @@ class Interval(NamedTuple):
 
 
 def compile_condition(words: Words) -> Test:
-    """One function for all words of a condition."""
+    """One function for all words of a condition; without words every value fulfils it."""
     tests = [_compile_word(word, wanted) for word, wanted in words.items()]
     if len(tests) == 1:
         return tests[0]
@@ -65,19 +67,18 @@ def same(value: object, wanted: object) -> bool:
 
 def is_empty(words: Words) -> bool:
     """Whether no number can fulfil a condition's order words."""
-    return _interval(words).empty
+    return all(interval.empty for interval in _intervals(words))
 
 
 def overlap(one: Words, other: Words) -> bool:
-    """Whether some value may fulfil both, as far as intervals and listed values tell."""
+    """Whether some value may fulfil both, as far as intervals and listed values tell; of `matches` they do not."""
     for listed, judge in ((_listed(one), other), (_listed(other), one)):
         if listed is not None:
             test = compile_condition(judge)
             return any(test(value) for value in listed)
-    a, b = _interval(one), _interval(other)
-    low, low_open = max((a.low, a.low_open), (b.low, b.low_open))
-    high, high_closed = min((a.high, not a.high_open), (b.high, not b.high_open))
-    return not Interval(low, low_open, high, not high_closed).empty
+    if "matches" in one or "matches" in other:
+        return False
+    return any(not _both(a, b).empty for a in _intervals(one) for b in _intervals(other))
 
 
 def _compile_word(word: str, wanted: Any) -> Test:
@@ -88,8 +89,15 @@ def _compile_word(word: str, wanted: Any) -> Test:
             return lambda value: not same(value, wanted)
         case "one_of":
             return lambda value: any(same(value, one) for one in wanted)
-        case "reading":
-            return lambda _: True
+        case "inside":
+            low, high = wanted
+            return lambda value: low <= value <= high if is_number(value) else None
+        case "outside":
+            low, high = wanted
+            return lambda value: not low <= value <= high if is_number(value) else None
+        case "matches":
+            found = re.compile(wanted).search
+            return lambda value: found(value[:JUDGED_CHARS]) is not None if isinstance(value, str) else None
     holds = _ORDER[word]
     return lambda value: holds(value, wanted) if is_number(value) else None
 
@@ -98,9 +106,26 @@ def _listed(words: Words) -> list[Value] | None:
     return [words["equals"]] if "equals" in words else words.get("one_of")
 
 
-def _interval(words: Words) -> Interval:
+def _intervals(words: Words) -> list[Interval]:
+    """The numbers that the order words allow; `outside` leaves two intervals of them."""
     lows = [(words[word], word == "above") for word in ("above", "at_least") if word in words]
     highs = [(words[word], word == "at_most") for word in ("below", "at_most") if word in words]
+    if "inside" in words:
+        lows.append((words["inside"][0], False))
+        highs.append((words["inside"][1], True))
     low, low_open = max(lows, default=(-math.inf, False))
     high, high_closed = min(highs, default=(math.inf, True))
+    within = Interval(low, low_open, high, not high_closed)
+    if "outside" not in words:
+        return [within]
+    below, above = words["outside"]
+    return [
+        _both(within, Interval(-math.inf, False, below, True)),
+        _both(within, Interval(above, True, math.inf, False)),
+    ]
+
+
+def _both(a: Interval, b: Interval) -> Interval:
+    low, low_open = max((a.low, a.low_open), (b.low, b.low_open))
+    high, high_closed = min((a.high, not a.high_open), (b.high, not b.high_open))
     return Interval(low, low_open, high, not high_closed)

@@ -1,13 +1,14 @@
 """What a rule remembers of one sensor: an immutable value, and its form on disk.
 
-The hard part is durable before the acknowledgement of what changed it. The soft part (`throttled`) rides
-with the next commit, or goes at the latest after a minute.
+The hard part is durable before the acknowledgement of what changed it. The soft part (`throttled`, `windows`)
+rides with the next commit, or goes at the latest after a minute. When a sensor was last heard is no part of
+it, since silence counts from the start; `wake_at` neither, since it follows from the rest.
 """
 
 import json
 import math
 from collections.abc import Mapping
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any, NamedTuple, Self
 
 from drivers.base import Json, Reading, Value
@@ -16,7 +17,11 @@ _TEXT_KEPT = 2048
 """Of a text; an event tells of half as many bytes and marks the rest as truncated."""
 
 Key = tuple[str, str]
-"""Rule and sensor."""
+"""Rule and subject: a sensor, or of a compound rule `rule:NAME`, with placeholders `rule:NAME:kitchen`."""
+Truth = bool | None
+"""None: unknown."""
+Window = tuple[Any, ...]
+"""What an operand remembers of readings; see `agent.rules.operands`."""
 
 
 class State(StrEnum):
@@ -28,10 +33,23 @@ class State(StrEnum):
     RECOVERING = "recovering"
 
 
+class Weight(Enum):
+    """What a change of memory asks of the disk."""
+
+    HARD = auto()
+    """Written before the acknowledgement."""
+    SOFT = auto()
+    """Written with the next commit, at the latest after a minute."""
+    NONE = auto()
+    """Goes along when the row is written for another reason."""
+
+
 class Said(NamedTuple):
     """What an event tells of a reading, kept for a timer that ends after a restart."""
 
-    value: Value
+    sensor: str
+    value: Value | None
+    """None: it has said nothing yet."""
     unit: str | None
     labels: Mapping[str, str]
     attributes: Mapping[str, Any]
@@ -45,7 +63,8 @@ class Said(NamedTuple):
         """
         origin = reading.origin
         told = _strict(origin.payload) if payload else None
-        return cls(shortened(reading.value), reading.unit, origin.labels, _strict(origin.attributes), told)
+        value, attributes = shortened(reading.value), _strict(origin.attributes)
+        return cls(reading.sensor, value, reading.unit, origin.labels, attributes, told)
 
 
 class Told(NamedTuple):
@@ -74,20 +93,32 @@ class Memory(NamedTuple):
     baseline: Value | None = None
     """The last value that `changes_by` told."""
     told_at: float | None = None
-    """When the last pulse was told, for `throttle`."""
+    """When the last pulse was told, for `throttle`, or the alert, for `repeat`."""
     throttled: int = 0
     """Soft: pulses that `throttle` dropped."""
     told: Told | None = None
     """While an alert is on."""
+    truths: tuple[Truth, ...] = ()
+    """Of the operands of its condition, as far as they are known."""
+    windows: tuple[Window | None, ...] = ()
+    """Soft: what the operands remember."""
+    wake_at: float | None = None
+    """In memory only: when time itself may change a truth."""
 
     @property
     def is_nothing(self) -> bool:
         """Whether there is nothing to keep."""
         return self == Memory(self.meaning)
 
+    def at_rest(self) -> Self:
+        """The same in ok: no alert, no hold."""
+        return self._replace(
+            state=State.OK, since=0.0, alert_id=None, owed=(), started_wall=None, said=None, told_at=None, told=None
+        )
+
     def dump(self) -> str:
         """As strict JSON."""
-        return json.dumps(self, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self[:-1], allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> Self:
@@ -99,12 +130,18 @@ class Memory(NamedTuple):
             owed=tuple(row.owed),
             said=None if row.said is None else Said(*row.said),
             told=None if row.told is None else Told(*row.told),
+            truths=tuple(row.truths),
+            windows=tuple(None if window is None else _frozen(window) for window in row.windows),
         )
 
 
 def shortened(value: Value) -> Value:
     """A value as it is kept: of a long text the beginning."""
     return value[:_TEXT_KEPT] if isinstance(value, str) else value
+
+
+def _frozen(window: Any) -> Window:
+    return tuple(_frozen(entry) if isinstance(entry, list) else entry for entry in window)
 
 
 def _strict(document: Json) -> Json:

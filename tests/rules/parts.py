@@ -5,8 +5,8 @@ from itertools import count
 from typing import Any
 
 from agent.model import Event, Moment
-from agent.rules import Engine, Key, Rule, Step
-from drivers.base import Origin, Reading, Value
+from agent.rules import Engine, Key, Rule, Site, Step
+from drivers.base import FeedState, Origin, Presence, Reading, Value
 
 SENSOR = "thermostat.temperature"
 WALL = 1_790_000_000.0
@@ -30,9 +30,15 @@ def reading(
 class Agent:
     """Does with an engine what the pipeline does, one message at a time."""
 
-    def __init__(self, webhooks: Sequence[str] = ("ops", "phone"), **rules: Mapping[str, Any]) -> None:
+    def __init__(
+        self, webhooks: Sequence[str] = ("ops", "phone"), site: Site | None = None, **rules: Mapping[str, Any]
+    ) -> None:
         self.webhooks = webhooks
+        self.site = site or Site()
         self.rules: Mapping[str, Mapping[str, Any]] = rules
+        self.wall = WALL
+        """Unix seconds where the agent's own time is 0."""
+        self.synced = True
         self.at = 1000.0
         self.disk: dict[Key, str] = {}
         self.commits = 0
@@ -43,10 +49,19 @@ class Agent:
     def start(self, *, downtime_s: float | None = 0.0, decoding: str = "") -> list[Event]:
         """Start, or start again after the process ended at once; a known downtime is on the time line."""
         self.at += downtime_s or 0.0
+        self.engine = self._engine(decoding)
+        return self.finish(self.engine.load(self.disk, downtime_s, self.moment))
+
+    def reload(self, *, decoding: str = "") -> list[Event]:
+        """Go on with the rules as they are now, in the same process."""
+        before, self.engine = self.engine, self._engine(decoding)
+        step = self.engine.load(before.rows(), 0.0, self.moment, before)
+        return self.finish(step)
+
+    def _engine(self, decoding: str) -> Engine:
         rules = {name: Rule.model_validate(rule) for name, rule in self.rules.items()}
         meanings = {name: rule.meaning(decoding) for name, rule in rules.items()}
-        self.engine = Engine(rules, self.webhooks, {"site": "cabin"}, self._new_id, meanings)
-        return self.finish(self.engine.load(self.disk, downtime_s, self.moment))
+        return Engine(rules, self.webhooks, {"site": "cabin"}, self._new_id, meanings, self.site)
 
     def reads(self, value: Value, sensor: str = SENSOR, **more: Any) -> list[Event]:
         """One message with one reading; returns what it told."""
@@ -55,6 +70,21 @@ class Agent:
         step.reading(reading(value, sensor, **more), self.at)
         step.run_timers(self.at)
         return self.finish(step)
+
+    def stands(self, state: FeedState, prefix: str = "thermostat", detail: str = "") -> list[Event]:
+        """A source, or a device of it, stands so from now on."""
+        step = self.engine.step(self.moment)
+        step.run_timers(self.at)
+        step.presence(Presence(self.at, prefix.partition(".")[0], prefix, state, detail), self.at)
+        step.run_timers(self.at)
+        return self.finish(step)
+
+    def forgets(self, sensor: str) -> bool:
+        """`sensors forget`."""
+        step = self.engine.step(self.moment)
+        known = step.forget_sensor(sensor)
+        self.finish(step)
+        return known
 
     def waits(self, seconds: float) -> list[Event]:
         """Let time pass and timers run; returns what they told."""
@@ -88,7 +118,7 @@ class Agent:
 
     @property
     def moment(self) -> Moment:
-        return Moment(self.at, WALL + self.at, synced=True)
+        return Moment(self.at, self.wall + self.at, self.synced)
 
     def state(self, rule: str, sensor: str = SENSOR) -> str:
         """Where a rule stands."""
@@ -97,6 +127,11 @@ class Agent:
 
     def _new_id(self, prefix: str) -> str:
         return f"{prefix}{next(self._ids)}"
+
+
+def alerts(events: Sequence[Event]) -> list[Event]:
+    """What rules told; the rest is about sources."""
+    return [event for event in events if event.rule is not None]
 
 
 def states(events: Sequence[Event]) -> list[str | None]:

@@ -9,6 +9,7 @@ from agent.rules import Rule
 
 LEVEL: dict[str, Any] = {"sensor": "a.t", "when": {"above": 5}}
 PULSE: dict[str, Any] = {"sensor": "a.t", "each": "reading"}
+COMPOUND: dict[str, Any] = {"all": [{"sensor": "a.t", "above": 5}, {"not": {"sensor": "a.u", "equals": "x"}}]}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +32,55 @@ PULSE: dict[str, Any] = {"sensor": "a.t", "each": "reading"}
         (LEVEL | {"when": {"below": float("inf")}}, "finite"),
         (LEVEL | {"when": {"equals": [1]}}, "when.equals"),
         (LEVEL | {"when": {"one_of": []}}, "when.one_of"),
-        (LEVEL | {"when": {"silent_for": "15m"}}, "silent_for"),
+        (LEVEL | {"when": {"silent_for": 0}}, "longer than 0"),
+        (LEVEL | {"when": {"inside": [5, 5]}}, "5 is not below 5"),
+        (LEVEL | {"when": {"outside": [6, 5]}}, "6 is not below 5"),
+        (LEVEL | {"when": {"inside": [1]}}, "at least 2"),
+        (LEVEL | {"when": {"inside": [1, 2], "above": 2}}, "no number"),
+        (LEVEL | {"when": {"inside": [1, 2], "outside": [0, 3]}}, "no number"),
+        (LEVEL | {"when": {"outside": [1, 2]}, "clear": {"inside": [1, 3]}}, "overlaps"),
+        (LEVEL | {"when": {"matches": "("}}, "not a regular expression"),
+        (LEVEL | {"when": {"matches": "(a+)+b"}}, "for ever"),
+        (LEVEL | {"when": {"matches": "a.*b.*c.*d"}}, "too long"),
+        (LEVEL | {"when": {"rising": {"by": 5}}}, "when.rising.within"),
+        (LEVEL | {"when": {"rising": {"by": 0, "within": "1m"}}}, "greater than 0"),
+        (LEVEL | {"when": {"falling": {"by": 1, "within": 0}}}, "longer than 0"),
+        (
+            LEVEL | {"when": {"rising": {"by": 1, "within": "1m"}}, "clear": LEVEL["when"] | {"sensor": "a.t"}},
+            "only in",
+        ),
+        (LEVEL | {"count": 3}, "`count` and `within` go together"),
+        (LEVEL | {"within": "1m"}, "`count` and `within` go together"),
+        (LEVEL | {"count": 1, "within": "1m"}, "greater than or equal to 2"),
+        (LEVEL | {"count": 1001, "within": "1m"}, "less than or equal to 1000"),
+        (LEVEL | {"when": {"silent_for": "1m"}, "count": 3, "within": "1m"}, "single values"),
+        (PULSE | {"each": {"silent_for": "1m"}}, "silent_for"),
+        (PULSE | {"each": {"all": []}}, "all"),
+        (PULSE | {"repeat": "4h"}, "`repeat` goes with `when`"),
+        (LEVEL | {"repeat": "10ms"}, "at least 1s"),
+        (LEVEL | {"when": COMPOUND}, "`sensor` does not go with"),
+        ({"when": {"above": 5}}, "`sensor` is missing"),
+        ({"when": COMPOUND, "clear": {"below": 3}}, "so has the other"),
+        ({"when": COMPOUND, "count": 3, "within": "1m"}, "single values"),
+        ({"when": COMPOUND, "clear": COMPOUND}, "overlaps"),
+        ({"when": {"all": []}}, "at least 1"),
+        ({"when": {"all": [{"above": 5}]}}, "names its `sensor`"),
+        ({"when": {"not": {"above": 5}}}, "names its `sensor`"),
+        ({"when": {"all": [{"sensor": "a.t"}]}}, "more than a sensor"),
+        ({"when": COMPOUND | {"above": 5}}, "no other words"),
+        ({"when": {"any": [{"sensor": "a.*", "above": 5}]}}, "in place of `*`"),
+        ({"when": {"any": [{"sensor": "a.{x}.{x}", "above": 5}]}}, "stands twice"),
+        (
+            {"when": {"any": [{"sensor": "a.{x}.t", "above": 5}, {"sensor": "a.{y}.t", "above": 5}]}},
+            "all of its placeholders, or none",
+        ),
+        ({"when": {"any": [{"sensor": "a.t", "above": 5}] * 65}}, "at most 64"),
+        (LEVEL | {"sensor": "a.{x}.t"}, "here use `*`"),
+        (LEVEL | {"active": {"from": "22", "to": "23:00"}}, "time of day"),
+        (LEVEL | {"active": {"from": "22:00", "to": "22:00"}}, "no hours"),
+        (LEVEL | {"active": {"from": "24:00", "to": "22:00"}}, "no hours"),
+        (LEVEL | {"active": {"days": []}}, "at least 1"),
+        (LEVEL | {"active": {"days": ["sunday"]}}, "active.days"),
         (LEVEL | {"when": {"changes_by": 5}}, "changes_by"),
         (LEVEL | {"clear": {"reading": True}}, "reading"),
         (PULSE | {"each": {"changes_by": 0}}, "greater than 0"),
@@ -44,7 +93,6 @@ PULSE: dict[str, Any] = {"sensor": "a.t", "each": "reading"}
         (LEVEL | {"severity": "fatal"}, "severity"),
         (LEVEL | {"event": "too warm"}, "event"),
         (LEVEL | {"event": "freezer..warm"}, "event"),
-        (LEVEL | {"repeat": "4h"}, "repeat"),
         (LEVEL | {"send_to": "ops"}, "send_to"),
         (LEVEL | {"sensor": "thermostat"}, "sensor"),
         (LEVEL | {"sensor": "rooms.kit*.t"}, "sensor"),
@@ -68,6 +116,13 @@ def test_a_wrong_rule_is_refused_and_told_why(given: dict[str, Any], words: str)
         LEVEL | {"when": {"one_of": ["a", 1, True]}, "clear": {"equals": "b"}},
         PULSE | {"throttle": "10s", "expires": "10m", "payload": True, "send_to": []},
         PULSE | {"each": {"equals": "pressed"}, "event": "door.rang"},
+        PULSE | {"count": 3, "within": "5m", "active": {"from": "22:00", "to": "06:00", "days": ["sat", "sun"]}},
+        LEVEL | {"when": {"above": 5, "rising": {"by": 5, "within": "10m"}, "silent_for": "1m"}, "repeat": "4h"},
+        LEVEL | {"when": {"matches": "^err"}, "clear": {"matches": "^ok"}},
+        LEVEL | {"when": {"unchanged_for": "1h"}, "active": {"days": ["mon"]}},
+        LEVEL | {"count": 3, "within": "5m", "clear": {"below": 3}},
+        {"when": COMPOUND, "clear": {"not": {"sensor": "a.t", "above": 3}}, "for": "1m"},
+        {"when": {"any": [COMPOUND, {"sensor": "rooms.{room}.t", "silent_for": "1m"}]}},
     ],
 )
 def test_a_right_rule_is_taken(given: dict[str, Any]) -> None:
@@ -94,6 +149,8 @@ def test_what_is_not_said_has_its_default() -> None:
         {"clear": {"below": 3}},
         {"for": "1m"},
         {"clear_for": "1m"},
+        {"count": 2, "within": "1m"},
+        {"active": {"from": "22:00", "to": "06:00"}},
     ],
 )
 def test_what_decides_whether_it_fires_is_its_meaning(change: dict[str, Any]) -> None:
@@ -113,6 +170,7 @@ def test_the_decoding_of_its_sensor_is_part_of_the_meaning() -> None:
         {"send_to": ["ops"]},
         {"payload": True},
         {"expires": "1h"},
+        {"repeat": "1h"},
     ],
 )
 def test_how_it_is_told_is_not_its_meaning(change: dict[str, Any]) -> None:

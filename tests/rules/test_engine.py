@@ -355,6 +355,17 @@ def test_throttle_drops_pulses_that_are_closer_and_counts_them() -> None:
     assert agent.engine.memory["ring", "doorbell.button"].throttled == 3
 
 
+@pytest.mark.parametrize("apart_s", [0.0, 0.4, 3.0])
+def test_one_press_that_a_bridge_tells_four_times_is_one_event(apart_s: float) -> None:
+    """Zigbee2MQTT: `pressed` with the whole state, `""` behind it, `pressed` alone, and the state once more."""
+    agent = Agent(ring={"sensor": "doorbell.*", "each": {"equals": "pressed"}, "throttle": "10s"})
+    told = []
+    for value in ("pressed", "", "pressed", "pressed"):
+        told += agent.reads(value, "doorbell.button")
+        agent.at += apart_s
+    assert [event.value for event in told] == ["pressed"]
+
+
 def test_a_throttled_value_was_not_told_and_sets_no_baseline() -> None:
     agent = Agent(moves=MOVES | {"throttle": "10s"})
     agent.reads(20)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from agent.model import Event
-from agent.rules import Key, Step
+from agent.rules import Key, Site, Step
 from drivers.base import Value
 from tests.rules.parts import Agent, reading
 
@@ -194,7 +194,7 @@ MESSAGES = st.lists(
 class Naive(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.agent = Agent(("ops", "phone"), **RULES)
+        self.agent = Agent(("ops", "phone"), Site(), **RULES)
         self.decoding = 0
         keys = [(name, s) for name, r in RULES.items() for s in SENSORS if r["sensor"] in ("t.*", s)]
         self.history: dict[Key, list[Happened]] = {key: [] for key in keys}
