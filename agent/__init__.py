@@ -21,12 +21,14 @@ The floors, from the ground; a file imports only from floors below its own:
     webhooks/                   pure: config, envelope, signing, retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger
     config yamlfile secretfiles YAML -> Config, errors with line and column
+    control_socket              where the command line finds the agent
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport courier  the only ones that send
-    status/                     snapshot, page, JSON
+    status/                     snapshot, JSON, page, control socket
     supervise observe           keep feeds open; gather what there is to see
     app                         puts the parts together, and ends them in order
-    trial listen demo logs cli  the people's side
+    trial listen demo logs cli  the people's side;
+    control_client              how the command line asks the agent
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.
 """

@@ -23,10 +23,12 @@ from typing import Any
 
 from agent.clock import SystemClock
 from agent.config import Config
+from agent.control_socket import to_listen
 from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine
+from agent.status.control import ControlServer
 from agent.status.server import StatusServer
 from agent.supervise import keep_open
 from agent.version import __version__
@@ -61,6 +63,7 @@ class Agent:
 
     def __init__(self, config: Config, state_dir: Path) -> None:
         self._config = config
+        self._state_dir = state_dir
         self._clock = SystemClock()
         self._random: Random = SystemRandom()
         self._outbox = Outbox(state_dir, {name: webhook.expires for name, webhook in config.webhooks.items()})
@@ -80,6 +83,25 @@ class Agent:
             failed = await self._until(stop)
             log.info("stopping")
         return 1 if failed else 0
+
+    async def forget(self, sensor: str) -> bool:
+        """Forget all of a sensor. Returns whether anything was known of it."""
+        return await self._pipeline.forget(sensor)
+
+    async def enable(self, webhook: str) -> bool:
+        """Let a webhook be tried again. Returns whether there is one of this name."""
+        return await self._switch(webhook, Courier.enable)
+
+    async def disable(self, webhook: str) -> bool:
+        """Send nothing to a webhook. Returns whether there is one of this name."""
+        return await self._switch(webhook, Courier.disable)
+
+    async def _switch(self, webhook: str, how: Callable[[Courier], None]) -> bool:
+        if webhook not in self._couriers:
+            return False
+        how(self._couriers[webhook])
+        await self._pipeline.flush()
+        return True
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         config, clock = self._config, self._clock
@@ -133,6 +155,10 @@ class Agent:
             self._spawn(f"courier {name}", courier.run())
         for driver in self._drivers:
             self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
+        place = to_listen(self._state_dir)
+        control = ControlServer(place.path, observer.snapshot, self, for_group=place.for_group)
+        await control.start()
+        stack.push_async_callback(control.stop)
 
     def _feeds(self, agent_id: str) -> Sequence[Driver]:
         around = Surroundings(self._config.agent.name, agent_id, self._clock, self._random, self._config.brokers)

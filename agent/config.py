@@ -167,8 +167,11 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
 
 def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
     """Where the outbox lives."""
-    if config.agent.state_dir is not None:
-        return config.agent.state_dir
+    return default_state_dir(env) if config.agent.state_dir is None else config.agent.state_dir
+
+
+def default_state_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Where it lives when the configuration does not say."""
     if "STATE_DIRECTORY" in env:
         return Path(env["STATE_DIRECTORY"].partition(":")[0])
     system = Path("/var/lib/bellcrank")

@@ -11,17 +11,19 @@ nothing.
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
-from drivers.base import Batch as FeedBatch
 from drivers.base import Arrival, Message, NewSession, Refusal
+from drivers.base import Batch as FeedBatch
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MARKS_WITHIN_S = 1.0
 """Marks of deliveries ride in the next commit; at the latest after this they get one of their own."""
@@ -55,6 +57,13 @@ class _Waiting(NamedTuple):
     feed: str
     batch: FeedBatch
     done: asyncio.Future[None]
+
+
+class _Asked(NamedTuple):
+    """A command: done behind all that arrived before it."""
+
+    work: Callable[[], Awaitable[Any]]
+    result: asyncio.Future[Any]
 
 
 class _Input(NamedTuple):
@@ -91,6 +100,7 @@ class Pipeline:
         self._ledgers: defaultdict[str, Ledger] = defaultdict(Ledger)
         self._ledgers.update({feed: Ledger(saved) for feed, saved in ledgers.items()})
         self._waiting: list[_Waiting] = []
+        self._asked: list[_Asked] = []
         self._wake = asyncio.Event()
         self._marks_due: float | None = None
         self._sweep_due = 0.0
@@ -114,11 +124,24 @@ class Pipeline:
         """Commit the engine's first step: what a changed configuration has to tell."""
         await self._handle(step, [])
 
+    async def forget(self, sensor: str) -> bool:
+        """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
+        return await self._ask(partial(self._forget, sensor))
+
+    async def flush(self) -> None:
+        """Commit the marks that wait, now."""
+        if self._outbox.marks:
+            self._marks_due = self._clock.now()
+        await self.take("", ())
+
     async def run(self) -> None:
         """Work until stopped; then commit what was in memory only."""
         while not self._stopping:
             await self._work()
+            asked, self._asked = self._asked, []
             await self._round()
+            for command in asked:
+                await _answer(command)
         await self._round(last=True)
 
     def stop(self) -> None:
@@ -130,7 +153,7 @@ class Pipeline:
 
     async def _work(self) -> None:
         """Wait until a batch waits or a time has come."""
-        while not (self._stopping or self._waiting or self._due() <= self._clock.now()):
+        while not (self._stopping or self._waiting or self._asked or self._due() <= self._clock.now()):
             self._wake.clear()
             try:
                 async with asyncio.timeout(min(_LONGEST_WAIT_S, self._due() - self._clock.now())):
@@ -260,6 +283,20 @@ class Pipeline:
         refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
         await self._handle(self._engine.step(self._clock.moment()), [refused])
 
+    # -- commands
+
+    async def _ask(self, work: Callable[[], Awaitable[T]]) -> T:
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(work, result))
+        self._wake.set()
+        return await result
+
+    async def _forget(self, sensor: str) -> bool:
+        step = self._engine.step(self._clock.moment())
+        known = step.forget_sensor(sensor)
+        await self._handle(step, [])
+        return self.sensors.pop(sensor, None) is not None or known
+
     # -- what there is to see
 
     def _count(self, inputs: Sequence[_Input], round_: _Round) -> None:
@@ -280,6 +317,18 @@ class Pipeline:
         if refusal.sensor is not None:
             self.sensors[refusal.sensor].refused += 1
             self.sensors[refusal.sensor].last = refusal
+
+
+async def _answer(command: _Asked) -> None:
+    """Do it, and tell who asked; what fails there is raised there."""
+    try:
+        value = await command.work()
+    except Exception as error:  # noqa: BLE001
+        if not command.result.done():
+            command.result.set_exception(error)
+    else:
+        if not command.result.done():
+            command.result.set_result(value)
 
 
 def _evaluate_message(round_: _Round, message: Message) -> None:

@@ -168,11 +168,11 @@ class Store:
         """Whether a purge would delete something."""
         return any(self._purgeable(now))
 
-    def enable(self, webhook: str) -> bool:
-        """Let a disabled webhook be tried again. Returns whether there is one of this name."""
+    def switch(self, webhook: str, *, enabled: bool) -> bool:
+        """Enable or disable a webhook. Returns whether there is one of this name."""
         with self._transaction():
-            query = "UPDATE webhooks SET disabled = 0, resting_until = NULL WHERE name = ?"
-            return self._db.execute(query, (webhook,)).rowcount == 1
+            query = "UPDATE webhooks SET disabled = ?, resting_until = NULL WHERE name = ?"
+            return self._db.execute(query, (not enabled, webhook)).rowcount == 1
 
     def size_bytes(self) -> int:
         """What the file and its write-ahead log take."""

@@ -266,6 +266,14 @@ class Step:
             self.events.append(self._alert(key, memory, memory.said, "resolved", self.moment.at))
         self.forget(key)
 
+    def forget_sensor(self, sensor: str) -> bool:
+        """Forget all of a sensor; its alerts are resolved. Returns whether anything was known of it."""
+        keys = [key for key in self._engine.memory if key[1] == sensor]
+        for key in keys:
+            self.remove(key, self._recall(key))
+        self._engine.unfit.pop(sensor, None)
+        return self._engine.latest.pop(sensor, None) is not None or bool(keys)
+
     def forget(self, key: Key) -> None:
         """Delete a row of memory."""
         self._changes.append(Change(key, None, Weight.HARD, self._now))

@@ -124,6 +124,17 @@ class Courier:
             await asyncio.wait(self._in_flight, timeout=grace_s)
         self._mailbox.changed.set()
 
+    def enable(self) -> None:
+        """Try again at once, whatever the webhook answered before; durable with the next commit."""
+        self._breaker.enable()
+        self._mailbox.remember(self._breaker.kept())
+        self._mailbox.release()
+
+    def disable(self) -> None:
+        """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
+        self._breaker.disabled = True
+        self._mailbox.remember(self._breaker.kept())
+
     def view(self) -> CourierView:
         """What the status page shows."""
         durations = sorted(self._durations_s)

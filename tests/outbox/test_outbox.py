@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.model import Ending, Rest, Settlement
-from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, enable_webhook
+from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
 from agent.outbox.store import Store
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -181,18 +181,25 @@ async def test_a_second_agent_on_the_file_is_refused(tmp_path: Path) -> None:
             async with opened(tmp_path, HandClock()):
                 pass
         with pytest.raises(Locked):
-            enable_webhook(tmp_path, "ops")
+            switch_webhook(tmp_path, "ops", enabled=True)
 
 
-async def test_a_disabled_webhook_can_be_enabled_while_no_agent_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_webhook_can_be_switched_while_no_agent_runs(tmp_path: Path, enabled: bool) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.remember(Rest("ops", None, disabled=True))
+        outbox.remember(Rest("ops", None, disabled=enabled))
         await owe(outbox, clock)
-    assert enable_webhook(tmp_path, "ops")
-    assert not enable_webhook(tmp_path, "nobody")
+    assert switch_webhook(tmp_path, "ops", enabled=enabled)
+    assert not switch_webhook(tmp_path, "nobody", enabled=enabled)
     async with opened(tmp_path, clock) as (_, loaded):
-        assert not loaded.rests["ops"].disabled
+        assert loaded.rests["ops"].disabled is not enabled
+
+
+def test_switching_a_webhook_makes_no_outbox_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        switch_webhook(tmp_path, "ops", enabled=True)
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:
