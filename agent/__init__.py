@@ -17,6 +17,7 @@ The floors, from the ground; a file imports only from floors below its own:
     drivers/                    the ground: imports nothing of agent/
     version model               facts and the types that flow
     clock                       the only caller of time.*
+    systemd                     tells the service manager how it stands
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, envelope, signing, retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger

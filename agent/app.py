@@ -21,7 +21,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
 
-from agent.clock import SystemClock
+from agent.clock import SystemClock, monotonic_us
 from agent.config import Config
 from agent.control_socket import to_listen
 from agent.observe import Observer
@@ -31,6 +31,7 @@ from agent.rules import Engine
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
 from agent.supervise import keep_open
+from agent.systemd import Systemd
 from agent.version import __version__
 from agent.webhooks.courier import Courier
 from agent.webhooks.envelope import envelope
@@ -66,6 +67,7 @@ class Agent:
         self._state_dir = state_dir
         self._clock = SystemClock()
         self._random: Random = SystemRandom()
+        self._systemd = Systemd(os.environ, monotonic_us)
         self._outbox = Outbox(state_dir, {name: webhook.expires for name, webhook in config.webhooks.items()})
         self._pipeline: Pipeline
         self._drivers: Sequence[Driver] = ()
@@ -80,8 +82,10 @@ class Agent:
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
             log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
+            self._systemd.ready(self._config.summary())
             failed = await self._until(stop)
             log.info("stopping")
+            self._systemd.stopping()
         return 1 if failed else 0
 
     async def forget(self, sensor: str) -> bool:
@@ -155,6 +159,8 @@ class Agent:
             self._spawn(f"courier {name}", courier.run())
         for driver in self._drivers:
             self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
+        if self._systemd.watchdog_s is not None:
+            self._spawn("watchdog", self._systemd.feed_watchdog(observer.alive))
         place = to_listen(self._state_dir)
         control = ControlServer(place.path, observer.snapshot, self, for_group=place.for_group)
         await control.start()

@@ -150,8 +150,7 @@ def config_group() -> None:
 def config_check(config_path: Path | None) -> None:
     """Read the configuration and tell everything that is wrong with it."""
     config = _load(config_path)
-    counts = f"{len(config.sources)} sources, {len(config.rules)} rules, {len(config.webhooks)} webhooks"
-    click.echo(f"The configuration is good: {counts}.")
+    click.echo(f"The configuration is good: {config.summary()}.")
 
 
 @main.group("secret")

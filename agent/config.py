@@ -120,6 +120,10 @@ class Config(BaseModel):
             found.setdefault(source.driver, {})[name] = source
         return found
 
+    def summary(self) -> str:
+        """How much there is of everything."""
+        return f"{len(self.sources)} sources, {len(self.rules)} rules, {len(self.webhooks)} webhooks"
+
     def meanings(self) -> dict[str, str]:
         """What each rule means, with the decoding of the sensors that it may see."""
         return {name: rule.meaning(self._decoding(rule)) for name, rule in self.rules.items()}

@@ -44,9 +44,9 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, **env: str) -> None:
         command = [sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
-        environment = {**os.environ, "STATE_DIRECTORY": str(self.state)}
+        environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
