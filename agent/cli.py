@@ -50,9 +50,10 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     from agent.outbox import Locked, NewerSchema
 
     logs.set_up(verbose=verbose)
-    config = _load(config_path)
+    file = _find(config_path)
+    config = _load(file)
     try:
-        code = app.run(config, state_dir(config))
+        code = app.run(file, config, state_dir(config))
     except Locked as locked:
         _end(str(locked), LOCKED)
     except (NewerSchema, OSError) as error:
@@ -110,6 +111,16 @@ def status(config_path: Path | None, url: str | None, *, as_json: bool) -> None:
     else:
         _print_status(found)
     sys.exit(UNHEALTHY if found["troubles"] else 0)
+
+
+@main.command("reload")
+@config_option
+def reload(config_path: Path | None) -> None:
+    """Let the running agent read its configuration again, as SIGHUP does. A bad one changes nothing."""
+    answer = _command(config_path, "POST", "/api/v1/reload")
+    click.echo("The configuration applies.")
+    for key in answer["needs_restart"]:
+        click.echo(f"{key} has changed and waits for a restart.")
 
 
 @main.group("sensors", invoke_without_command=True)
@@ -249,8 +260,7 @@ def _status(config_path: Path | None) -> Any:
         if config.status.listen is False:
             _end(str(nobody), UNHEALTHY)
         host, port = config.status.address
-        token = config.status.token.get_secret_value() if config.status.token else None
-        return _ask_page(f"http://{_reachable(host)}:{port}", token)
+        return _ask_page(f"http://{_reachable(host)}:{port}", config.status.secret_token)
 
 
 def _command(config_path: Path | None, method: str, target: str, body: Any = None) -> Any:
@@ -265,23 +275,29 @@ def _command(config_path: Path | None, method: str, target: str, body: Any = Non
 
 def _ask(config_path: Path | None, method: str, target: str, body: Any = None) -> Any:
     """Ask over the control socket. Raises NoAgent, NotAllowed."""
-    from agent.config import ConfigErrors, find
     from agent.control_client import CommandRefused, ask
     from agent.control_socket import to_ask
 
     try:
-        return ask(to_ask(find(config_path)), method, target, body)
-    except ConfigErrors as errors:
-        _end(str(errors), BAD_CONFIG)
+        return ask(to_ask(_find(config_path)), method, target, body)
     except CommandRefused as refused:
         _end(str(refused), _CODES.get(refused.status, UNHEALTHY))
 
 
 def _load(path: Path | None) -> "Config":
-    from agent.config import ConfigErrors, find, load
+    from agent.config import ConfigErrors, load
 
     try:
-        return load(find(path))
+        return load(_find(path))
+    except ConfigErrors as errors:
+        _end(str(errors), BAD_CONFIG)
+
+
+def _find(path: Path | None) -> Path:
+    from agent.config import ConfigErrors, find
+
+    try:
+        return find(path)
     except ConfigErrors as errors:
         _end(str(errors), BAD_CONFIG)
 

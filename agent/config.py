@@ -32,6 +32,8 @@ from drivers.units import Name
 TOKEN_BYTES_MIN = 16
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Where = tuple[str | int, ...]
+FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
+"""What the file says of one feed: its sources, and the brokers that they name."""
 
 
 class Problem(NamedTuple):
@@ -94,6 +96,11 @@ class StatusConfig(BaseModel):
         return _split_address(str(self.listen))
 
     @property
+    def secret_token(self) -> str | None:
+        """The token itself."""
+        return None if self.token is None else self.token.get_secret_value()
+
+    @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         host = self.address[0]
@@ -120,9 +127,25 @@ class Config(BaseModel):
             found.setdefault(source.driver, {})[name] = source
         return found
 
+    def feed_settings(self, sources: Iterable[str]) -> FeedSettings:
+        """What the file says of the feed of these sources: equal settings need no new feed."""
+        theirs = {name: self.sources[name] for name in sources}
+        only = next(iter(self.brokers), "")
+        named = {source.broker or only for source in theirs.values() if isinstance(source, MqttSource)}
+        return theirs, {name: self.brokers[name] for name in named}
+
+    def has_sensor(self, name: str) -> bool:
+        """Whether a source brings a sensor of this name, such as `rooms.kitchen.temperature`."""
+        source = self.sources.get(name.partition(".")[0])
+        return source is not None and name.rpartition(".")[2] in source.sensors
+
     def summary(self) -> str:
         """How much there is of everything."""
         return f"{len(self.sources)} sources, {len(self.rules)} rules, {len(self.webhooks)} webhooks"
+
+    def expires_s(self) -> dict[str, float]:
+        """How long each webhook is owed an event."""
+        return {name: webhook.expires for name, webhook in self.webhooks.items()}
 
     def meanings(self) -> dict[str, str]:
         """What each rule means, with the decoding of the sensors that it may see."""

@@ -128,6 +128,19 @@ class Pipeline:
         """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
         return await self._ask(partial(self._forget, sensor))
 
+    async def follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+        """Go on with other rules, which take over the memory, and with other webhooks.
+
+        `expires_s`: how long each webhook is owed an event. Durable when it returns; where it raises, nothing has
+        changed.
+        """
+        await self._ask(partial(self._follow, engine, expires_s))
+
+    @property
+    def engine(self) -> Engine:
+        """The rules and their memory, to look at."""
+        return self._engine
+
     async def flush(self) -> None:
         """Commit the marks that wait, now."""
         if self._outbox.marks:
@@ -290,6 +303,18 @@ class Pipeline:
         self._asked.append(_Asked(work, result))
         self._wake.set()
         return await result
+
+    async def _follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+        before, webhooks_before = self._engine, self._outbox.expires_s
+        step = engine.take_over(before, self._clock.moment())
+        await self._outbox.adopt(expires_s)
+        self._engine = engine
+        try:
+            await self._handle(step, [])
+        except BaseException:
+            self._engine = before
+            self._outbox.expires_s = webhooks_before
+            raise
 
     async def _forget(self, sensor: str) -> bool:
         step = self._engine.step(self._clock.moment())

@@ -8,13 +8,20 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from agent import cli, control_socket
-from agent.config import ConfigErrors, load
+from agent.config import Config, ConfigErrors, load
 from agent.observe import Observer
+from agent.outbox import Outbox
+from agent.parts import Parts
+from agent.pipeline import Pipeline
+from agent.rules import Engine
 from agent.systemd import Systemd
+from agent.tasks import Tasks
+from drivers.base import Surroundings
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess, free_port
 from tests.support.hands import HandClock
@@ -102,8 +109,12 @@ def test_the_watchdog_is_the_one_that_systemd_asks_of_this_process(
 
 async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_path: Path) -> None:
     clock, asked = HandClock(), 0
-    observer = Observer.__new__(Observer)  # its judgement of the pipeline alone
-    observer._clock, observer._outbox, observer._pipeline = clock, _Writable(), _Moved(clock.now())  # type: ignore[assignment]
+    config = Config(version=1, sources={})
+    outbox = Outbox(tmp_path, {})
+    stuck = Pipeline(Engine({}, (), {}, str, {}), outbox, {}, clock, lambda _, __: b"")
+    around = Surroundings("cabin", "", clock, Random(), {})
+    parts = Parts(clock, around, outbox, stuck, {}, Tasks(lambda: None))
+    observer = Observer(config, "", clock, stuck, outbox, parts)
 
     def alive() -> bool:
         nonlocal asked
@@ -121,15 +132,6 @@ async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_pat
         assert len(ear.listen()) == fed
     finally:
         feeding.cancel()
-
-
-class _Writable:
-    degraded = None
-
-
-class _Moved:
-    def __init__(self, at: float) -> None:
-        self.moved_at = at
 
 
 async def test_the_agent_tells_that_it_is_ready_feeds_the_watchdog_and_says_goodbye(ear: Ear, tmp_path: Path) -> None:

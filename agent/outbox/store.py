@@ -85,6 +85,13 @@ class Store:
                 self._webhook(name)
         return self._loaded(downtime_s)
 
+    def adopt(self, webhooks: Sequence[str]) -> dict[str, list[Head]]:
+        """Make the rows of webhooks that are new in the configuration. Returns what is pending for each."""
+        with self._transaction():
+            for name in webhooks:
+                self._webhook(name)
+        return {name: self.heads(name) for name in webhooks}
+
     def commit(self, number: int, batch: Batch) -> None:
         """Make a batch durable, all or nothing."""
         with self._transaction():

@@ -155,6 +155,19 @@ class Engine:
             step.take_up(key, row, downtime_s)
         return step
 
+    def take_over(self, before: "Engine", moment: Moment) -> "Step":
+        """Go on where an engine with other rules stands, which stays as it is.
+
+        The step that is returned must be committed before any other.
+        """
+        self.now = before.now
+        self.latest, self.unfit, self.unsaved = dict(before.latest), dict(before.unfit), dict(before.unsaved)
+        return self.load(before.rows(), 0.0, moment)
+
+    def rows(self) -> dict[Key, str]:
+        """The whole memory as the disk has it, soft changes included."""
+        return {key: memory.dump() for key, memory in self.memory.items()}
+
     def step(self, moment: Moment) -> "Step":
         """Begin a step at this moment."""
         return Step(self, moment)

@@ -4,19 +4,29 @@ Answers are JSON; what went wrong is `{"error": "a sentence"}`.
 """
 
 import json
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from aiohttp import web
 
 from agent.status.snapshot import Snapshot
 
+log = logging.getLogger(__name__)
+
 _BODY_BYTES_MAX = 4096
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class ReloadRefused(Exception):
+    """The configuration file is bad: nothing has changed. The message says all that is wrong, a line each."""
+
+
 class Commands(Protocol):
     """What may be changed while the agent runs; each is durable when it returns."""
+
+    async def reload(self) -> Sequence[str]:
+        """Apply the configuration file. Returns the keys that wait for a restart. Raises ReloadRefused."""
 
     async def forget(self, sensor: str) -> bool:
         """Forget all of a sensor. Returns whether anything was known of it."""
@@ -44,6 +54,12 @@ def reading(snapshot: Callable[[], Snapshot]) -> list[web.RouteDef]:
 def changing(commands: Commands) -> list[web.RouteDef]:
     """The routes that change something."""
 
+    async def reload(_: web.Request) -> web.Response:
+        try:
+            return web.json_response({"needs_restart": list(await commands.reload())})
+        except ReloadRefused as refused:
+            return _refused(422, str(refused))
+
     async def forget(request: web.Request) -> web.Response:
         name = await _name(request)
         known = await commands.forget(name)
@@ -58,6 +74,7 @@ def changing(commands: Commands) -> list[web.RouteDef]:
         return _done() if await commands.disable(name) else _refused(404, f"there is no webhook {name}")
 
     return [
+        web.post("/api/v1/reload", reload),
         web.post("/api/v1/sensors/forget", forget),
         web.post("/api/v1/webhooks/{name}/enable", enable),
         web.post("/api/v1/webhooks/{name}/disable", disable),
@@ -71,6 +88,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return await handler(request)
     except web.HTTPException as error:
         return _refused(error.status, error.text or error.reason)
+    except Exception as error:
+        log.exception("%s failed", request.path)
+        return _refused(500, f"{type(error).__name__}: see the log of the agent")
 
 
 async def _name(request: web.Request) -> str:

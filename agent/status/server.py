@@ -40,12 +40,16 @@ class StatusServer:
         alive: Callable[[], bool],
     ) -> None:
         self._address = address
-        self._token = token
-        self._hosts = {*_own_names(address[0]), *(host.lower() for host in hosts)}
+        self.admit(token, hosts)
         self._snapshot, self._ready, self._alive = snapshot, ready, alive
         self._page = _environment().get_template("page.html")
         self._style = _template("style.css")
         self._runner: web.AppRunner | None = None
+
+    def admit(self, token: str | None, hosts: Iterable[str]) -> None:
+        """From now on ask for this token, and answer to these names too."""
+        self._token = token
+        self._hosts = {*_own_names(self._address[0]), *(host.lower() for host in hosts)}
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the address."""

@@ -102,6 +102,24 @@ async def test_what_becomes_owed_to_a_removed_webhook_is_owed_numbered_and_dropp
         )
 
 
+async def test_a_webhook_that_comes_back_is_lent_what_the_file_has_and_what_becomes_owed_then(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+    async with opened(tmp_path, clock, ["new"]) as (outbox, _):
+        await outbox.adopt({"ops": 60.0, "new": 60.0})
+        await owe(outbox, clock, event(2))
+        assert [delivery.event_id for delivery in await deliver(outbox, clock, "ops", 2)] == ["evt_1", "evt_2"]
+        await outbox.adopt({"new": 60.0})
+        await owe(outbox, clock, event(3))
+        assert outbox.counters["ops"].dropped_by["webhook_removed"] == 1
+        await outbox.adopt({"ops": 60.0})
+        await owe(outbox, clock, event(4))
+        (delivery,) = await deliver(outbox, clock, "ops", 1)
+        assert (delivery.event_id, delivery.sequence) == ("evt_4", 4)
+        assert balanced(outbox)
+
+
 async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 import stat
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
+from agent.status.api import ReloadRefused
 from agent.status.control import ControlServer
 from tests.status.test_server import served, snapshot
 
@@ -20,6 +21,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.done: list[str] = []
+        self.reloads: Callable[[], Sequence[str]] = lambda: ["agent.name"]
+
+    async def reload(self) -> Sequence[str]:
+        return self.reloads()
 
     async def forget(self, sensor: str) -> bool:
         return self._do("forget", sensor, "thermostat.t")
@@ -99,6 +104,33 @@ async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: An
         with pytest.raises(CommandRefused, match=why) as refused:
             await asked(path, "POST", target, body)
     assert refused.value.status == status
+
+
+def refuse() -> Sequence[str]:
+    raise ReloadRefused("bellcrank.yaml:1:1: no")
+
+
+def break_down() -> Sequence[str]:
+    raise RuntimeError("a secret")
+
+
+@pytest.mark.parametrize(
+    ("reloads", "status", "why"),
+    [
+        (refuse, 422, "bellcrank.yaml:1:1: no"),
+        (break_down, 500, "RuntimeError: see the log of the agent"),
+    ],
+)
+async def test_a_reload_that_changes_nothing_says_why(
+    tmp_path: Path, reloads: Callable[[], Sequence[str]], status: int, why: str
+) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path) as commands:
+        assert await asked(path, "POST", "/api/v1/reload") == {"needs_restart": ["agent.name"]}
+        commands.reloads = reloads
+        with pytest.raises(CommandRefused) as refused:
+            await asked(path, "POST", "/api/v1/reload")
+    assert (refused.value.status, str(refused.value)) == (status, why)
 
 
 @pytest.mark.parametrize(
