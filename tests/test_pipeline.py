@@ -244,19 +244,26 @@ WEEK = {"ops": 3600.0}
 
 
 async def test_other_rules_take_over_memory_holds_and_what_was_not_yet_written(tmp_path: Path) -> None:
-    given = rules(high={**LEVEL, "for": "200ms"}, pressed={**PULSE, "throttle": "1h"})
+    given = rules(high={**LEVEL, "for": "2s"}, pressed={**PULSE, "throttle": "1h"})
     async with house(tmp_path, given) as at:
+        await at.take(at.message("a.t", 9))
         for n in range(3):
             await at.take(at.message("a.b", n))
-        await at.take(at.message("a.t", 9))
-        await at.pipeline.follow(following(at, {**given, **rules(more=LEVEL)}), WEEK)
+        await at.pipeline.follow(following(at, {**given, **rules(more=PULSE)}), WEEK)
         assert at.engine is not at.pipeline.engine
         assert at.pipeline.engine.memory["pressed", "a.b"].throttled == 2, "soft memory too"
         assert at.pipeline.engine.latest["a.t"].reading.value == 9
         await until(lambda: "high firing 9 2" in at.bodies(), what="the hold goes on")
-        await at.take(at.message("a.b", 5))
-        assert len(at.bodies()) == 2, "and so does the throttle"
-    assert Memory.load(at.rows("SELECT value FROM memory WHERE rule = 'pressed'")[0][0]).throttled == 3
+    assert Memory.load(at.rows("SELECT value FROM memory WHERE rule = 'pressed'")[0][0]).throttled == 2
+
+
+async def test_a_throttle_goes_on_under_other_rules(tmp_path: Path) -> None:
+    given = rules(pressed={**PULSE, "throttle": "1h"})
+    async with house(tmp_path, given) as at:
+        await at.take(at.message("a.b", 1))
+        await at.pipeline.follow(following(at, {**given, **rules(more=LEVEL)}), WEEK)
+        await at.take(at.message("a.b", 2))
+        assert at.bodies() == ["pressed pulse 1 1"]
 
 
 async def test_what_came_before_a_change_of_rules_is_judged_by_the_old_ones(tmp_path: Path) -> None:
