@@ -17,16 +17,19 @@ The floors, from the ground; a file imports only from floors below its own:
     drivers/                    the ground: imports nothing of agent/; signing, for both directions
     version model               facts and the types that flow
     clock                       the only caller of time.*
+    systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, envelope, retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger
     config yamlfile secretfiles YAML -> Config, errors with line and column
+    control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport courier  the only ones that send
-    status/                     snapshot, page, JSON
-    supervise observe           keep feeds open; gather what there is to see
+    status/                     snapshot, JSON, page, control socket
+    supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
-    trial listen demo logs cli  the people's side
+    trial listen demo logs cli  the people's side;
+    control_client              how the command line asks the agent
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.
 """

@@ -1,6 +1,7 @@
 """Puts the parts together and runs them.
 
-Opens the outbox, builds rules, feeds and couriers, and ends them in order.
+Opens the outbox, builds rules, feeds and couriers, brings them to what a changed configuration says, and ends them in
+order.
 
 The order of the end is the promise backwards: feeds close first (what they read and was not handled, the
 broker keeps), then the couriers finish what is in flight, then the pipeline commits the last marks, then
@@ -14,41 +15,42 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable
 from pathlib import Path
-from random import Random, SystemRandom
-from typing import Any
+from random import SystemRandom
 
-from agent.clock import SystemClock
-from agent.config import Config
+from agent.clock import SystemClock, monotonic_us
+from agent.config import Config, ConfigErrors, load
+from agent.control_socket import to_listen
 from agent.observe import Observer
-from agent.outbox import Outbox
+from agent.outbox import Loaded, Outbox
+from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
+from agent.reload import applied
 from agent.rules import Engine
+from agent.status.api import ReloadRefused
+from agent.status.control import ControlServer
 from agent.status.server import StatusServer
-from agent.supervise import keep_open
+from agent.systemd import Systemd
+from agent.tasks import Tasks
 from agent.version import __version__
 from agent.webhooks.courier import Courier
 from agent.webhooks.envelope import Writer
-from agent.webhooks.transport import Transport
-from drivers.base import Driver, Surroundings
-from drivers.registry import driver_classes
+from drivers.base import Surroundings
 
 log = logging.getLogger(__name__)
 
-_COURIER_GRACE_S = 3.0
 _PIPELINE_GRACE_S = 3.0
 
 
-def run(config: Config, state_dir: Path) -> int:
-    """Run the agent until SIGTERM or SIGINT. Returns the exit code.
+def run(file: Path, config: Config, state_dir: Path) -> int:
+    """Run the agent until SIGTERM or SIGINT; SIGHUP reads the configuration file again. Returns the exit code.
 
     Raises `agent.outbox.Locked`, NewerSchema, OSError.
     """
     loop = _new_loop()
     asyncio.set_event_loop(loop)
-    code = loop.run_until_complete(Agent(config, state_dir).run())
+    code = loop.run_until_complete(Agent(file, config, state_dir).run())
     # All is committed. Name lookups that hang in threads must not keep the process beyond systemd's patience.
     logging.shutdown()
     sys.stdout.flush()
@@ -58,121 +60,175 @@ def run(config: Config, state_dir: Path) -> int:
 class Agent:
     """One running agent."""
 
-    def __init__(self, config: Config, state_dir: Path) -> None:
+    def __init__(self, file: Path, config: Config, state_dir: Path) -> None:
+        self._file = file
         self._config = config
+        """What runs; the file may say something else until a reload."""
+        self._state_dir = state_dir
         self._clock = SystemClock()
-        self._random: Random = SystemRandom()
-        self._outbox = Outbox(state_dir, {name: webhook.expires for name, webhook in config.webhooks.items()})
+        self._systemd = Systemd(os.environ, monotonic_us)
+        self._outbox = Outbox(state_dir, config.expires_s())
+        self._stop = asyncio.Event()
+        self._hung_up = asyncio.Event()
+        self._reloading = asyncio.Lock()
+        self._failed = False
+        self._tasks = Tasks(self._fail)
         self._pipeline: Pipeline
-        self._drivers: Sequence[Driver] = ()
-        self._couriers: Mapping[str, Courier] = {}
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._parts: Parts
+        self._observer: Observer
+        self._page: StatusServer | None = None
 
     async def run(self) -> int:
         """Start, wait for a signal or a part that ends by itself, stop. Returns the exit code."""
-        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, self._stop.set)
+        loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with contextlib.AsyncExitStack() as stack:
             await self._start(stack)
             log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
-            failed = await self._until(stop)
+            self._systemd.ready(self._config.summary())
+            await self._stop.wait()
             log.info("stopping")
-        return 1 if failed else 0
+            self._systemd.stopping()
+        return 1 if self._failed else 0
+
+    # -- commands
+
+    async def reload(self) -> tuple[str, ...]:
+        """Apply the configuration file. Returns the keys that wait for a restart.
+
+        Raises ReloadRefused where it is bad; then nothing has changed.
+        """
+        async with self._reloading:
+            self._systemd.reloading()
+            try:
+                wanted = await asyncio.to_thread(load, self._file)
+                change = applied(self._config, wanted)
+                await self._bring_to(change.config)
+            except Exception as error:
+                raise self._refused(error) from error
+            finally:
+                self._systemd.ready(self._config.summary())
+            self._observer.reload_error, self._observer.needs_restart = None, change.needs_restart
+            log.info("reloaded: %s", self._config.summary())
+            for key in change.needs_restart:
+                log.warning("%s has changed and waits for a restart; all else applies", key)
+            return change.needs_restart
+
+    async def forget(self, sensor: str) -> bool:
+        """Forget all of a sensor. Returns whether anything was known of it."""
+        return await self._pipeline.forget(sensor)
+
+    async def enable(self, webhook: str) -> bool:
+        """Let a webhook be tried again. Returns whether there is one of this name."""
+        return await self._switch(webhook, Courier.enable)
+
+    async def disable(self, webhook: str) -> bool:
+        """Send nothing to a webhook. Returns whether there is one of this name."""
+        return await self._switch(webhook, Courier.disable)
+
+    async def _switch(self, webhook: str, how: Callable[[Courier], None]) -> bool:
+        if webhook not in self._parts.couriers:
+            return False
+        how(self._parts.couriers[webhook])
+        await self._pipeline.flush()
+        return True
+
+    # -- start and reload
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
-        config, clock = self._config, self._clock
         stack.push_async_callback(self._outbox.close)
-        loaded = await self._outbox.open(clock)
-        engine = Engine(
-            config.rules, list(config.webhooks), config.agent.labels, _new_id, config.meanings(), config.site()
-        )
-        step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
+        loaded = await self._outbox.open(self._clock)
+        await self._prepare(loaded)
+        await self._open_page(stack)
+        self._tasks.begin("pipeline", self._pipeline.run())
+        stack.push_async_callback(self._end)
+        self._parts.begin(self._parts.plan(self._config))
+        place = to_listen(self._state_dir)
+        control = ControlServer(place.path, self._observer.snapshot, self, for_group=place.for_group)
+        await control.start()
+        stack.push_async_callback(control.stop)
+        self._tasks.begin("reload", self._reload_when_hung_up())
+        if self._systemd.watchdog_s is not None:
+            self._tasks.begin("watchdog", self._systemd.feed_watchdog(self._observer.alive))
+
+    async def _prepare(self, loaded: Loaded) -> None:
+        """Make what lasts as long as the process, and commit what a changed configuration has to tell."""
+        config, clock, outbox = self._config, self._clock, self._outbox
         write = Writer(config.agent.name, loaded.agent_id)
+        engine = _engine(config)
+        step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         self._pipeline = Pipeline(
-            engine, self._outbox, loaded.ledgers, clock, write, loaded.subscriptions, self._behind_since
+            engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions, self._behind_since
         )
         await self._pipeline.begin(step)
-        self._drivers = self._feeds(loaded.agent_id)
-        self._couriers = {
-            name: Courier(
-                name,
-                webhook,
-                self._outbox.mailboxes[name],
-                clock,
-                self._random,
-                Transport(webhook, clock.wall),
-                loaded.rests.get(name),
-            )
-            for name, webhook in config.webhooks.items()
-        }
-        observer = Observer(
-            config,
+        around = Surroundings(
+            config.agent.name,
             loaded.agent_id,
             clock,
-            engine,
-            self._pipeline,
-            self._outbox,
-            self._drivers,
-            self._couriers,
-        )
-        if config.status.listen:
-            token = config.status.token.get_secret_value() if config.status.token else None
-            server = StatusServer(
-                config.status.address,
-                token,
-                config.status.hosts,
-                observer.snapshot,
-                observer.ready,
-                observer.alive,
-            )
-            await server.start()
-            stack.push_async_callback(server.stop)
-        self._spawn("pipeline", self._pipeline.run())
-        stack.push_async_callback(self._stop)
-        for name, courier in self._couriers.items():
-            self._spawn(f"courier {name}", courier.run())
-        for driver in self._drivers:
-            self._spawn(driver.name, keep_open(driver, self._pipeline.take, clock, self._random))
-
-    def _feeds(self, agent_id: str) -> Sequence[Driver]:
-        around = Surroundings(
-            self._config.agent.name,
-            agent_id,
-            self._clock,
-            self._random,
-            self._config.brokers,
+            SystemRandom(),
+            config.brokers,
             self._pipeline.subscriptions,
         )
-        by_driver = self._config.sources_by_driver()
-        classes = driver_classes()
-        return list(chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items()))
+        self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
+        self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+
+    async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
+        observer, status = self._observer, self._config.status
+        if status.listen:
+            self._page = StatusServer(
+                status.address, status.secret_token, status.hosts, observer.snapshot, observer.ready, observer.alive
+            )
+            await self._page.start()
+            stack.push_async_callback(self._page.stop)
+
+    async def _bring_to(self, config: Config) -> None:
+        """Bring what runs to what a configuration says. Where that fails, all runs as before."""
+        await self._parts.end(self._parts.plan(config))
+        try:
+            await self._pipeline.follow(_engine(config), config.expires_s())
+            self._config = self._observer.config = config
+            if self._page is not None:
+                self._page.admit(config.status.secret_token, config.status.hosts)
+        finally:
+            self._parts.begin(self._parts.plan(self._config))
+
+    async def _reload_when_hung_up(self) -> None:
+        while True:
+            await self._hung_up.wait()
+            self._hung_up.clear()
+            with contextlib.suppress(ReloadRefused):
+                await self.reload()
 
     def _behind_since(self) -> float | None:
-        return min(filter(None, (driver.behind_since() for driver in self._drivers)), default=None)
+        return min(filter(None, (driver.behind_since() for driver in self._parts.drivers)), default=None)
 
-    def _spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks[asyncio.create_task(work, name=name)] = name
+    def _refused(self, error: Exception) -> ReloadRefused:
+        """Tell everybody why a reload changed nothing."""
+        expected = isinstance(error, ConfigErrors)
+        why = str(error) if expected else f"{type(error).__name__}: {error}"
+        log.error("the reload changes nothing: %s", why, exc_info=None if expected else error)
+        self._observer.reload_error = why
+        return ReloadRefused(why)
 
-    async def _until(self, stop: asyncio.Event) -> bool:
-        """Wait for the signal. Returns whether a part failed instead, which none should."""
-        stopped = asyncio.create_task(stop.wait())
-        done, _ = await asyncio.wait({*self._tasks, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-        for task in done - {stopped}:
-            name = self._tasks[task]  # type: ignore[index]
-            log.critical("%s ended by itself", name, exc_info=task.exception())
-        return bool(done - {stopped})
+    # -- the end
 
-    async def _stop(self) -> None:
-        await asyncio.gather(*(driver.close() for driver in self._drivers))
-        await asyncio.gather(*(courier.stop(_COURIER_GRACE_S) for courier in self._couriers.values()))
+    def _fail(self) -> None:
+        self._failed = True
+        self._stop.set()
+
+    async def _end(self) -> None:
+        await self._tasks.end("reload")
+        await self._parts.end(NOTHING)
         self._pipeline.stop()
-        pipeline = [task for task, name in self._tasks.items() if name == "pipeline"]
-        await asyncio.wait(pipeline, timeout=_PIPELINE_GRACE_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.end("pipeline", patience_s=_PIPELINE_GRACE_S)
+        await self._tasks.end("watchdog")
+
+
+def _engine(config: Config) -> Engine:
+    webhooks, labels = list(config.webhooks), config.agent.labels
+    return Engine(config.rules, webhooks, labels, _new_id, config.meanings(), config.site())
 
 
 def _new_id(prefix: str) -> str:

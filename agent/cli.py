@@ -3,12 +3,15 @@
 0 ok, 1 unhealthy, 2 usage, 75 another agent has the outbox, 78 bad configuration.
 """
 
+import contextlib
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
 
 import click
 
@@ -17,7 +20,10 @@ from agent.version import __version__
 if TYPE_CHECKING:
     from agent.config import Config
 
-UNHEALTHY, LOCKED, BAD_CONFIG = 1, 75, 78
+UNHEALTHY, USAGE, LOCKED, BAD_CONFIG = 1, 2, 75, 78
+_CODES = {404: USAGE, 422: BAD_CONFIG}
+"""The exit codes for what the agent answers."""
+_WATCH_EVERY_S = 2.0
 
 config_option = click.option(
     "--config",
@@ -44,9 +50,10 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     from agent.outbox import Locked, NewerSchema
 
     logs.set_up(verbose=verbose)
-    config = _load(config_path)
+    file = _find(config_path)
+    config = _load(file)
     try:
-        code = app.run(config, state_dir(config))
+        code = app.run(file, config, state_dir(config))
     except Locked as locked:
         _end(str(locked), LOCKED)
     except (NewerSchema, OSError) as error:
@@ -94,24 +101,54 @@ def listen(port: int, secret_file: Path | None, status: int) -> None:
 
 @main.command()
 @config_option
-@click.option("--url", help="Where the status page is; default: as the configuration says.")
+@click.option("--url", help="Where the status page is; default: the control socket, then as the configuration says.")
 @json_option
 def status(config_path: Path | None, url: str | None, *, as_json: bool) -> None:
     """Ask the running agent how it is. Ends with 1 where something is wrong."""
-    token = None
-    if url is None:
-        config = _load(config_path)
-        if config.status.listen is False:
-            _end("the status page is off (`status.listen: false`)", UNHEALTHY)
-        host, port = config.status.address
-        url = f"http://{_reachable(host)}:{port}"
-        token = config.status.token.get_secret_value() if config.status.token else None
-    found = _ask(url, token)
+    found = _ask_page(url, None) if url else _status(config_path)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
         _print_status(found)
     sys.exit(UNHEALTHY if found["troubles"] else 0)
+
+
+@main.command("reload")
+@config_option
+def reload(config_path: Path | None) -> None:
+    """Let the running agent read its configuration again, as SIGHUP does. A bad one changes nothing."""
+    answer = _command(config_path, "POST", "/api/v1/reload")
+    click.echo("The configuration applies.")
+    for key in answer["needs_restart"]:
+        click.echo(f"{key} has changed and waits for a restart.")
+
+
+@main.group("sensors", invoke_without_command=True)
+@config_option
+@click.option("--watch", is_flag=True, help="Show them again every 2 seconds, until Ctrl-C.")
+@json_option
+@click.pass_context
+def sensors_group(context: click.Context, config_path: Path | None, *, watch: bool, as_json: bool) -> None:
+    """Show what every sensor said last, and what of it was refused."""
+    context.obj = config_path
+    if context.invoked_subcommand is not None:
+        return
+    pause = threading.Event()
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            _print_sensors(_command(config_path, "GET", "/api/v1/sensors"), watch=watch, as_json=as_json)
+            if not watch or pause.wait(_WATCH_EVERY_S):
+                return
+
+
+@sensors_group.command("forget")
+@click.argument("name")
+@config_option
+@click.pass_obj
+def sensors_forget(given: Path | None, name: str, config_path: Path | None) -> None:
+    """Forget all of a sensor, such as one that is no more; its alerts are resolved."""
+    _command(config_path or given, "POST", "/api/v1/sensors/forget", {"name": name})
+    click.echo(f"{name} is forgotten.")
 
 
 @main.group("config")
@@ -124,8 +161,7 @@ def config_group() -> None:
 def config_check(config_path: Path | None) -> None:
     """Read the configuration and tell everything that is wrong with it."""
     config = _load(config_path)
-    counts = f"{len(config.sources)} sources, {len(config.rules)} rules, {len(config.webhooks)} webhooks"
-    click.echo(f"The configuration is good: {counts}.")
+    click.echo(f"The configuration is good: {config.summary()}.")
 
 
 @main.group("secret")
@@ -157,7 +193,7 @@ def webhooks_test(config_path: Path | None, name: str) -> None:
 
     config = _load(config_path)
     if name not in config.webhooks:
-        _end(f"there is no webhook {name}; known: {', '.join(config.webhooks) or 'none'}", 2)
+        _end(f"there is no webhook {name}; known: {', '.join(config.webhooks) or 'none'}", USAGE)
     outcome = asyncio.run(send(config, name))
     took = f"in {outcome.duration_s * 1000:.0f} ms"
     if outcome.status is None:
@@ -171,27 +207,97 @@ def webhooks_test(config_path: Path | None, name: str) -> None:
 @config_option
 @click.argument("name")
 def webhooks_enable(config_path: Path | None, name: str) -> None:
-    """Let a webhook be tried again that answered 410, while the agent is stopped."""
-    from agent.config import state_dir
-    from agent.outbox import Locked, enable_webhook
+    """Let a webhook be tried again now: one that answered 410, that rests, or that was disabled."""
+    _switch(config_path, name, enabled=True)
+    click.echo(f"{name} is enabled.")
 
-    config = _load(config_path)
+
+@webhooks_group.command("disable")
+@config_option
+@click.argument("name")
+def webhooks_disable(config_path: Path | None, name: str) -> None:
+    """Send nothing to a webhook until it is enabled; what it is owed waits for as long as it may."""
+    _switch(config_path, name, enabled=False)
+    click.echo(f"{name} is disabled.")
+
+
+def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
+    """By the running agent, or in the outbox itself where none runs."""
+    from agent.control_client import NoAgent, NotAllowed
+
     try:
-        known = enable_webhook(state_dir(config), name)
+        _ask(config_path, "POST", f"/api/v1/webhooks/{quote(name, safe='')}/{'enable' if enabled else 'disable'}")
+    except NotAllowed as kept_out:
+        _end(str(kept_out), UNHEALTHY)
+    except NoAgent:
+        _switch_in_outbox(_load(config_path), name, enabled=enabled)
+
+
+def _switch_in_outbox(config: "Config", name: str, *, enabled: bool) -> None:
+    from agent.config import state_dir
+    from agent.outbox import Locked, switch_webhook
+
+    try:
+        known = switch_webhook(state_dir(config), name, enabled=enabled)
     except Locked as locked:
-        _end(f"{locked}: stop it first", LOCKED)
+        _end(f"{locked}, but does not answer at its control socket", LOCKED)
+    except FileNotFoundError as error:
+        _end(f"no agent runs, and there is no outbox {error.filename}", UNHEALTHY)
     except OSError as error:
         _end(str(error), UNHEALTHY)
     if not known:
-        _end(f"the outbox knows no webhook {name}", 2)
-    click.echo(f"{name} is enabled: its queue goes out when the agent starts.")
+        _end(f"there is no webhook {name}", USAGE)
+
+
+def _status(config_path: Path | None) -> Any:
+    """By the control socket, or the status page where no agent listens there."""
+    from agent.control_client import NoAgent, NotAllowed
+
+    try:
+        return _ask(config_path, "GET", "/api/v1/status")
+    except (NoAgent, NotAllowed) as nobody:
+        config = _load(config_path)
+        if config.status.listen is False:
+            _end(str(nobody), UNHEALTHY)
+        host, port = config.status.address
+        return _ask_page(f"http://{_reachable(host)}:{port}", config.status.secret_token)
+
+
+def _command(config_path: Path | None, method: str, target: str, body: Any = None) -> Any:
+    """What only a running agent can do."""
+    from agent.control_client import NoAgent, NotAllowed
+
+    try:
+        return _ask(config_path, method, target, body)
+    except (NoAgent, NotAllowed) as nobody:
+        _end(str(nobody), UNHEALTHY)
+
+
+def _ask(config_path: Path | None, method: str, target: str, body: Any = None) -> Any:
+    """Ask over the control socket. Raises NoAgent, NotAllowed."""
+    from agent.control_client import CommandRefused, ask
+    from agent.control_socket import to_ask
+
+    try:
+        return ask(to_ask(_find(config_path)), method, target, body)
+    except CommandRefused as refused:
+        _end(str(refused), _CODES.get(refused.status, UNHEALTHY))
 
 
 def _load(path: Path | None) -> "Config":
-    from agent.config import ConfigErrors, find, load
+    from agent.config import ConfigErrors, load
 
     try:
-        return load(find(path))
+        return load(_find(path))
+    except ConfigErrors as errors:
+        _end(str(errors), BAD_CONFIG)
+
+
+def _find(path: Path | None) -> Path:
+    from agent.config import ConfigErrors, find
+
+    try:
+        return find(path)
     except ConfigErrors as errors:
         _end(str(errors), BAD_CONFIG)
 
@@ -207,7 +313,7 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _ask(url: str, token: str | None) -> dict[str, Any]:
+def _ask_page(url: str, token: str | None) -> dict[str, Any]:
     import urllib.error
     import urllib.request
 
@@ -245,6 +351,18 @@ def _print_status(found: dict[str, Any]) -> None:
         f"\noutbox: {outbox['owed']} owed = {outbox['delivered']} delivered + {outbox['pending']} pending"
         f" + {outbox['dead']} dead + {outbox['dropped']} dropped; {outbox['size_bytes']} bytes"
     )
+
+
+def _print_sensors(found: dict[str, dict[str, Any]], *, watch: bool, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(found, indent=None if watch else 2, ensure_ascii=False))
+        return
+    if watch:
+        click.clear()
+    rows = _rows(found, "value", "unit", "age_s", "refused", "last_refusal")
+    _table("sensor", "value", "unit", "age s", "refused", "last refusal", rows=rows)
+    if not found:
+        click.echo("no sensor has been heard yet")
 
 
 def _rows(things: dict[str, dict[str, Any]], *keys: str) -> list[Sequence[Any]]:

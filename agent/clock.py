@@ -70,6 +70,11 @@ class SystemClock:
         return _BOOT_ID.read_text().strip()
 
 
+def monotonic_us() -> int:
+    """CLOCK_MONOTONIC in microseconds, as systemd counts."""
+    return time.monotonic_ns() // 1000
+
+
 def plausible(wall: float) -> bool:
     """Whether a wall time can be right at all: not from before this program was built."""
     return datetime.fromtimestamp(wall, UTC).year >= _BUILD_YEAR

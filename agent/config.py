@@ -36,6 +36,8 @@ from drivers.units import Name, Token, parse_address
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 Where = tuple[str | int, ...]
+FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
+"""What the file says of one feed: its sources, and the brokers that they name."""
 
 
 class Problem(NamedTuple):
@@ -105,6 +107,11 @@ class StatusConfig(BaseModel):
         return parse_address(str(self.listen))
 
     @property
+    def secret_token(self) -> str | None:
+        """The token itself."""
+        return None if self.token is None else self.token.get_secret_value()
+
+    @property
     def on_loopback(self) -> bool:
         """Whether only this machine can reach it."""
         host = self.address[0]
@@ -130,6 +137,26 @@ class Config(BaseModel):
         for name, source in self.sources.items():
             found.setdefault(source.driver, {})[name] = source
         return found
+
+    def feed_settings(self, sources: Iterable[str]) -> FeedSettings:
+        """What the file says of the feed of these sources: equal settings need no new feed."""
+        theirs = {name: self.sources[name] for name in sources}
+        only = next(iter(self.brokers), "")
+        named = {source.broker or only for source in theirs.values() if isinstance(source, MqttSource)}
+        return theirs, {name: self.brokers[name] for name in named}
+
+    def has_sensor(self, name: str) -> bool:
+        """Whether a source brings a sensor of this name, such as `rooms.kitchen.temperature`."""
+        source = self.sources.get(name.partition(".")[0])
+        return source is not None and name.rpartition(".")[2] in source.sensors
+
+    def summary(self) -> str:
+        """How much there is of everything."""
+        return f"{len(self.sources)} sources, {len(self.rules)} rules, {len(self.webhooks)} webhooks"
+
+    def expires_s(self) -> dict[str, float]:
+        """How long each webhook is owed an event."""
+        return {name: webhook.expires for name, webhook in self.webhooks.items()}
 
     def meanings(self) -> dict[str, str]:
         """What each rule means, with the decoding of the sensors that it may see."""
@@ -195,8 +222,11 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
 
 def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
     """Where the outbox lives."""
-    if config.agent.state_dir is not None:
-        return config.agent.state_dir
+    return default_state_dir(env) if config.agent.state_dir is None else config.agent.state_dir
+
+
+def default_state_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Where it lives when the configuration does not say."""
     if "STATE_DIRECTORY" in env:
         return Path(env["STATE_DIRECTORY"].partition(":")[0])
     system = Path("/var/lib/bellcrank")

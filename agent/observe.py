@@ -1,16 +1,16 @@
 """Gathers from all parts what the status page shows."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
 from agent.clock import DeviceClock
 from agent.config import Config
-from agent.model import DROP_REASONS, Counters
+from agent.model import DROP_REASONS, Counters, Moment
 from agent.outbox import Outbox
+from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.rules import Engine
 from agent.status.snapshot import (
     AgentFacts,
     OutboxFacts,
@@ -21,8 +21,6 @@ from agent.status.snapshot import (
     WebhookFacts,
 )
 from agent.version import __version__
-from agent.webhooks.courier import Courier
-from drivers.base import Driver
 
 _STUCK_S = 150.0
 """The pipeline moves at the latest every minute."""
@@ -32,19 +30,14 @@ class Observer:
     """Looks at the running parts; changes nothing."""
 
     def __init__(
-        self,
-        config: Config,
-        agent_id: str,
-        clock: DeviceClock,
-        engine: Engine,
-        pipeline: Pipeline,
-        outbox: Outbox,
-        drivers: Sequence[Driver],
-        couriers: Mapping[str, Courier],
+        self, config: Config, agent_id: str, clock: DeviceClock, pipeline: Pipeline, outbox: Outbox, parts: Parts
     ) -> None:
-        self._config, self._agent_id, self._clock = config, agent_id, clock
-        self._engine, self._pipeline, self._outbox = engine, pipeline, outbox
-        self._drivers, self._couriers = drivers, couriers
+        self.config = config
+        """What runs: set anew by a reload, as are the two that follow."""
+        self.reload_error: str | None = None
+        self.needs_restart: tuple[str, ...] = ()
+        self._agent_id, self._clock = agent_id, clock
+        self._pipeline, self._outbox, self._parts = pipeline, outbox, parts
         self._started_at = clock.now()
         self._day = ""
         self._written_before = 0
@@ -60,9 +53,8 @@ class Observer:
     def snapshot(self) -> Snapshot:
         """Everything, as it stands now."""
         moment = self._clock.moment()
-        clock = "synced" if moment.synced else "unsynced"
         return Snapshot(
-            agent=AgentFacts(self._agent_id, self._config.agent.name, __version__, moment.at - self._started_at, clock),
+            agent=self._agent(moment),
             outbox=self._outbox_facts(moment.at),
             webhooks=self._webhooks(moment.at),
             sources=self._sources(),
@@ -70,9 +62,20 @@ class Observer:
             rules=self._rules(moment.at),
         )
 
+    def _agent(self, moment: Moment) -> AgentFacts:
+        return AgentFacts(
+            id=self._agent_id,
+            name=self.config.agent.name,
+            version=__version__,
+            uptime_s=moment.at - self._started_at,
+            clock="synced" if moment.synced else "unsynced",
+            reload_error=self.reload_error,
+            needs_restart=self.needs_restart,
+        )
+
     def _outbox_facts(self, now: float) -> OutboxFacts:
         counters = list(self._outbox.counters.values())
-        oldest = [mailbox.oldest() for mailbox in self._outbox.mailboxes.values()]
+        oldest = [self._outbox.mailboxes[name].oldest() for name in self._parts.couriers]
         known = [at for at in oldest if at is not None]
         return OutboxFacts(
             **_sum(counters),
@@ -94,17 +97,18 @@ class Observer:
         return {name: self._webhook(name, one, now) for name, one in sorted(self._outbox.counters.items())}
 
     def _webhook(self, name: str, counters: Counters, now: float) -> WebhookFacts:
-        courier = self._couriers.get(name)
+        courier = self._parts.couriers.get(name)
         if courier is None:
-            return WebhookFacts(state="removed", **_sum([counters]))
+            state = "idle" if name in self.config.webhooks else "removed"
+            return WebhookFacts(state=state, **_sum([counters]))
         view = courier.view()
         resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
         same = {field.name for field in fields(view)} & {field.name for field in fields(WebhookFacts)}
         return WebhookFacts(**{name: getattr(view, name) for name in same}, **_sum([counters]), resting_s=resting_s)
 
     def _sources(self) -> dict[str, SourceFacts]:
-        states = {name: state for driver in self._drivers for name, state in driver.states().items()}
-        return {name: self._source(name, states[name]) for name in self._config.sources if name in states}
+        states = {name: state for driver in self._parts.drivers for name, state in driver.states().items()}
+        return {name: self._source(name, states[name]) for name in self.config.sources if name in states}
 
     def _source(self, name: str, state: Any) -> SourceFacts:
         count = self._pipeline.sources[name]
@@ -114,14 +118,14 @@ class Observer:
         )
 
     def _sensors(self, now: float) -> dict[str, SensorFacts]:
-        names = sorted({*self._engine.latest, *self._pipeline.sensors})
-        return {name: self._sensor(name, now) for name in names}
+        names = sorted({*self._pipeline.engine.latest, *self._pipeline.sensors})
+        return {name: self._sensor(name, now) for name in names if self.config.has_sensor(name)}
 
     def _sensor(self, name: str, now: float) -> SensorFacts:
-        latest = self._engine.latest.get(name)
+        latest = self._pipeline.engine.latest.get(name)
         count = self._pipeline.sensors.get(name)
         last = count.last if count else None
-        unfit = self._engine.unfit.get(name, 0)
+        unfit = self._pipeline.engine.unfit.get(name, 0)
         return SensorFacts(
             value=None if latest is None else latest.reading.value,
             unit=None if latest is None else latest.reading.unit,
@@ -131,11 +135,10 @@ class Observer:
         )
 
     def _rules(self, now: float) -> dict[str, RuleFacts]:
-        found = {
-            name: RuleFacts(", ".join(rule.patterns()), rule.severity) for name, rule in self._config.rules.items()
-        }
+        engine = self._pipeline.engine
+        found = {name: RuleFacts(", ".join(rule.patterns()), rule.severity) for name, rule in self.config.rules.items()}
         states: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in found}
-        for (rule, sensor), memory in self._engine.memory.items():
+        for (rule, sensor), memory in engine.memory.items():
             if rule not in states:
                 continue  # the built-in one, of sources
             states[rule][sensor] = {

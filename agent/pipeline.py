@@ -11,9 +11,10 @@ nothing.
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
@@ -22,6 +23,7 @@ from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscr
 from drivers.base import Batch as FeedBatch
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 MARKS_WITHIN_S = 1.0
 """Marks of deliveries ride in the next commit; at the latest after this they get one of their own."""
@@ -51,26 +53,23 @@ class SensorCount:
     last: Refusal | None = None
 
 
-@dataclass(slots=True)
-class _Forget:
-    """A command: all of a sensor goes."""
-
-    at: float
-    sensor: str
-    known: bool = False
-    """The answer: whether there was anything to forget."""
-
-
 class _Waiting(NamedTuple):
     feed: str
-    batch: FeedBatch | Sequence[_Forget]
+    batch: FeedBatch
     done: asyncio.Future[None]
+
+
+class _Asked(NamedTuple):
+    """A command: done behind all that arrived before it."""
+
+    work: Callable[[], Awaitable[Any]]
+    result: asyncio.Future[Any]
 
 
 class _Input(NamedTuple):
     at: float
     feed: str
-    message: Arrival | _Forget
+    message: Arrival
 
 
 class _Round(NamedTuple):
@@ -112,6 +111,7 @@ class Pipeline:
         self.subscriptions: dict[str, Mapping[str, int]] = dict(subscriptions or {})
         """What each feed's filters and identifiers are, as committed: for drivers that are made anew."""
         self._waiting: list[_Waiting] = []
+        self._asked: list[_Asked] = []
         self._wake = asyncio.Event()
         self._marks_due: float | None = None
         self._sweep_due = 0.0
@@ -126,23 +126,46 @@ class Pipeline:
 
         Returns when it is durably handled, so that it may be acknowledged.
         """
-        await self._put(feed, batch)
-
-    async def forget(self, sensor: str) -> bool:
-        """Forget all of a sensor and resolve its alerts, durably. Returns whether anything was known of it."""
-        command = _Forget(self._clock.now(), sensor)
-        await self._put("", [command])
-        return command.known
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Waiting(feed, batch, done))
+        self._wake.set()
+        await done
 
     async def begin(self, step: Step) -> None:
         """Commit the engine's first step: what a changed configuration has to tell."""
         await self._handle(step, [])
 
+    async def forget(self, sensor: str) -> bool:
+        """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
+        return await self._ask(partial(self._forget, sensor))
+
+    async def follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+        """Go on with other rules, which take over the memory, and with other webhooks.
+
+        `expires_s`: how long each webhook is owed an event. Durable when it returns; where it raises, nothing has
+        changed.
+        """
+        await self._ask(partial(self._follow, engine, expires_s))
+
+    @property
+    def engine(self) -> Engine:
+        """The rules and their memory, to look at."""
+        return self._engine
+
+    async def flush(self) -> None:
+        """Commit the marks that wait, now."""
+        if self._outbox.marks:
+            self._marks_due = self._clock.now()
+        await self.take("", ())
+
     async def run(self) -> None:
         """Work until stopped; then commit what was in memory only."""
         while not self._stopping:
             await self._work()
+            asked, self._asked = self._asked, []
             await self._round()
+            for command in asked:
+                await _answer(command)
         await self._round(last=True)
 
     def stop(self) -> None:
@@ -150,17 +173,11 @@ class Pipeline:
         self._stopping = True
         self._wake.set()
 
-    async def _put(self, feed: str, batch: FeedBatch | Sequence[_Forget]) -> None:
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Waiting(feed, batch, done))
-        self._wake.set()
-        await done
-
     # -- when there is something to do
 
     async def _work(self) -> None:
         """Wait until a batch waits or a time has come."""
-        while not (self._stopping or self._waiting or self._due() <= self._clock.now()):
+        while not (self._stopping or self._waiting or self._asked or self._due() <= self._clock.now()):
             self._wake.clear()
             try:
                 async with asyncio.timeout(min(_LONGEST_WAIT_S, self._due() - self._clock.now())):
@@ -264,8 +281,6 @@ class Pipeline:
             round_.subscriptions[entry.feed] = message.ids
         elif isinstance(message, Presence):
             round_.step.presence(message, entry.at)
-        elif isinstance(message, _Forget):
-            message.known = round_.step.forget_sensor(message.sensor) or message.sensor in self.sensors
         _owe(round_, told)
 
     def _must_commit(self, round_: _Round, batch: Batch) -> bool:
@@ -312,13 +327,37 @@ class Pipeline:
         refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
         await self._handle(self._engine.step(self._clock.moment()), [refused])
 
+    # -- commands
+
+    async def _ask(self, work: Callable[[], Awaitable[T]]) -> T:
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(work, result))
+        self._wake.set()
+        return await result
+
+    async def _follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+        before, webhooks_before = self._engine, self._outbox.expires_s
+        step = engine.load(before.rows(), 0.0, self._clock.moment(), before)
+        await self._outbox.adopt(expires_s)
+        self._engine = engine
+        try:
+            await self._handle(step, [])
+        except BaseException:
+            self._engine = before
+            self._outbox.expires_s = webhooks_before
+            raise
+
+    async def _forget(self, sensor: str) -> bool:
+        step = self._engine.step(self._clock.moment())
+        known = step.forget_sensor(sensor)
+        await self._handle(step, [])
+        return self.sensors.pop(sensor, None) is not None or known
+
     # -- what there is to see
 
     def _count(self, inputs: Sequence[_Input], round_: _Round) -> None:
         for _, _, message in inputs:
-            if isinstance(message, _Forget):
-                self.sensors.pop(message.sensor, None)
-            elif isinstance(message, Message):
+            if isinstance(message, Message):
                 for source in message.sources:
                     self.sources[source].messages += 1
                 for refusal in message.refusals:
@@ -334,6 +373,18 @@ class Pipeline:
         if refusal.sensor is not None:
             self.sensors[refusal.sensor].refused += 1
             self.sensors[refusal.sensor].last = refusal
+
+
+async def _answer(command: _Asked) -> None:
+    """Do it, and tell who asked; what fails there is raised there."""
+    try:
+        value = await command.work()
+    except Exception as error:  # noqa: BLE001
+        if not command.result.done():
+            command.result.set_exception(error)
+    else:
+        if not command.result.done():
+            command.result.set_result(value)
 
 
 def _evaluate_message(round_: _Round, message: Message) -> None:

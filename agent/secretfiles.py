@@ -1,4 +1,7 @@
-"""Secrets by reference: `!secret NAME` from secrets.yaml beside the configuration, `!env NAME`, `!file PATH`.
+"""Secrets by reference.
+
+`!secret NAME` from secrets.yaml beside the configuration, `!env NAME`, `!file PATH`, and `!credential ID` from what
+systemd has loaded for the service (LoadCredential=).
 
 A file that holds secrets must not be readable by others. No message shows what a secret is.
 """
@@ -32,7 +35,14 @@ def tags(config: Path, env: Mapping[str, str]) -> dict[str, Tag]:
     def from_file(name: str, _: Place) -> str:
         return _read(config.parent / name)
 
-    return {"!secret": secrets.get, "!env": from_env, "!file": from_file}
+    def from_credential(name: str, _: Place) -> str:
+        if "CREDENTIALS_DIRECTORY" not in env:
+            raise ValueError("there is no $CREDENTIALS_DIRECTORY: only a service with LoadCredential= has one")
+        if "/" in name or name in ("", ".", ".."):
+            raise ValueError("a credential is named without a path")
+        return _read(Path(env["CREDENTIALS_DIRECTORY"]) / name)
+
+    return {"!secret": secrets.get, "!env": from_env, "!file": from_file, "!credential": from_credential}
 
 
 class _SecretsFile:

@@ -129,10 +129,6 @@ async def test_status_shows_the_running_agent_and_a_second_one_is_refused(tmp_pa
         second = copy(agent)
         second.start()
         assert await asyncio.to_thread(second.wait) == 75
-        enable = await asyncio.to_thread(
-            call, "webhooks", "enable", "ops", "--config", agent.config, STATE_DIRECTORY=str(agent.state)
-        )
-        assert enable.exit_code == 75
         broker.stop()
         await until(lambda: not agent.open_sources())
         away = await asyncio.to_thread(call, "status", "--config", agent.config)

@@ -13,7 +13,7 @@ import pytest
 
 from agent.clock import DeviceClock, SystemClock
 from agent.model import Ending, Event, Settlement
-from agent.outbox import Outbox
+from agent.outbox import BatchRefused, Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule
 from agent.supervise import keep_open
@@ -380,3 +380,80 @@ async def test_a_feed_that_is_lost_is_told_of_each_of_its_sources(tmp_path: Path
     assert taken == [
         ("broken:one", Presence(1000.0, name, name, FeedState.LOST, "no such port")) for name in ("a", "b")
     ]
+
+
+def following(at: House, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",), new_id: Any = None) -> Engine:
+    ids = count(1)
+    meanings = {name: rule.meaning("") for name, rule in given.items()}
+    return Engine(given, webhooks, {}, new_id or (lambda prefix: f"{prefix}next-{next(ids)}"), meanings)
+
+
+WEEK = {"ops": 3600.0}
+
+
+async def test_other_rules_take_over_memory_holds_and_what_was_not_yet_written(tmp_path: Path) -> None:
+    given = rules(high={**LEVEL, "for": "2s"}, pressed={**PULSE, "throttle": "1h"})
+    async with house(tmp_path, given) as at:
+        await at.take(at.message("a.t", 9))
+        for n in range(3):
+            await at.take(at.message("a.b", n))
+        await at.pipeline.follow(following(at, {**given, **rules(more=PULSE)}), WEEK)
+        assert at.engine is not at.pipeline.engine
+        assert at.pipeline.engine.memory["pressed", "a.b"].throttled == 2, "soft memory too"
+        assert at.pipeline.engine.latest["a.t"].reading.value == 9
+        await until(lambda: "high firing 9 2" in at.bodies(), what="the hold goes on")
+    assert Memory.load(at.rows("SELECT value FROM memory WHERE rule = 'pressed'")[0][0]).throttled == 2
+
+
+async def test_a_throttle_goes_on_under_other_rules(tmp_path: Path) -> None:
+    given = rules(pressed={**PULSE, "throttle": "1h"})
+    async with house(tmp_path, given) as at:
+        await at.take(at.message("a.b", 1))
+        await at.pipeline.follow(following(at, {**given, **rules(more=LEVEL)}), WEEK)
+        await at.take(at.message("a.b", 2))
+        assert at.bodies() == ["pressed pulse 1 1"]
+
+
+async def test_what_came_before_a_change_of_rules_is_judged_by_the_old_ones(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(old=PULSE)) as at:
+        taken = asyncio.gather(*(at.take(at.message("a.b", n)) for n in range(3)))
+        await asyncio.sleep(0)  # they are handed over
+        await at.pipeline.follow(following(at, rules(new=PULSE)), WEEK)
+        await taken
+        await at.take(at.message("a.b", 3))
+        assert at.bodies() == [*(f"old pulse {n} {n + 1}" for n in range(3)), "new pulse 3 4"]
+
+
+async def test_a_rule_that_is_gone_is_resolved_durably_before_the_change_takes_effect(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high=LEVEL), ["ops", "old"]) as at:
+        await at.take(at.message("a.t", 9))
+        await at.pipeline.follow(following(at, rules()), {"ops": 3600.0, "new": 3600.0})
+        assert at.bodies()[-1] == "high resolved 9 2"
+        assert at.rows("SELECT * FROM memory") == []
+        assert at.outbox.counters["old"].dropped_by["webhook_removed"] == 1, "it is no more"
+        assert at.outbox.counters["new"].owed == 0, "it is there, and was owed no firing"
+        await at.pipeline.follow(following(at, rules(pressed=PULSE), ["new"]), {"new": 3600.0})
+        await at.take(at.message("a.b", 1))
+        assert at.outbox.counters["new"].pending == 1
+        assert all(counters.balanced for counters in at.outbox.counters.values())
+
+
+async def test_a_change_of_rules_that_fails_changes_nothing(tmp_path: Path) -> None:
+    def no_id(_: str) -> str:
+        raise RuntimeError("no id")
+
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        await at.take(at.message("a.t", 9))
+        with pytest.raises(RuntimeError, match="no id"):
+            await at.pipeline.follow(following(at, rules(), new_id=no_id), {"new": 3600.0})
+        await at.take(at.message("a.t", 1))
+        assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]
+
+
+async def test_a_change_that_fails_when_it_is_stored_changes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        await at.take(at.message("a.t", 9))
+        with pytest.raises(BatchRefused):
+            await at.pipeline.follow(following(at, rules(), new_id=lambda _: "\ud800"), {"new": 3600.0})
+        await at.take(at.message("a.t", 1))
+        assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]

@@ -28,20 +28,22 @@ __all__ = [
     "Mailbox",
     "NewerSchema",
     "Outbox",
-    "enable_webhook",
+    "switch_webhook",
 ]
 
 
-def enable_webhook(state_dir: Path, name: str) -> bool:
-    """Let a disabled webhook be tried again, while no agent runs. Returns whether the outbox knows it.
+def switch_webhook(state_dir: Path, name: str, *, enabled: bool) -> bool:
+    """Enable or disable a webhook, while no agent runs. Returns whether the outbox knows it.
 
-    Raises Locked.
+    Raises Locked, OSError.
     """
+    path = state_dir / "outbox.db"
+    path.stat()  # so that none is made
     lock = FileLock(state_dir / "outbox.lock")
     try:
-        store = Store(state_dir / "outbox.db")
+        store = Store(path)
         try:
-            return store.enable(name)
+            return store.switch(name, enabled=enabled)
         finally:
             store.close()
     finally:

@@ -133,10 +133,17 @@ class Lanes:
             return
         self._queue(lane)
 
-    def release(self, now: float) -> None:
-        """All that was held is due."""
+    def take_back(self) -> None:
+        """What is lent may be lent again, as it was: nobody has it any more."""
         for lane in self._lanes.values():
-            if lane.held:
+            if lane.lent:
+                lane.lent = False
+                self._queue(lane)
+
+    def release(self, now: float, *, every: bool = False) -> None:
+        """All that was held is due; with `every`, all that waits."""
+        for lane in self._lanes.values():
+            if lane.held or every:
                 lane.held, lane.due_at = False, min(lane.due_at, now)
                 if not lane.lent:
                     self._queue(lane)

@@ -59,7 +59,8 @@ class Outbox:
     def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
         """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
         self._path = state_dir / "outbox.db"
-        self._expires_s = expires_s
+        self.expires_s = expires_s
+        """What becomes owed to others is numbered and dropped."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
@@ -88,12 +89,25 @@ class Outbox:
     def _open(self, clock: DeviceClock) -> Loaded:
         self._thread_id = threading.get_native_id()
         self._store = Store(self._path)
-        loaded = self._store.open(clock, list(self._expires_s))
+        loaded = self._store.open(clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
         for name, mailbox in self.mailboxes.items():
             mailbox.restore(self._store.heads(name))
         return loaded
+
+    async def adopt(self, expires_s: Mapping[str, float]) -> None:
+        """Go on with other webhooks: one that is new gets a mailbox, with what the file owes it. Raises sqlite3.Error.
+
+        The mailbox of one that is no more is kept with its queue, in case that it comes again.
+        """
+        new = [name for name in expires_s if name not in self.mailboxes]
+        heads = await self._call(self._store.adopt, new)
+        for name in new:
+            self.mailboxes[name] = Mailbox(name, self)
+            self.mailboxes[name].restore(heads[name])
+        self.counters = await self._call(self._store.counters)
+        self.expires_s = dict(expires_s)
 
     async def close(self) -> None:
         """Close the file and let another agent have it. What was not committed is not there."""
@@ -105,7 +119,7 @@ class Outbox:
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
         """A commit in the making; `envelope` writes the bodies."""
-        return Draft(moment, self._numbers, self._expires_s, envelope)
+        return Draft(moment, self._numbers, self.expires_s, envelope)
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused.
@@ -234,6 +248,10 @@ class Mailbox:
         self._lanes.push(delivery)
         self.changed.set()
 
+    def take_back(self) -> None:
+        """What was lent to a courier that is no more may be lent again."""
+        self._lanes.take_back()
+
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now; they are lent until settled."""
         self._now = now
@@ -256,9 +274,9 @@ class Mailbox:
         self._outbox.settle(settlement)
         self.changed.set()
 
-    def release(self) -> None:
-        """All that was held is due now."""
-        self._lanes.release(self._now)
+    def release(self, *, every: bool = False) -> None:
+        """All that was held is due now; with `every`, all that waits."""
+        self._lanes.release(self._now, every=every)
         self.changed.set()
 
     def remember(self, rest: Rest) -> None:

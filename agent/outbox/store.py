@@ -87,6 +87,13 @@ class Store:
                 self._webhook(name)
         return self._loaded(downtime_s)
 
+    def adopt(self, webhooks: Sequence[str]) -> dict[str, list[Head]]:
+        """Make the rows of webhooks that are new in the configuration. Returns what is pending for each."""
+        with self._transaction():
+            for name in webhooks:
+                self._webhook(name)
+        return {name: self.heads(name) for name in webhooks}
+
     def commit(self, number: int, batch: Batch) -> None:
         """Make a batch durable, all or nothing."""
         with self._transaction():
@@ -174,11 +181,11 @@ class Store:
         """Whether a purge would delete something."""
         return any(self._purgeable(now))
 
-    def enable(self, webhook: str) -> bool:
-        """Let a disabled webhook be tried again. Returns whether there is one of this name."""
+    def switch(self, webhook: str, *, enabled: bool) -> bool:
+        """Enable or disable a webhook. Returns whether there is one of this name."""
         with self._transaction():
-            query = "UPDATE webhooks SET disabled = 0, resting_until = NULL WHERE name = ?"
-            return self._db.execute(query, (webhook,)).rowcount == 1
+            query = "UPDATE webhooks SET disabled = ?, resting_until = NULL WHERE name = ?"
+            return self._db.execute(query, (not enabled, webhook)).rowcount == 1
 
     def size_bytes(self) -> int:
         """What the file and its write-ahead log take."""

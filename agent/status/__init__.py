@@ -1,1 +1,5 @@
-"""The local status page, and the same as JSON: `snapshot` is what is shown, `server` shows it."""
+"""What there is to see, and to do, while the agent runs.
+
+`snapshot` is what is shown, `api` the JSON of it and the commands; `server` is the local status page, `control` the
+unix socket for the command line.
+"""

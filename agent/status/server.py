@@ -1,19 +1,20 @@
 """The status page and its JSON over HTTP, on loopback unless the configuration says otherwise.
 
-Only reading: nothing here changes anything. The Host header is checked against DNS rebinding, a token is
-asked for where one is configured (everywhere but at the two health paths), and all that comes from a sensor
-is escaped.
+Only reading: nothing here changes anything; the control socket does. The Host header is checked against DNS
+rebinding, a token is asked for where one is configured (everywhere but at the two health paths), and all that
+comes from a sensor is escaped.
 """
 
 import hmac
 import socket
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Final
 
 import jinja2
 from aiohttp import web
 
+from agent.status import api
 from agent.status.snapshot import Snapshot
 
 _SHUTDOWN_S = 1.0
@@ -24,7 +25,6 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class StatusServer:
@@ -40,12 +40,16 @@ class StatusServer:
         alive: Callable[[], bool],
     ) -> None:
         self._address = address
-        self._token = token
-        self._hosts = {*_own_names(address[0]), *(host.lower() for host in hosts)}
+        self.admit(token, hosts)
         self._snapshot, self._ready, self._alive = snapshot, ready, alive
         self._page = _environment().get_template("page.html")
         self._style = _template("style.css")
         self._runner: web.AppRunner | None = None
+
+    def admit(self, token: str | None, hosts: Iterable[str]) -> None:
+        """From now on ask for this token, and answer to these names too."""
+        self._token = token
+        self._hosts = {*_own_names(self._address[0]), *(host.lower() for host in hosts)}
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the address."""
@@ -54,7 +58,7 @@ class StatusServer:
             [
                 web.get("/", self._show),
                 web.get("/style.css", self._show_style),
-                web.get("/api/v1/status", self._status),
+                *api.reading(self._snapshot),
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
             ]
@@ -74,7 +78,7 @@ class StatusServer:
             await self._runner.cleanup()
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: api.Handler) -> web.StreamResponse:
         answer: web.StreamResponse
         if _host(request) not in self._hosts:
             answer = web.Response(status=421, text="this host name is not this agent's: see `status.hosts`\n")
@@ -101,10 +105,6 @@ class StatusServer:
 
     async def _show_style(self, _: web.Request) -> web.Response:
         return web.Response(text=self._style, content_type="text/css")
-
-    async def _status(self, _: web.Request) -> web.Response:
-        snapshot = self._snapshot()
-        return web.json_response({**snapshot.to_json(), "troubles": snapshot.troubles()})
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return _health(good=self._alive(), word="alive")

@@ -15,6 +15,10 @@ class AgentFacts:
     uptime_s: float
     clock: str
     """synced or unsynced"""
+    reload_error: str | None = None
+    """Why the last reload changed nothing; None: it went well, or there was none."""
+    needs_restart: tuple[str, ...] = ()
+    """Keys of the configuration whose change waits for a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +111,8 @@ class Snapshot:
     def troubles(self) -> list[str]:
         """What a person should look at, a sentence each; empty: all is well."""
         found = []
+        if self.agent.reload_error:
+            found.append(f"the last reload changed nothing: {self.agent.reload_error}")
         if self.outbox.degraded:
             found.append(f"the outbox cannot be written: {self.outbox.degraded}")
         if not self.outbox.balanced:

@@ -65,6 +65,11 @@ class Breaker:
         self.failures, self.rests, self.resting_until = 0, 0, None
         return ended
 
+    def enable(self) -> None:
+        """Begin anew, as if the webhook had never failed."""
+        self.disabled = self.misconfigured = False
+        self.failures, self.rests, self.resting_until = 0, 0, None
+
     def kept(self) -> Rest:
         """What is kept over a restart."""
         return Rest(self.webhook, self.resting_until, self.disabled)

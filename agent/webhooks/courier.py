@@ -46,8 +46,8 @@ class Mailbox(Protocol):
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back; durable with the next commit."""
 
-    def release(self) -> None:
-        """The webhook answers: all that was held is due."""
+    def release(self, *, every: bool = False) -> None:
+        """The webhook answers: all that was held is due; with `every`, all that waits."""
 
     def remember(self, rest: Rest) -> None:
         """Keep a rest over a restart; durable with the next commit."""
@@ -123,6 +123,21 @@ class Courier:
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=grace_s)
         self._mailbox.changed.set()
+
+    def kept(self) -> Rest:
+        """What its successor has to know."""
+        return self._breaker.kept()
+
+    def enable(self) -> None:
+        """Try again at once, whatever the webhook answered before; durable with the next commit."""
+        self._breaker.enable()
+        self._mailbox.remember(self._breaker.kept())
+        self._mailbox.release(every=True)
+
+    def disable(self) -> None:
+        """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
+        self._breaker.disabled = True
+        self._mailbox.remember(self._breaker.kept())
 
     def view(self) -> CourierView:
         """What the status page shows."""

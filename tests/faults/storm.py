@@ -1,8 +1,9 @@
 """The kill storm: `python -m tests.faults.storm --kills 100 --seed 1`.
 
-A QoS 1 stream of pulses and level changes, each with a number of its own, runs to an agent that is killed (`kill -9`)
-or whose link is cut again and again, while its receiver answers 503 at times and loses answers at times. In the end
-each number must have been told under exactly one `webhook-id`, and the agent's counters must be the oracle's.
+A QoS 1 stream of pulses and level changes, each with a number of its own, runs to an agent that is killed (`kill -9`),
+whose link is cut, or whose configuration changes again and again, while its receiver answers 503 at times and loses
+answers at times. In the end each number must have been told under exactly one `webhook-id`, and the agent's counters
+must be the oracle's.
 """
 
 import argparse
@@ -45,6 +46,12 @@ webhooks:
     rest: {{min: 100ms, max: 500ms}}
 status: {{listen: "{{status}}"}}
 """
+OTHER = {
+    "sensors: {{press:": "labels: {{floor: cellar}}, sensors: {{press:",
+    "rest: {{": "concurrency: 3\n    rest: {{",
+    "rules:": "  door: {{driver: mqtt, topic: storm/door, sensors: {{open: {{}}}}}}\nrules:",
+}
+"""What changes the feed, the webhook and the sources, but not what a rule means."""
 ROOMS = 4
 
 
@@ -55,6 +62,7 @@ class Result:
     published: int
     kills: int
     cuts: int
+    reloads: int
     lost: Sequence[str]
     told_twice: Sequence[str]
     wrong: Sequence[str]
@@ -103,7 +111,7 @@ class Stream:
 
 
 async def storm(
-    folder: Path, *, kills: int, cuts: int, seed: int, rate: float = 120.0, mutant: str | None = None
+    folder: Path, *, kills: int, cuts: int, seed: int, reloads: int = 0, rate: float = 120.0, mutant: str | None = None
 ) -> Result:
     """Run one storm in a folder."""
     random = Random(seed)
@@ -117,23 +125,37 @@ async def storm(
         await oracle.start()
         stack.push_async_callback(oracle.stop)
         module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
-        agent = AgentProcess(folder, CONFIG.format(link=link.port, http=oracle.port, secret=SECRET), module)
+        places = {"link": link.port, "http": oracle.port, "secret": SECRET}
+        configs = [text.format(**places) for text in (CONFIG, _changed(CONFIG))]
+        agent = AgentProcess(folder, configs[0], module)
         stack.callback(agent.kill)
         agent.start()
         await agent.ready()
         stream = Stream(broker.port, random, rate)
         stack.callback(stream.close)
         running = asyncio.create_task(stream.run())
-        repeats = await _faults(agent, link, oracle, random, kills=kills, cuts=cuts)
+        faults = ["kill"] * kills + ["cut"] * cuts + ["reload"] * reloads
+        random.shuffle(faults)
+        repeats = await _faults(agent, link, oracle, random, faults, configs)
         running.cancel()
         return await _judge(agent, oracle, stream, kills, cuts, repeats)
 
 
-async def _faults(agent: AgentProcess, link: Link, oracle: Oracle, random: Random, *, kills: int, cuts: int) -> int:
-    """Kill and cut, each behind some progress. Returns how many repeated messages the agents said to have dropped."""
+def _changed(text: str) -> str:
+    for this, that in OTHER.items():
+        assert this in text
+        text = text.replace(this, that, 1)
+    return text
+
+
+async def _faults(
+    agent: AgentProcess, link: Link, oracle: Oracle, random: Random, faults: Sequence[str], configs: list[str]
+) -> int:
+    """One fault after another, each behind some progress.
+
+    Returns how many repeated messages the agents said to have dropped.
+    """
     repeats = 0
-    faults = ["kill"] * kills + ["cut"] * cuts
-    random.shuffle(faults)
     for fault in faults:
         aim = len(oracle.ids) + random.randrange(5, 60)
         await until(lambda aim=aim: len(oracle.ids) >= aim, 60, what=f"progress; the agent said {agent.said()[-2000:]}")  # type: ignore[misc]
@@ -141,6 +163,15 @@ async def _faults(agent: AgentProcess, link: Link, oracle: Oracle, random: Rando
             repeats += _repeats(await asyncio.to_thread(agent.status))
             agent.kill()
             agent.start()
+        elif fault == "reload":
+            await agent.ready()
+            configs.reverse()
+            if deaf := random.random() < 0.5:
+                link.lose_what_the_agent_says()
+                await asyncio.sleep(random.uniform(0.02, 0.3))
+            await agent.reload(configs[0])
+            if deaf:
+                link.cut()
         else:
             link.lose_what_the_agent_says()
             await asyncio.sleep(random.uniform(0.02, 0.3))
@@ -162,6 +193,7 @@ async def _judge(agent: AgentProcess, oracle: Oracle, stream: Stream, kills: int
         published=stream.count,
         kills=kills,
         cuts=cuts,
+        reloads=agent.said().count("reloaded:"),
         lost=sorted(stream.expected - oracle.told()),
         told_twice=sorted([*oracle.told_twice(), *(oracle.told() - stream.expected)]),
         wrong=oracle.wrong,
@@ -189,12 +221,13 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.faults.storm", description=__doc__)
     options.add_argument("--kills", type=int, default=100)
     options.add_argument("--cuts", type=int, default=50)
+    options.add_argument("--reloads", type=int, default=50)
     options.add_argument("--seed", type=int, default=1)
     options.add_argument("--mutant", choices=["acknowledge-early", "no-ledger"])
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        work = storm(Path(folder), kills=given.kills, cuts=given.cuts, seed=given.seed, mutant=given.mutant)
-        result = asyncio.run(work)
+        faults = {"kills": given.kills, "cuts": given.cuts, "reloads": given.reloads}
+        result = asyncio.run(storm(Path(folder), **faults, seed=given.seed, mutant=given.mutant))
     print(result)
     sys.exit(0 if result.good else 1)
 

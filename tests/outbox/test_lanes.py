@@ -85,6 +85,27 @@ def test_what_was_held_is_due_when_the_webhook_answers() -> None:
     assert [lane.subject for lane in lanes.take_due(11, 8)] == ["a"]
 
 
+def test_all_that_waits_is_due_when_the_webhook_begins_anew() -> None:
+    lanes = Lanes()
+    for number, subject in enumerate("abc", 1):
+        lanes.push(delivery(number, subject))
+    for lane in lanes.take_due(10, 2):
+        lanes.settle(Settlement(lane.loaded[0], Ending.AGAIN, due_at=900, held=lane.subject == "a"))
+    lanes.release(11, every=True)
+    assert sorted(lane.subject for lane in lanes.take_due(11, 8)) == ["a", "b", "c"]
+
+
+def test_what_was_lent_to_a_courier_that_is_no_more_is_lent_again_as_it_was() -> None:
+    lanes = Lanes()
+    lanes.push(delivery(1, "a", due_at=5.0))
+    lanes.push(delivery(2, "b", due_at=6.0))
+    lanes.take_due(10, 1)
+    lanes.take_turn()
+    assert lanes.take_due(10, 8) == []
+    lanes.take_back()
+    assert [(lane.subject, lane.due_at) for lane in lanes.take_due(10, 8)] == [("a", 5.0), ("b", 6.0)]
+
+
 def test_the_subjects_take_turns_to_probe_due_or_not() -> None:
     lanes = Lanes()
     for number, subject in enumerate("abc", 1):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.model import Ending, Rest, Settlement
-from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, enable_webhook
+from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
 from agent.outbox.store import Store
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -102,6 +102,24 @@ async def test_what_becomes_owed_to_a_removed_webhook_is_owed_numbered_and_dropp
         )
 
 
+async def test_a_webhook_that_comes_back_is_lent_what_the_file_has_and_what_becomes_owed_then(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+    async with opened(tmp_path, clock, ["new"]) as (outbox, _):
+        await outbox.adopt({"ops": 60.0, "new": 60.0})
+        await owe(outbox, clock, event(2))
+        assert [delivery.event_id for delivery in await deliver(outbox, clock, "ops", 2)] == ["evt_1", "evt_2"]
+        await outbox.adopt({"new": 60.0})
+        await owe(outbox, clock, event(3))
+        assert outbox.counters["ops"].dropped_by["webhook_removed"] == 1
+        await outbox.adopt({"ops": 60.0})
+        await owe(outbox, clock, event(4))
+        (delivery,) = await deliver(outbox, clock, "ops", 1)
+        assert (delivery.event_id, delivery.sequence) == ("evt_4", 4)
+        assert balanced(outbox)
+
+
 async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
@@ -181,18 +199,25 @@ async def test_a_second_agent_on_the_file_is_refused(tmp_path: Path) -> None:
             async with opened(tmp_path, HandClock()):
                 pass
         with pytest.raises(Locked):
-            enable_webhook(tmp_path, "ops")
+            switch_webhook(tmp_path, "ops", enabled=True)
 
 
-async def test_a_disabled_webhook_can_be_enabled_while_no_agent_runs(tmp_path: Path) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_webhook_can_be_switched_while_no_agent_runs(tmp_path: Path, enabled: bool) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.remember(Rest("ops", None, disabled=True))
+        outbox.remember(Rest("ops", None, disabled=enabled))
         await owe(outbox, clock)
-    assert enable_webhook(tmp_path, "ops")
-    assert not enable_webhook(tmp_path, "nobody")
+    assert switch_webhook(tmp_path, "ops", enabled=enabled)
+    assert not switch_webhook(tmp_path, "nobody", enabled=enabled)
     async with opened(tmp_path, clock) as (_, loaded):
-        assert not loaded.rests["ops"].disabled
+        assert loaded.rests["ops"].disabled is not enabled
+
+
+def test_switching_a_webhook_makes_no_outbox_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        switch_webhook(tmp_path, "ops", enabled=True)
+    assert not list(tmp_path.iterdir())
 
 
 async def test_a_file_of_a_newer_version_is_refused(tmp_path: Path) -> None:

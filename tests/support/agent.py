@@ -44,15 +44,27 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
+    def start(self, **env: str) -> None:
         command = [sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
-        environment = {**os.environ, "STATE_DIRECTORY": str(self.state)}
+        environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     async def ready(self) -> None:
         """Wait until all its sources are open."""
         await until(lambda: self.open_sources(), 30, what=f"the agent is ready; it said: {self.said()[-2000:]}")
+
+    async def reload(self, config: str | None = None) -> None:
+        """Write another configuration, hang up, and wait until the agent has said that it is taken or refused."""
+        if config is not None:
+            self.configure(config)
+        before = self._reloads()
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+        await until(lambda: self._reloads() > before, 30, what=f"a reload; it said: {self.said()[-2000:]}")
+
+    def _reloads(self) -> int:
+        return self.said().count("reloaded: ") + self.said().count("the reload changes nothing")
 
     def open_sources(self) -> bool:
         sources = self.status().get("sources", {})

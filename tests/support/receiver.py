@@ -20,6 +20,7 @@ class Got:
     headers: dict[str, str]
     at: float
     peer: tuple[str, int]
+    path: str
 
 
 def answer(status: int, **headers: str) -> Script:
@@ -88,7 +89,8 @@ class Receiver:
         headers = {name.lower(): value for name, value in request.headers.items()}
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
-        self.got.append(Got(headers.get("webhook-id", ""), body, headers, asyncio.get_running_loop().time(), peer))
+        at, message_id = asyncio.get_running_loop().time(), headers.get("webhook-id", "")
+        self.got.append(Got(message_id, body, headers, at, peer, request.path))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:

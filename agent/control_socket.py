@@ -1,0 +1,55 @@
+"""Where the control socket stands: for the agent, which listens there, and for the command line, which looks for it.
+
+It stands in the runtime directory that systemd gives the service, else beside the state. What the command line needs
+for that is read leniently, since a configuration that is bad must not hide the agent that runs.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from agent import config, yamlfile
+from agent.yamlfile import YamlProblem
+
+_NAME = "control.sock"
+_SERVICE_CONFIG = Path("/etc/bellcrank")
+_SERVICE_RUNTIME = Path("/run/bellcrank")
+"""The folders that systemd/bellcrank.service asks for."""
+
+
+class Place(NamedTuple):
+    """Where to listen, and whether the folder's group may be let in."""
+
+    path: Path
+    for_group: bool
+
+
+def to_listen(state_dir: Path, env: Mapping[str, str] = os.environ) -> Place:
+    """The agent's place."""
+    runtime = _runtime(env)
+    return Place(state_dir / _NAME, for_group=False) if runtime is None else Place(runtime / _NAME, for_group=True)
+
+
+def to_ask(file: Path, env: Mapping[str, str] = os.environ) -> Iterator[Path]:
+    """Where an agent of this configuration file may listen, the likeliest first."""
+    runtime = _runtime(env)
+    if runtime is None and file.absolute().parent == _SERVICE_CONFIG:
+        runtime = _SERVICE_RUNTIME
+    if runtime is not None:
+        yield runtime / _NAME
+    yield _state_dir(file, env) / _NAME
+
+
+def _runtime(env: Mapping[str, str]) -> Path | None:
+    return Path(env["RUNTIME_DIRECTORY"].partition(":")[0]) if env.get("RUNTIME_DIRECTORY") else None
+
+
+def _state_dir(file: Path, env: Mapping[str, str]) -> Path:
+    try:
+        document = yamlfile.load(file, {}).value
+    except (YamlProblem, OSError):
+        document = None
+    agent = document.get("agent") if isinstance(document, dict) else None
+    given = agent.get("state_dir") if isinstance(agent, dict) else None
+    return Path(given) if isinstance(given, str) else config.default_state_dir(env)

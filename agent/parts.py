@@ -1,0 +1,125 @@
+"""The parts that come and go with the configuration: its feeds and its couriers.
+
+`plan` says what a configuration asks for, `end` ends what runs and is not in the plan, `begin` begins what is in the
+plan and does not run. Start, reload and the end of the process are made of these; a part whose settings stay equal
+never notices a reload.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import chain
+from typing import NamedTuple
+
+from agent.clock import DeviceClock
+from agent.config import Config, FeedSettings
+from agent.model import Rest
+from agent.outbox import Outbox
+from agent.pipeline import Pipeline
+from agent.supervise import keep_open
+from agent.tasks import Tasks
+from agent.webhooks.config import Webhook
+from agent.webhooks.courier import Courier
+from agent.webhooks.transport import Transport
+from drivers.base import Driver, Surroundings
+from drivers.registry import driver_classes
+
+_GRACE_S = 3.0
+"""For attempts that are in flight when their courier ends."""
+
+
+class Feed(NamedTuple):
+    """A driver with all that the configuration says of its feed."""
+
+    driver: Driver
+    settings: FeedSettings
+
+
+class Plan(NamedTuple):
+    """What is to run, by its name."""
+
+    feeds: Mapping[str, Feed]
+    webhooks: Mapping[str, Webhook]
+
+
+NOTHING = Plan({}, {})
+
+
+class Parts:
+    """What runs."""
+
+    def __init__(
+        self,
+        clock: DeviceClock,
+        around: Surroundings,
+        outbox: Outbox,
+        pipeline: Pipeline,
+        rests: Mapping[str, Rest],
+        tasks: Tasks,
+    ) -> None:
+        """`around` is for the drivers; `rests` is what the outbox has kept of the couriers' breakers."""
+        self._clock, self._around, self._outbox, self._pipeline = clock, around, outbox, pipeline
+        self._rests = dict(rests)
+        self._tasks = tasks
+        self._feeds: dict[str, Feed] = {}
+        self._webhooks: dict[str, Webhook] = {}
+        self.couriers: dict[str, Courier] = {}
+
+    @property
+    def drivers(self) -> list[Driver]:
+        """The drivers of the feeds that run."""
+        return [feed.driver for feed in self._feeds.values()]
+
+    def plan(self, config: Config) -> Plan:
+        """What a configuration asks for; nothing of it begins here."""
+        around, classes = replace(self._around, brokers=config.brokers), driver_classes()
+        by_driver = config.sources_by_driver()
+        drivers = chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items())
+        feeds = {driver.name: Feed(driver, config.feed_settings(driver.states())) for driver in drivers}
+        return Plan(feeds, config.webhooks)
+
+    async def end(self, plan: Plan) -> None:
+        """End what is not in the plan, or otherwise than it runs: feeds first, so that nothing new comes."""
+        feeds = [name for name, feed in self._feeds.items() if _settings(plan, name) != feed.settings]
+        await asyncio.gather(*map(self._end_feed, feeds))
+        webhooks = [name for name, webhook in self._webhooks.items() if plan.webhooks.get(name) != webhook]
+        await asyncio.gather(*(self._end_courier(name, plan.webhooks.get(name)) for name in webhooks))
+
+    def begin(self, plan: Plan) -> None:
+        """Begin what is in the plan and does not run; couriers first, though nothing is owed before a feed is open."""
+        for name, webhook in plan.webhooks.items():
+            if name not in self._webhooks:
+                self._begin_courier(name, webhook)
+        for name, feed in plan.feeds.items():
+            if name not in self._feeds:
+                self._begin_feed(name, feed)
+
+    def _begin_feed(self, name: str, feed: Feed) -> None:
+        self._feeds[name] = feed
+        self._tasks.begin(name, keep_open(feed.driver, self._pipeline.take, self._clock, self._around.random))
+
+    async def _end_feed(self, name: str) -> None:
+        """Close it: what it has read and not handed over stays at the broker, what it has handed over is handled."""
+        driver = self._feeds.pop(name).driver
+        await self._tasks.end(name, driver.close())
+
+    def _begin_courier(self, name: str, webhook: Webhook) -> None:
+        clock, mailbox = self._clock, self._outbox.mailboxes[name]
+        mailbox.take_back()
+        transport = Transport(webhook, clock.wall)
+        courier = Courier(name, webhook, mailbox, clock, self._around.random, transport, self._rests.get(name))
+        self._webhooks[name], self.couriers[name] = webhook, courier
+        self._tasks.begin(f"courier {name}", courier.run())
+
+    async def _end_courier(self, name: str, following: Webhook | None) -> None:
+        """Let it finish what is in flight. With another address or other secrets the webhook begins anew."""
+        courier, webhook = self.couriers.pop(name), self._webhooks.pop(name)
+        await self._tasks.end(f"courier {name}", courier.stop(_GRACE_S))
+        self._rests[name] = courier.kept()
+        if following is not None and (following.url, following.secrets) != (webhook.url, webhook.secrets):
+            self._rests[name] = replace(self._rests[name], resting_until=None)
+            self._outbox.mailboxes[name].release(every=True)
+
+
+def _settings(plan: Plan, feed: str) -> FeedSettings | None:
+    return plan.feeds[feed].settings if feed in plan.feeds else None

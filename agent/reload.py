@@ -1,0 +1,28 @@
+"""What of a changed configuration applies while the agent runs."""
+
+from typing import NamedTuple
+
+from agent.config import Config
+
+
+class Applied(NamedTuple):
+    """A configuration to run with, and the keys of the file that wait for a restart."""
+
+    config: Config
+    needs_restart: tuple[str, ...]
+
+
+def applied(running: Config, wanted: Config) -> Applied:
+    """All of it but the name (broker and receivers know the agent by it), the state, and where the page listens."""
+    waiting = {
+        "agent.name": wanted.agent.name != running.agent.name,
+        "agent.state_dir": wanted.agent.state_dir != running.agent.state_dir,
+        "status.listen": wanted.status.listen != running.status.listen,
+    }
+    agent = {"name": running.agent.name, "state_dir": running.agent.state_dir}
+    parts = {
+        "agent": wanted.agent.model_copy(update=agent),
+        # A token goes with its address: off loopback there must be one.
+        "status": running.status if waiting["status.listen"] else wanted.status,
+    }
+    return Applied(wanted.model_copy(update=parts), tuple(key for key, waits in waiting.items() if waits))

@@ -1,0 +1,206 @@
+"""The control socket, for real: who may open it, what it answers, and what becomes of a stale one."""
+
+import asyncio
+import socket
+import stat
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
+from agent.status.api import ReloadRefused
+from agent.status.control import ControlServer
+from tests.status.test_server import served, snapshot
+
+
+class Recorder:
+    """Knows one sensor and one webhook, and notes what it is told to do."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self.reloads: Callable[[], Sequence[str]] = lambda: ["agent.name"]
+
+    async def reload(self) -> Sequence[str]:
+        return self.reloads()
+
+    async def forget(self, sensor: str) -> bool:
+        return self._do("forget", sensor, "thermostat.t")
+
+    async def enable(self, webhook: str) -> bool:
+        return self._do("enable", webhook, "ops")
+
+    async def disable(self, webhook: str) -> bool:
+        return self._do("disable", webhook, "ops")
+
+    def _do(self, what: str, name: str, known: str) -> bool:
+        self.done.append(f"{what} {name}")
+        return name == known
+
+
+@asynccontextmanager
+async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
+    commands = Recorder()
+    server = ControlServer(path, snapshot, commands, for_group=for_group)
+    await server.start()
+    try:
+        yield commands
+    finally:
+        await server.stop()
+
+
+async def asked(path: Path, method: str, target: str, body: Any = None) -> Any:
+    return await asyncio.to_thread(ask, [path], method, target, body)
+
+
+async def test_it_tells_what_the_page_tells(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path):
+        assert (await asked(path, "GET", "/api/v1/status"))["outbox"]["owed"] == 3
+        assert (await asked(path, "GET", "/api/v1/sensors"))["thermostat.t"]["unit"] == "°C"
+
+
+COMMANDS = [
+    ("/api/v1/sensors/forget", {"name": "thermostat.t"}, "forget thermostat.t"),
+    ("/api/v1/webhooks/ops/enable", None, "enable ops"),
+    ("/api/v1/webhooks/ops/disable", None, "disable ops"),
+]
+
+
+@pytest.mark.parametrize(("target", "body", "done"), COMMANDS)
+async def test_a_command_is_done_over_the_socket_and_never_over_tcp(
+    tmp_path: Path, target: str, body: Any, done: str
+) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path) as commands:
+        assert await asked(path, "POST", target, body) == {}
+        assert commands.done == [done]
+        with pytest.raises(CommandRefused) as refused:
+            await asked(path, "GET", target, body)
+        assert refused.value.status == 405
+    async with served() as get:
+        assert (await get(target))[0] == 404
+    assert commands.done == [done]
+
+
+@pytest.mark.parametrize(
+    ("target", "body", "status", "why"),
+    [
+        ("/api/v1/sensors/forget", {"name": "a.b"}, 404, "nothing is known of a sensor a.b"),
+        ("/api/v1/sensors/forget", {"nam": "a.b"}, 400, 'the body has to be {"name": "..."}'),
+        ("/api/v1/sensors/forget", ["a.b"], 400, "the body has to be"),
+        ("/api/v1/sensors/forget", None, 400, "the body has to be"),
+        ("/api/v1/sensors/forget", {"name": "x" * 5000}, 400, "the body has to be"),
+        ("/api/v1/webhooks/opps/enable", None, 404, "there is no webhook opps"),
+        ("/api/v1/webhooks/opps/disable", None, 404, "there is no webhook opps"),
+        ("/api/v1/nothing", None, 404, "Not Found"),
+    ],
+)
+async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: Any, status: int, why: str) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path):
+        with pytest.raises(CommandRefused, match=why) as refused:
+            await asked(path, "POST", target, body)
+    assert refused.value.status == status
+
+
+def refuse() -> Sequence[str]:
+    raise ReloadRefused("bellcrank.yaml:1:1: no")
+
+
+def break_down() -> Sequence[str]:
+    raise RuntimeError("a secret")
+
+
+@pytest.mark.parametrize(
+    ("reloads", "status", "why"),
+    [
+        (refuse, 422, "bellcrank.yaml:1:1: no"),
+        (break_down, 500, "RuntimeError: see the log of the agent"),
+    ],
+)
+async def test_a_reload_that_changes_nothing_says_why(
+    tmp_path: Path, reloads: Callable[[], Sequence[str]], status: int, why: str
+) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path) as commands:
+        assert await asked(path, "POST", "/api/v1/reload") == {"needs_restart": ["agent.name"]}
+        commands.reloads = reloads
+        with pytest.raises(CommandRefused) as refused:
+            await asked(path, "POST", "/api/v1/reload")
+    assert (refused.value.status, str(refused.value)) == (status, why)
+
+
+@pytest.mark.parametrize(
+    ("folder_mode", "for_group", "mode"),
+    [(0o700, True, 0o600), (0o750, True, 0o660), (0o755, False, 0o600)],
+)
+async def test_the_file_mode_keeps_others_out(tmp_path: Path, folder_mode: int, for_group: bool, mode: int) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(folder_mode)
+    async with controlled(folder / "control.sock", for_group=for_group):
+        found = (folder / "control.sock").stat().st_mode
+    assert stat.S_IMODE(found) == mode
+
+
+async def test_a_folder_that_is_made_for_it_is_closed_to_others(tmp_path: Path) -> None:
+    async with controlled(tmp_path / "run" / "control.sock"):
+        assert stat.S_IMODE((tmp_path / "run").stat().st_mode) == 0o700
+
+
+async def test_a_stale_socket_is_replaced_and_the_file_is_gone_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(path))
+    with pytest.raises(NoAgent, match="no agent answers"):
+        await asked(path, "GET", "/api/v1/status")
+    async with controlled(path):
+        assert await asked(path, "GET", "/api/v1/status")
+    assert not path.exists()
+
+
+async def test_a_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    path.write_text("mine")
+    with pytest.raises(OSError, match=f"the control socket {path}: Address already in use"):
+        async with controlled(path):
+            pass
+    assert path.read_text() == "mine"
+
+
+async def test_a_path_that_is_too_long_for_a_socket_is_told(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 100) / "control.sock"
+    with pytest.raises(OSError, match=r"may have 107: choose a shorter `agent.state_dir`"):
+        async with controlled(path):
+            pass
+    with pytest.raises(NoAgent):
+        await asked(path, "GET", "/api/v1/status")
+
+
+async def test_the_first_agent_that_listens_is_asked(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path):
+        assert await asyncio.to_thread(ask, [tmp_path / "none.sock", path], "GET", "/api/v1/status")
+
+
+async def test_a_user_whom_the_mode_keeps_out_is_told_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The tests may run as root, whom no mode keeps out."""
+
+    def kept_out(_: socket.socket, __: str) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(socket.socket, "connect", kept_out)
+    with pytest.raises(NotAllowed, match="no permission for"):
+        await asked(tmp_path / "control.sock", "GET", "/api/v1/status")
+
+
+async def test_an_agent_that_hangs_up_is_told_as_none(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    server = await asyncio.start_unix_server(lambda _, writer: writer.close(), path)
+    try:
+        with pytest.raises(NoAgent, match="did not answer"):
+            await asked(path, "GET", "/api/v1/status")
+    finally:
+        server.close()
