@@ -18,8 +18,8 @@ from typing import NamedTuple
 from agent.clock import DeviceClock
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
-from drivers.base import Batch as FeedBatch
 from drivers.base import Arrival, Message, NewSession, Refusal
+from drivers.base import Batch as FeedBatch
 
 log = logging.getLogger(__name__)
 

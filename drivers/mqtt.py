@@ -63,8 +63,8 @@ class BrokerConfig(BaseModel):
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"not a URL: {error}") from None
+        except ValueError:  # whose words show parts of it, such as a password in the place of the port
+            raise ValueError("not a URL of a broker: use mqtt://host or mqtt://host:1883") from None
         if parts.scheme != "mqtt" or not host or parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("not a URL of a broker: use mqtt://host or mqtt://host:1883")
         if parts.username or parts.password:

@@ -24,6 +24,9 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
+_NO_URL = "not a URL of a receiver: use https://host/path"
+
+
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
@@ -63,10 +66,10 @@ class Webhook(BaseModel):
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"not a URL: {error}") from None
+        except ValueError:
+            raise ValueError(_NO_URL) from None  # what urllib says shows parts of it
         if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("not a URL of a receiver: use https://host/path")
+            raise ValueError(_NO_URL)
         if parts.username or parts.password:
             raise ValueError("a URL with a user name or password: it would stand in logs")
         if parts.fragment:
