@@ -27,6 +27,7 @@ The floors, from the ground; a file imports only from floors below its own:
     supervise observe           keep feeds open; gather what there is to see
     app                         puts the parts together, and ends them in order
     trial listen demo logs cli  the people's side
+    starter effective schema    a first configuration, the effective one, its JSON Schema
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.
 """

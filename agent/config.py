@@ -59,23 +59,29 @@ class ConfigErrors(Exception):
 
 
 class AgentConfig(BaseModel):
-    """`agent:`."""
+    """The agent itself."""
 
     model_config = _STRICT
 
     name: Name = Field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank")
+    """What it is called in every event; the host name where it is left out."""
     labels: dict[Name, str] = Field(default_factory=dict)
+    """Copied into every event."""
     state_dir: Path | None = None
+    """Where the outbox lives; $STATE_DIRECTORY, /var/lib/bellcrank or the user's where it is left out."""
 
 
 class StatusConfig(BaseModel):
-    """`status:`."""
+    """The status page."""
 
     model_config = _STRICT
 
     listen: str | Literal[False] = "127.0.0.1:8321"
+    """Address and port, or false for none."""
     token: SecretStr | None = None
+    """Asked for where it is set; off loopback it has to be."""
     hosts: list[str] = Field(default_factory=list)
+    """Further names under which the page may be asked."""
 
     @field_validator("listen")
     @classmethod
@@ -109,12 +115,19 @@ class Config(BaseModel):
     model_config = _STRICT
 
     version: Literal[1]
+    """Of the words in this file."""
     agent: AgentConfig = Field(default_factory=AgentConfig)
+    """The agent itself."""
     brokers: dict[Name, BrokerConfig] = Field(default_factory=dict)
+    """MQTT brokers by name."""
     sources: dict[Name, Any]
+    """What is listened to, by name: a topic, a port."""
     rules: dict[Name, Rule] = Field(default_factory=dict)
+    """What there is to tell, by name."""
     webhooks: dict[Name, Webhook] = Field(default_factory=dict)
+    """Who is told, by name."""
     status: StatusConfig = Field(default_factory=StatusConfig)
+    """The status page."""
 
     def sources_by_driver(self) -> dict[str, dict[str, SourceConfig]]:
         """The sources of each driver that has any."""
@@ -138,7 +151,19 @@ class Config(BaseModel):
         return "\n".join(seen)
 
 
+class Checked(NamedTuple):
+    """A file that was read, and where a tag such as `!secret` stood in it."""
+
+    config: Config
+    tagged: frozenset[Where]
+
+
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a file. Raises ConfigErrors."""
+    return read(path, env).config
+
+
+def read(path: Path, env: Mapping[str, str] = os.environ) -> Checked:
     """Read and check a file. Raises ConfigErrors."""
     try:
         document = yamlfile.load(path, secretfiles.tags(path, env))
@@ -148,7 +173,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
         raise ConfigErrors([Problem(path, Place(1, 1), "", str(error.strerror))]) from None
     reader = _Reader(path, document)
     reader.check()
-    return reader.config()
+    return Checked(reader.config(), document.tagged)
 
 
 def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
@@ -157,15 +182,28 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
         return explicit
     if "BELLCRANK_CONFIG" in env:
         return Path(env["BELLCRANK_CONFIG"])
-    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
-    if "CONFIGURATION_DIRECTORY" in env:
-        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
-    places = [folder / "bellcrank.yaml" for folder in folders]
+    places = _places(env)
     for place in places:
         if place.exists():
             return place
     looked = ", ".join(map(str, places))
-    raise ConfigErrors([Problem(places[0], Place(1, 1), "", f"no configuration; looked for {looked}; or use --config")])
+    advice = f"no configuration; looked for {looked}; use --config, or make one: bellcrank config init"
+    raise ConfigErrors([Problem(places[0], Place(1, 1), "", advice)])
+
+
+def home(env: Mapping[str, str] = os.environ) -> Path:
+    """Where a first configuration is found by `find` and may be written; the user's, if nothing else."""
+    if "BELLCRANK_CONFIG" in env:
+        return Path(env["BELLCRANK_CONFIG"])
+    *others, users = _places(env)
+    return next((place for place in others if os.access(place.parent, os.W_OK)), users)
+
+
+def _places(env: Mapping[str, str]) -> list[Path]:
+    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
+    if "CONFIGURATION_DIRECTORY" in env:
+        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
+    return [folder / "bellcrank.yaml" for folder in folders]
 
 
 def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
@@ -194,7 +232,7 @@ class _Reader:
     def check(self) -> None:
         """Find everything that is wrong."""
         try:
-            self._config = _model().model_validate(self._document.value)
+            self._config = file_model().model_validate(self._document.value)
         except ValidationError as error:
             details = error.errors(include_url=False, include_input=False)
             self._translate(details)
@@ -253,7 +291,7 @@ class _Reader:
             else:
                 document.pop(section, None)
         try:
-            return _model().model_validate({"sources": {}, **document, "version": 1})
+            return file_model().model_validate({"sources": {}, **document, "version": 1})
         except ValidationError:
             return None
 
@@ -346,7 +384,7 @@ class _Reader:
 
 
 @cache
-def _model() -> type[Config]:
+def file_model() -> type[Config]:
     """`Config` with the union of all drivers' sources."""
     models = [driver.Source for driver in driver_classes().values()]
     union: Any = reduce(or_, models) if len(models) < 2 else Union[tuple(models)]  # noqa: UP007
@@ -356,7 +394,7 @@ def _model() -> type[Config]:
 
 def _secret_places(value: Any) -> Iterator[Where]:
     """Where a document has what the models keep as a secret."""
-    waiting: list[tuple[Where, Any, list[Any]]] = [((), value, [_model()])]
+    waiting: list[tuple[Where, Any, list[Any]]] = [((), value, [file_model()])]
     while waiting:
         where, value, kinds = waiting.pop()
         if SecretStr in kinds or (not isinstance(value, list) and any(SecretStr in _inside(kind, 0) for kind in kinds)):
@@ -456,7 +494,7 @@ def _unknown(what: str, given: str, known: Iterable[str]) -> str:
 
 def _known_keys(where: Where, document: Any) -> list[str]:
     """The keys that may stand beside an unknown one."""
-    kinds: list[Any] = [_model()]
+    kinds: list[Any] = [file_model()]
     for step in where[:-1]:
         document = _member(document, step)
         kinds = [inner for kind in kinds for inner in _inside(kind, step) if _is_of_driver(inner, document)]

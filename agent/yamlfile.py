@@ -1,10 +1,11 @@
-"""A YAML 1.2 file as plain values, each with the place where it stands.
+"""A YAML 1.2 file as plain values, each with the place where it stands; and plain values as YAML.
 
 ruamel.yaml composes the nodes; what is made of them is decided here: no code, no dates, no merge keys, no
 aliases that explode.
 """
 
 import difflib
+import io
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,6 +65,18 @@ def load(path: Path, tags: Mapping[str, Tag]) -> Document:
     builder = _Builder(tags)
     value = builder.build(node, (), 0)
     return Document(value, builder.places, builder.problems, frozenset(builder.tagged))
+
+
+def dump(value: Any) -> str:
+    """Plain values as YAML that `load` takes for the same."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 10_000
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    text = io.StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()
 
 
 def _compose(path: Path) -> Node | None:

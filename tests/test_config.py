@@ -478,7 +478,7 @@ def test_the_file_is_looked_for_in_order(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigErrors) as caught:
         find(None, env)
     looked = f"{unit}/bellcrank.yaml, /etc/bellcrank/bellcrank.yaml, {user}/bellcrank/bellcrank.yaml"
-    assert f"no configuration; looked for {looked}; or use --config" in str(caught.value)
+    assert f"no configuration; looked for {looked}; use --config, or make one" in str(caught.value)
 
 
 def test_the_state_is_kept_where_the_file_says_then_where_systemd_says(

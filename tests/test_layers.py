@@ -17,7 +17,7 @@ FLOORS = [
     ["agent.pipeline", "agent.webhooks.courier", "agent.status"],
     ["agent.supervise", "agent.observe"],
     ["agent.app"],
-    ["agent.trial", "agent.listen", "agent.logs"],
+    ["agent.trial", "agent.listen", "agent.logs", "agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo"],
     ["agent.cli"],
     ["agent.__main__"],

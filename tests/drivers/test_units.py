@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from drivers.units import Duration, Name, Size, format_duration, parse_duration, parse_size
+from drivers.units import Duration, Name, Size, format_duration, format_size, parse_duration, parse_size
 
 durations: TypeAdapter[float] = TypeAdapter(Duration)
 sizes: TypeAdapter[int] = TypeAdapter(Size)
@@ -66,3 +66,24 @@ def test_a_name_is_letters_digits_dash_and_underscore(name: str) -> None:
 def test_what_is_no_name_is_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
         names.validate_python(wrong)
+
+
+@given(st.integers(min_value=0, max_value=10**15 - 1))
+def test_a_size_is_written_as_it_is_read(size_bytes: int) -> None:
+    assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0B"),
+        (1, "1B"),
+        (4096, "4KiB"),
+        (4000, "4kB"),
+        (64_000_000, "64MB"),
+        (262_144, "256KiB"),
+        (1_048_576, "1MiB"),
+    ],
+)
+def test_a_size_is_written_the_short_way(size_bytes: int, text: str) -> None:
+    assert format_size(size_bytes) == text
