@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 from agent.webhooks.signing import new_secret
 
@@ -13,8 +14,8 @@ CONFIG = """\
 #   mosquitto_pub -q 1 -t home/kitchen/climate -m '{{"temperature": 31.5}}'
 #
 # After a change `bellcrank config check` tells everything that is wrong; `bellcrank config show` prints all defaults.
-# With `bellcrank config schema >bellcrank.schema.json` and the comment "yaml-language-server:
-# $schema=bellcrank.schema.json" an editor completes the words.
+# An editor completes the words after `bellcrank config schema >bellcrank.schema.json` and with this comment up here:
+# "yaml-language-server: $schema=bellcrank.schema.json".
 version: 1
 
 brokers:
@@ -67,7 +68,7 @@ def write(config: Path, random: bytes) -> Path:
     config.parent.mkdir(parents=True, exist_ok=True)
     _create(secrets, SECRETS.format(name=config.name, secret=new_secret(random)), 0o600)
     try:
-        _create(config, CONFIG.format(config=config, secrets=secrets), 0o644)
+        _create(config, CONFIG.format(config=quote(str(config)), secrets=quote(str(secrets))), 0o644)
     except OSError:
         secrets.unlink()
         raise

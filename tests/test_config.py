@@ -10,7 +10,7 @@ from pathlib import Path
 
 import platformdirs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.config import Config, ConfigErrors, find, load, state_dir
@@ -291,6 +291,7 @@ def test_no_message_moves_a_cursor_or_breaks_a_line(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in lines)
 
 
+@settings(deadline=None)
 @given(
     st.text(max_size=40)
     | st.lists(st.sampled_from([*re.findall(r"\w+|[^\w]", GOOD), "*", "&", "!", "{", "}", "[", "\t", "'"])).map("".join)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.yamlfile import DEPTH_MAX, FILE_BYTES_MAX, NODES_MAX, Document, Place, YamlProblem, load
@@ -182,6 +182,15 @@ def test_aliases_that_explode_are_refused(tmp_path: Path) -> None:
     assert caught.value.place.line == 1
 
 
+def test_exactly_so_many_values_are_taken(tmp_path: Path) -> None:
+    a, b = f"a: &a [{', '.join('x' * 99)}]", f"b: &b [{', '.join(['*a'] * 100)}]"  # 100 and 10,001 values
+    c = "c: [*b, *b, *b, {}]"
+    left = NODES_MAX - 1 - 100 - 10_001 - 1 - 3 * 10_001
+    assert len(read(tmp_path, "\n".join([a, b, c.format(", ".join("x" * left))])).places) == NODES_MAX
+    with pytest.raises(YamlProblem, match="more than 50,000 values"):
+        read(tmp_path, "\n".join([a, b, c.format(", ".join("x" * (left + 1)))]))
+
+
 def test_a_file_of_256_kib_is_read_and_a_larger_one_is_not(tmp_path: Path) -> None:
     text = "a: 1\n" + "#" * (FILE_BYTES_MAX - 6) + "\n"
     assert read(tmp_path, text).value == {"a": 1}
@@ -194,6 +203,7 @@ def test_an_endless_file_is_not_read_to_its_end() -> None:
         load(Path("/dev/zero"), {})
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60) | st.text(max_size=60) | st.text("{}[]:-?!&*#|>%@\"' \n\tab1~<", max_size=40))
 def test_no_content_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, content: str | bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "fuzzed.yaml"
