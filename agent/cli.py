@@ -6,6 +6,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterable, Sequence
@@ -83,7 +84,7 @@ def demo(duration: str) -> NoReturn:
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with the secret (whsec_...), or several, one a line.",
+    help="A file with one or several secrets (whsec_...), such as secrets.yaml.",
 )
 @click.option("--status", default=200, type=click.IntRange(200, 599), help="What to answer.", show_default=True)
 def listen(port: int, secret_file: Path | None, status: int) -> None:
@@ -91,11 +92,13 @@ def listen(port: int, secret_file: Path | None, status: int) -> None:
     from agent.listen import serve
     from drivers.signing import key_of
 
-    lines = secret_file.read_text(encoding="utf-8").split() if secret_file else []
     try:
-        keys = [key_of(line) for line in lines]
-    except ValueError as error:
+        text = secret_file.read_text(encoding="utf-8") if secret_file else ""
+        keys = [key_of(secret) for secret in re.findall(r"whsec_[\w+/=-]*", text)]
+    except (ValueError, OSError) as error:
         _end(f"{secret_file}: {error}", BAD_CONFIG)
+    if secret_file and not keys:
+        _end(f"{secret_file}: there is no secret in it: one begins with whsec_", BAD_CONFIG)
     serve(port, keys, status, click.echo)
 
 
@@ -162,6 +165,47 @@ def config_check(config_path: Path | None) -> None:
     """Read the configuration and tell everything that is wrong with it."""
     config = _load(config_path)
     click.echo(f"The configuration is good: {config.summary()}.")
+
+
+@config_group.command("init")
+@click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
+def config_init(path: Path | None) -> None:
+    """Write a first configuration that runs as it is, and secrets.yaml beside it.
+
+    PATH is where `bellcrank run` looks if it is left out. Nothing is asked and nothing is overwritten.
+    """
+    from agent.config import home
+    from agent.starter import write
+
+    path = home() if path is None else path
+    try:
+        secrets = write(path.absolute(), os.urandom(32))
+    except FileExistsError as error:
+        _end(f"{error.filename} is there already; nothing was written", UNHEALTHY)
+    except OSError as error:
+        _end(f"{error.filename}: {error.strerror}", UNHEALTHY)
+    click.echo(f"Wrote {path} and {secrets}: read the first lines of {path.name}.")
+
+
+@config_group.command("show")
+@config_option
+def config_show(config_path: Path | None) -> None:
+    """Print the configuration with all its defaults; secrets are not shown."""
+    from agent.config import ConfigErrors, find, read
+    from agent.effective import effective
+
+    try:
+        click.echo(effective(read(find(config_path))), nl=False)
+    except ConfigErrors as errors:
+        _end(str(errors), BAD_CONFIG)
+
+
+@config_group.command("schema")
+def config_schema() -> None:
+    """Print a JSON Schema of the configuration, with which an editor completes its words."""
+    from agent.schema import schema
+
+    click.echo(json.dumps(schema(), indent=2, ensure_ascii=False))
 
 
 @main.group("secret")

@@ -19,13 +19,13 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 import platformdirs
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
 
 from agent import secretfiles, yamlfile
 from agent.rules import Site
 from agent.rules.config import Condition, Rule, placeholders
 from agent.webhooks.config import Webhook
-from agent.yamlfile import Place, YamlProblem
+from agent.yamlfile import FORGOTTEN_SPACE, Place, YamlProblem
 from drivers.base import SourceConfig
 from drivers.http import HttpSource
 from drivers.mqtt import BrokerConfig, MqttSource
@@ -35,6 +35,9 @@ from drivers.topics import parse_topic
 from drivers.units import Name, Token, parse_address
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+_LISTS = frozenset({"brokers", "sources", "rules", "webhooks"})
+"""The sections that hold parts by name."""
+_TELLING_CHARS = 8
 Where = tuple[str | int, ...]
 FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
 """What the file says of one feed: its sources, and the brokers that they name."""
@@ -50,7 +53,7 @@ class Problem(NamedTuple):
 
     def __str__(self) -> str:
         path = f"{self.path}: " if self.path else ""
-        return f"{self.file}:{self.place.line}:{self.place.column}: {path}{self.message}"
+        return _printable(f"{self.file}:{self.place.line}:{self.place.column}: {path}{self.message}")
 
 
 class ConfigErrors(Exception):
@@ -62,17 +65,20 @@ class ConfigErrors(Exception):
 
 
 class AgentConfig(BaseModel):
-    """`agent:`."""
+    """The agent itself."""
 
     model_config = _STRICT
 
     name: Name = Field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank")
+    """What it is called in every event; the host name where it is left out."""
     labels: dict[Name, str] = Field(default_factory=dict)
+    """Copied into every event."""
     state_dir: Path | None = None
+    """Where the outbox lives; $STATE_DIRECTORY, /var/lib/bellcrank or the user's where it is left out."""
     timezone: str | None = None
-    """Of `active`; None: the system's."""
+    """Of `active`; the system's where it is left out."""
     events_to: list[Name] | None = None
-    """The webhooks that hear of the agent itself; None: all."""
+    """The webhooks that hear of the agent itself; all where it is left out."""
 
     @field_validator("timezone")
     @classmethod
@@ -83,13 +89,16 @@ class AgentConfig(BaseModel):
 
 
 class StatusConfig(BaseModel):
-    """`status:`."""
+    """The status page."""
 
     model_config = _STRICT
 
     listen: str | Literal[False] = "127.0.0.1:8321"
+    """Address and port, or false for none."""
     token: Token | None = None
+    """Asked for where it is set; off loopback it has to be."""
     hosts: list[str] = Field(default_factory=list)
+    """Further names under which the page may be asked."""
 
     @field_validator("listen")
     @classmethod
@@ -124,12 +133,19 @@ class Config(BaseModel):
     model_config = _STRICT
 
     version: Literal[1]
+    """Of the words in this file."""
     agent: AgentConfig = Field(default_factory=AgentConfig)
+    """The agent itself."""
     brokers: dict[Name, BrokerConfig] = Field(default_factory=dict)
+    """MQTT brokers by name."""
     sources: dict[Name, Any]
+    """What is listened to, by name: a topic, a port."""
     rules: dict[Name, Rule] = Field(default_factory=dict)
+    """What there is to tell, by name."""
     webhooks: dict[Name, Webhook] = Field(default_factory=dict)
+    """Who is told, by name."""
     status: StatusConfig = Field(default_factory=StatusConfig)
+    """The status page."""
 
     def sources_by_driver(self) -> dict[str, dict[str, SourceConfig]]:
         """The sources of each driver that has any."""
@@ -190,7 +206,19 @@ class Config(BaseModel):
         return "\n".join(seen)
 
 
+class Checked(NamedTuple):
+    """A file that was read, and where a tag such as `!secret` stood in it."""
+
+    config: Config
+    tagged: frozenset[Where]
+
+
 def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
+    """Read and check a file. Raises ConfigErrors."""
+    return read(path, env).config
+
+
+def read(path: Path, env: Mapping[str, str] = os.environ) -> Checked:
     """Read and check a file. Raises ConfigErrors."""
     try:
         document = yamlfile.load(path, secretfiles.tags(path, env))
@@ -200,7 +228,7 @@ def load(path: Path, env: Mapping[str, str] = os.environ) -> Config:
         raise ConfigErrors([Problem(path, Place(1, 1), "", str(error.strerror))]) from None
     reader = _Reader(path, document)
     reader.check()
-    return reader.config()
+    return Checked(reader.config(), document.tagged)
 
 
 def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
@@ -209,15 +237,28 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
         return explicit
     if "BELLCRANK_CONFIG" in env:
         return Path(env["BELLCRANK_CONFIG"])
-    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
-    if "CONFIGURATION_DIRECTORY" in env:
-        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
-    places = [folder / "bellcrank.yaml" for folder in folders]
+    places = _places(env)
     for place in places:
         if place.exists():
             return place
     looked = ", ".join(map(str, places))
-    raise ConfigErrors([Problem(places[0], Place(1, 1), "", f"no configuration; looked for {looked}; or use --config")])
+    advice = f"no configuration; looked for {looked}; use --config, or make one: bellcrank config init"
+    raise ConfigErrors([Problem(places[0], Place(1, 1), "", advice)])
+
+
+def home(env: Mapping[str, str] = os.environ) -> Path:
+    """Where a first configuration is found by `find` and may be written; the user's, if nothing else."""
+    if "BELLCRANK_CONFIG" in env:
+        return Path(env["BELLCRANK_CONFIG"])
+    *others, users = _places(env)
+    return next((place for place in others if os.access(place.parent, os.W_OK)), users)
+
+
+def _places(env: Mapping[str, str]) -> list[Path]:
+    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
+    if "CONFIGURATION_DIRECTORY" in env:
+        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
+    return [folder / "bellcrank.yaml" for folder in folders]
 
 
 def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
@@ -239,8 +280,9 @@ class _Reader:
     def __init__(self, file: Path, document: yamlfile.Document) -> None:
         self._file = file
         self._document = document
+        self._secrets = set(_secret_places(document.value))
         self._problems = [
-            Problem(file, problem.place, _dotted(path), problem.message) for path, problem in document.problems
+            Problem(file, problem.place, self._dotted(path), problem.message) for path, problem in document.problems
         ]
         self._broken = {path for path, _ in document.problems}
         self._config: Config | None = None
@@ -248,12 +290,15 @@ class _Reader:
     def check(self) -> None:
         """Find everything that is wrong."""
         try:
-            self._config = _model().model_validate(self._document.value)
+            self._config = file_model().model_validate(self._document.value)
         except ValidationError as error:
-            for detail in error.errors(include_url=False, include_input=False):
-                self._translate(detail)
+            details = error.errors(include_url=False, include_input=False)
+            self._translate(details)
+            sound = self._sound_part([self._where(detail) for detail in details])
         else:
-            self._cross_references(self._config)
+            sound = self._config
+        if sound is not None:
+            self._cross_references(sound)
         self._inline_secrets()
 
     def config(self) -> Config:
@@ -264,30 +309,75 @@ class _Reader:
 
     # -- what pydantic says
 
-    def _translate(self, detail: Any) -> None:
-        where = self._where(detail["loc"], missing=detail["type"] == "missing")
-        if any(where[: len(path)] == path for path in self._broken if path):
-            return  # the value could not be read at all, which has been told
-        self._add(where, _sentence(detail, where, self._value(where[:-1])))
+    def _translate(self, details: Iterable[Any]) -> None:
+        told: dict[Where, list[str]] = {}
+        for detail in details:
+            where = self._where(detail)
+            if any(where[: len(path)] == path for path in self._broken if path):
+                continue  # the value could not be read at all, which has been told
+            told.setdefault(where, []).append(_sentence(detail, where, self._document.value))
+        for where, sentences in told.items():
+            for sentence in _joined(sentences):
+                self._add(where, sentence)
 
-    def _where(self, loc: tuple[str | int, ...], *, missing: bool) -> Where:
+    def _where(self, detail: Any) -> Where:
         """The path in the file: without the words that pydantic adds for unions and validators."""
         where: list[str | int] = []
-        value = self._document.value
-        for step in loc:
-            if isinstance(value, dict) and step not in value and not (missing and loc[-1] == step):
-                continue
-            if not isinstance(value, dict | list) or (isinstance(value, list) and isinstance(step, str)):
-                continue
-            where.append(step)
-            value = _member(value, step)
+        value, loc = self._document.value, detail["loc"]
+        for i, step in enumerate(loc):
+            if len(where) == i == 2 and loc[0] == "sources" and step == _member(value, "driver"):
+                continue  # the discriminator
+            if isinstance(value, dict):
+                absent = step not in value and not (detail["type"] == "missing" and i == len(loc) - 1)
+            else:
+                absent = not (isinstance(value, list) and isinstance(step, int))
+            if not absent:
+                where.append(step)
+                value = _member(value, step)
+        if detail["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            where.append("driver")
         return tuple(where)
+
+    def _sound_part(self, wrong: Iterable[Where]) -> Config | None:
+        """What is left without all that is wrong, so that the rest is told at once too."""
+        if not isinstance(self._document.value, dict):
+            return None
+        document = dict(self._document.value)
+        for section, *path in filter(None, wrong):
+            if path and isinstance(document.get(section), dict) and section in _LISTS:
+                document[section] = {name: one for name, one in document[section].items() if name != path[0]}
+            else:
+                document.pop(section, None)
+        try:
+            return file_model().model_validate({"sources": {}, **document, "version": 1})
+        except ValidationError:
+            return None
+
+    def _names(self, section: str) -> Mapping[str, Any]:
+        """Those that the file has, also of parts that are wrong in themselves."""
+        return _mapping(_member(self._document.value, section))
 
     def _value(self, where: Where) -> Any:
         return reduce(_member, where, self._document.value)
 
     def _add(self, where: Where, message: str) -> None:
-        self._problems.append(Problem(self._file, self._place(where), _dotted(where), message))
+        if any(self._tells(message, path) for path in self._document.tagged if path[: len(where)] == where):
+            message = "what its tag stands for is not valid here; it is not shown, as it may be a secret"
+        self._problems.append(Problem(self._file, self._place(where), self._dotted(where), message))
+
+    def _tells(self, message: str, path: Where) -> bool:
+        """Whether a message shows a telling part of what came from a tag."""
+        text = str(self._value(path))
+        n = min(len(text), _TELLING_CHARS)
+        return n > 0 and any(text[i : i + n] in message for i in range(len(text) - n + 1))
+
+    def _dotted(self, where: Where) -> str:
+        """The path for people; of `password:hunter2`, which somebody took for a key, only the first word."""
+        for n in range(len(where)):
+            if where[:n] in self._secrets:
+                where = where[:n]
+                break
+        return ".".join(str(step).partition(":")[0] for step in where)
 
     def _place(self, where: Where) -> Place:
         while where and where not in self._document.places:
@@ -305,7 +395,7 @@ class _Reader:
         self._check_listening(config)
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
-        self._check_webhooks(config, ("agent", "events_to"), config.agent.events_to)
+        self._check_webhooks(("agent", "events_to"), config.agent.events_to)
         status = config.status
         if status.listen and not status.on_loopback and status.token is None:
             self._add(("status", "listen"), "off loopback a `token` is needed")
@@ -313,11 +403,12 @@ class _Reader:
     def _check_source(self, config: Config, name: str, source: SourceConfig) -> None:
         if not isinstance(source, MqttSource):
             return
-        if source.broker is None and len(config.brokers) != 1:
-            which = "there is none in `brokers`" if not config.brokers else "there are several: name one"
+        brokers = self._names("brokers")
+        if source.broker is None and len(brokers) != 1:
+            which = "there is none in `brokers`" if not brokers else "there are several: name one"
             self._add(("sources", name), f"`broker` may be left out only where there is one; {which}")
-        elif source.broker is not None and source.broker not in config.brokers:
-            self._add(("sources", name, "broker"), _unknown("broker", source.broker, config.brokers))
+        elif source.broker is not None and source.broker not in brokers:
+            self._add(("sources", name, "broker"), _unknown("broker", source.broker, brokers))
 
     def _check_ports(self, config: Config) -> None:
         ports: dict[str | tuple[str, int], str] = {}
@@ -342,46 +433,35 @@ class _Reader:
             before[name] = source
 
     def _check_rule(self, config: Config, name: str, rule: Rule) -> None:
+        wrong = self._names("sources").keys() - config.sources.keys()
         for where, pattern in _patterns(("rules", name), rule):
-            if not any(_may_match(pattern.split("."), parts) for parts in config.sensors()):
-                known = [".".join(parts) for parts in config.sensors()]
+            parts = pattern.split(".")
+            if parts[0] not in wrong and not any(_may_match(parts, sensor) for sensor in config.sensors()):
+                known = [".".join(sensor) for sensor in config.sensors()]
                 if not rule.is_compound:
                     known = [_IN_BRACES.sub("*", text) for text in known]
                 self._add(where, _unknown("sensor", pattern, known))
-        self._check_webhooks(config, ("rules", name, "send_to"), rule.send_to)
+        self._check_webhooks(("rules", name, "send_to"), rule.send_to)
 
-    def _check_webhooks(self, config: Config, where: Where, named: Iterable[str] | None) -> None:
+    def _check_webhooks(self, where: Where, named: Iterable[str] | None) -> None:
         for i, webhook in enumerate(named or ()):
-            if webhook not in config.webhooks:
-                self._add((*where, i), _unknown("webhook", webhook, config.webhooks))
+            if webhook not in self._names("webhooks"):
+                self._add((*where, i), _unknown("webhook", webhook, self._names("webhooks")))
 
     def _inline_secrets(self) -> None:
         """A secret in the file itself asks for a file that others cannot read."""
         if not secretfiles.readable_by_others(self._file):
             return
-        for where in self._secret_places():
+        for where in self._secrets:
             if where not in self._document.tagged and isinstance(self._value(where), str):
                 self._add(
                     where,
                     f"a secret in a file that others may read: use !secret, or chmod o-rwx {self._file}",
                 )
 
-    def _secret_places(self) -> Iterator[Where]:
-        document = self._document.value if isinstance(self._document.value, dict) else {}
-        yield ("status", "token")
-        for name in _mapping(document.get("brokers")):
-            yield ("brokers", name, "password")
-        for name in _mapping(document.get("sources")):
-            yield ("sources", name, "token")
-        for part in ("sources", "webhooks"):
-            for name, entry in _mapping(document.get(part)).items():
-                secrets = _mapping(entry).get("secrets")
-                for i in range(len(secrets) if isinstance(secrets, list) else 0):
-                    yield (part, name, "secrets", i)
-
 
 @cache
-def _model() -> type[Config]:
+def file_model() -> type[Config]:
     """`Config` with the union of all drivers' sources."""
     models = [driver.Source for driver in driver_classes().values()]
     union: Any = reduce(or_, models) if len(models) < 2 else Union[tuple(models)]  # noqa: UP007
@@ -389,8 +469,24 @@ def _model() -> type[Config]:
     return create_model("Config", __base__=Config, sources=(dict[Name, source], ...))
 
 
+def _secret_places(value: Any) -> Iterator[Where]:
+    """Where a document has what the models keep as a secret."""
+    waiting: list[tuple[Where, Any, list[Any]]] = [((), value, [file_model()])]
+    while waiting:
+        where, value, kinds = waiting.pop()
+        if SecretStr in kinds or (not isinstance(value, list) and any(SecretStr in _inside(kind, 0) for kind in kinds)):
+            yield where
+            continue
+        members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+        for step, member in members:
+            inner = [found for kind in kinds for found in _inside(kind, step)]
+            if inner:
+                waiting.append(((*where, step), member, inner))
+
+
 # -- words for people
 
+_NEED = "has to be "
 _NEEDED = {
     "string_type": "has to be text",
     "int_type": "has to be an integer",
@@ -401,43 +497,58 @@ _NEEDED = {
     "model_type": "has to be a mapping (`key: value` lines)",
     "model_attributes_type": "has to be a mapping (`key: value` lines)",
 }
-_FORGOTTEN_SPACE = re.compile(r"[A-Za-z_]+:\S")
 
 
-def _sentence(detail: Any, where: Where, holder: Any) -> str:
+def _sentence(detail: Any, where: Where, document: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
-    value = _member(holder, where[-1]) if where else None
+    if detail["loc"] and detail["loc"][-1] == "[key]":
+        return "a name has 1 to 64 letters, digits, - or _"
+    value = reduce(_member, where, document)
     match kind:
         case "extra_forbidden":
-            return _unknown("key", str(where[-1]), _known_keys(where))
-        case "missing":
-            return "is missing"
+            return _unknown_key(where, document)
+        case "missing" | "too_short":
+            return {"missing": "is missing", "too_short": "is empty"}[kind]
         case "union_tag_invalid":
             return _unknown("driver", str(context.get("tag")), driver_classes())
         case "union_tag_not_found":
-            return f"`driver` is missing: one of {', '.join(driver_classes())}"
+            return f"is missing: one of {', '.join(driver_classes())}"
         case "value_error":
             return str(context.get("error", detail["msg"]))
-        case "too_short":
-            return "is empty"
         case "literal_error":
-            return f"has to be {context.get('expected')}"
+            return f"has to be {str(context.get('expected')).replace('False', 'false').replace('True', 'true')}"
         case "string_pattern_mismatch":
             return _pattern_sentence(where)
     if kind in _NEEDED:
         return _NEEDED[kind] + _typed_wrong(kind, value)
-    return str(detail["msg"]).removeprefix("Input should be ").removeprefix("Value error, ")
+    return str(detail["msg"]).replace("Input should be ", "has to be ").removeprefix("Value error, ")
+
+
+def _joined(sentences: Iterable[str]) -> list[str]:
+    """What the members of a union say of one value, as one sentence."""
+    needs = sorted({text for text in sentences if text.startswith(_NEED)}, key=lambda text: (":" in text, text))
+    if any("number" in text for text in needs):
+        needs = [text for text in needs if text != _NEEDED["int_type"]]
+    others = list(dict.fromkeys(text for text in sentences if not text.startswith(_NEED)))
+    return [*([_NEED + " or ".join(text.removeprefix(_NEED) for text in needs)] if needs else []), *others]
 
 
 def _typed_wrong(kind: str, value: Any) -> str:
     """A hint for what people type."""
-    if isinstance(value, str) and _FORGOTTEN_SPACE.fullmatch(value):
-        return f": is a space missing behind the colon of {value.partition(':')[0]}:?"
+    if isinstance(value, str) and (found := FORGOTTEN_SPACE.fullmatch(value)):
+        return f": is a space missing behind the colon of {found[1]}:?"
     if kind == "string_type" and isinstance(value, dict):
         return ": text that begins with { has to be in quotes"
     if kind == "string_type" and value is not None and not isinstance(value, list):
         return ": put it in quotes"
     return ""
+
+
+def _unknown_key(where: Where, document: Any) -> str:
+    key = str(where[-1])
+    if found := FORGOTTEN_SPACE.fullmatch(key):
+        return f"is a space missing behind the colon of {found[1]}:?"
+    return _unknown("key", key, _known_keys(where, document))
 
 
 def _pattern_sentence(where: Where) -> str:
@@ -456,13 +567,20 @@ def _unknown(what: str, given: str, known: Iterable[str], otherwise: str | None 
     return f"unknown {what} {given!r}: {hint}"
 
 
-def _known_keys(where: Where) -> list[str]:
+def _known_keys(where: Where, document: Any) -> list[str]:
     """The keys that may stand beside an unknown one."""
-    kinds: list[Any] = [_model()]
+    kinds: list[Any] = [file_model()]
     for step in where[:-1]:
-        kinds = [inner for kind in kinds for inner in _inside(kind, step)]
+        document = _member(document, step)
+        kinds = [inner for kind in kinds for inner in _inside(kind, step) if _is_of_driver(inner, document)]
     models = [kind for kind in kinds if _is_model(kind)]
     return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+
+
+def _is_of_driver(kind: Any, value: Any) -> bool:
+    """Whether a model may be meant, as far as `driver` tells."""
+    driver = kind.model_fields.get("driver") if _is_model(kind) else None
+    return driver is None or _member(value, "driver") in get_args(driver.annotation)
 
 
 def _inside(kind: Any, step: str | int) -> list[Any]:
@@ -486,8 +604,8 @@ def _is_model(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
-def _dotted(where: Where) -> str:
-    return ".".join(map(str, where))
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 def _member(value: Any, step: str | int) -> Any:

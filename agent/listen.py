@@ -56,7 +56,7 @@ def summary(body: bytes) -> str:
         event: Any = json.loads(body)
         data = event["data"]
         return f"{event['type']}  {data.get('summary') or event.get('subject')}  [{event.get('sequence', '-')}]"
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return f"{len(body)} bytes that are no event"
 
 

@@ -3,12 +3,13 @@
 `!secret NAME` from secrets.yaml beside the configuration, `!env NAME`, `!file PATH`, and `!credential ID` from what
 systemd has loaded for the service (LoadCredential=).
 
-A file that holds secrets must not be readable by others. No message shows what a secret is.
+A file that holds secrets must not be readable by others. No message shows what a secret is, nor what stands
+behind `!secret` and `!env`: people write the secret itself there.
 """
 
 import difflib
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +30,12 @@ def tags(config: Path, env: Mapping[str, str]) -> dict[str, Tag]:
 
     def from_env(name: str, _: Place) -> str:
         if name not in env:
-            raise ValueError(f"the environment has no {name}")
+            raise ValueError(f"the environment has no variable of this name{_near(name, env)}")
         return env[name]
 
     def from_file(name: str, _: Place) -> str:
+        if name.startswith("whsec_"):
+            raise ValueError("behind !file stands the path of a file, not the secret itself")
         return _read(config.parent / name)
 
     def from_credential(name: str, _: Place) -> str:
@@ -54,13 +57,11 @@ class _SecretsFile:
         if self._secrets is None:
             self._secrets = self._load()
         if name not in self._secrets:
-            near = difflib.get_close_matches(name, self._secrets, 1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            raise ValueError(f"{self._path} has no secret {name}{hint}")
+            raise ValueError(f"{self._path} has no secret of this name{_near(name, self._secrets)}")
         secret = self._secrets[name]
-        if not isinstance(secret, str | int | float) or isinstance(secret, bool):
-            raise ValueError(f"the secret {name} in {self._path} is no text")
-        return str(secret)
+        if not isinstance(secret, str):
+            raise ValueError(f"the secret {name} in {self._path} is no text: put it in quotes")
+        return secret
 
     def _load(self) -> Mapping[str, Any]:
         try:
@@ -76,16 +77,24 @@ class _SecretsFile:
         return document.value
 
 
+def _near(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f": did you mean {near[0]}?" if near else ""
+
+
 def _read(path: Path) -> str:
     try:
         _refuse_if_others_read(path)
-        if path.stat().st_size > _FILE_BYTES_MAX:
-            raise ValueError(f"{path} is larger than {_FILE_BYTES_MAX // 1024} KiB")
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} is not UTF-8") from None
+        with path.open("rb") as file:
+            raw = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}") from None
+    if len(raw) > _FILE_BYTES_MAX:
+        raise ValueError(f"{path} is larger than {_FILE_BYTES_MAX // 1024} KiB")
+    try:
+        return raw.decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8") from None
 
 
 def _refuse_if_others_read(path: Path) -> None:

@@ -1,14 +1,18 @@
-"""A YAML 1.2 file as plain values, each with the place where it stands.
+"""A YAML 1.2 file as plain values, each with the place where it stands; and plain values as YAML.
 
 ruamel.yaml composes the nodes; what is made of them is decided here: no code, no dates, no merge keys, no
 aliases that explode.
 """
 
+import difflib
+import io
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
@@ -17,6 +21,10 @@ FILE_BYTES_MAX = 256 * 1024
 NODES_MAX = 50_000
 DEPTH_MAX = 32
 _STANDARD = "tag:yaml.org,2002:"
+_KINDS = frozenset({"null", "bool", "int", "float", "str", "map", "seq", "timestamp", "value"})
+"""The standard tags that are taken, spelt out or found by YAML itself; a timestamp and a lone `=` stay text."""
+FORGOTTEN_SPACE = re.compile(r"(?:- +)?([A-Za-z_]\w*):(?!//)[^\s:].*")
+"""What somebody types who means `key: value`."""
 
 
 class Place(NamedTuple):
@@ -59,24 +67,38 @@ def load(path: Path, tags: Mapping[str, Tag]) -> Document:
     return Document(value, builder.places, builder.problems, frozenset(builder.tagged))
 
 
+def dump(value: Any) -> str:
+    """Plain values as YAML that `load` takes for the same."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 10_000
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    text = io.StringIO()
+    yaml.dump(value, text)
+    return text.getvalue()
+
+
 def _compose(path: Path) -> Node | None:
-    if path.stat().st_size > FILE_BYTES_MAX:
+    with path.open("rb") as file:
+        raw = file.read(FILE_BYTES_MAX + 1)
+    if len(raw) > FILE_BYTES_MAX:
         raise YamlProblem(f"the file is larger than {FILE_BYTES_MAX // 1024} KiB", Place(1, 1))
-    raw = path.read_bytes()
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         raise YamlProblem("the file is not UTF-8", Place(line, 1)) from None
-    for number, line_text in enumerate(text.splitlines(), 1):
+    for number, line_text in enumerate(_lines(text), 1):
         if line_text.startswith("%"):
             raise YamlProblem("a YAML directive (%...) is not allowed", Place(number, 1))
     yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _ShallowComposer
     yaml.allow_duplicate_keys = True  # told by the builder, with all other problems
     try:
         nodes = list(yaml.compose_all(text))
     except MarkedYAMLError as error:
-        raise YamlProblem(_explained(error, text), _place(error.problem_mark or error.context_mark)) from None
+        raise _explained(error, _lines(text)) from None
     except ReaderError as error:
         raise YamlProblem("a control character, which YAML does not allow", _place_of(text, error.position)) from None
     except (YAMLError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
@@ -84,6 +106,20 @@ def _compose(path: Path) -> Node | None:
     if len(nodes) > 1:
         raise YamlProblem("more than one document (---) in the file", _place(nodes[1].start_mark))
     return nodes[0] if nodes else None
+
+
+class _ShallowComposer(Composer):
+    """Ends before a text of many brackets has used up the stack."""
+
+    _depth = -1
+
+    def compose_node(self, parent: Any, index: int) -> Any:
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise YamlProblem(f"nested deeper than {DEPTH_MAX}", _place(self.parser.peek_event().start_mark))
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 class _Builder:
@@ -102,7 +138,7 @@ class _Builder:
         if depth > DEPTH_MAX:
             raise YamlProblem(f"nested deeper than {DEPTH_MAX}", place)
         tag = str(node.tag)
-        if not tag.startswith(_STANDARD):
+        if not tag.startswith(_STANDARD) or tag.removeprefix(_STANDARD) not in _KINDS:
             return self._tag(node, tag, path, place)
         if isinstance(node, MappingNode):
             return self._mapping(node, path, depth)
@@ -120,8 +156,14 @@ class _Builder:
                 self._wrong(path, f"a key that is no plain text ({hint})", place)
                 continue
             key = str(key_node.value)
+            if str(key_node.tag) == _STANDARD + "merge":
+                self._wrong((*path, "<<"), "YAML 1.2 has no merge keys: write out what it brings", place)
+                continue
             if key in built:
-                self._wrong((*path, key), f"the key {key!r} stands twice", place)
+                self._wrong((*path, key), "stands twice", place)
+                continue
+            if not _is_unicode(key):
+                self._wrong(path, "a key that is no valid Unicode", place)
                 continue
             built[key] = self.build(member, (*path, key), depth + 1)
             self.places[(*path, key)] = (
@@ -143,26 +185,41 @@ class _Builder:
                     return _float(text)
         except ValueError:
             self._wrong(path, "not a number", place)
+        if not _is_unicode(text):
+            self._wrong(path, "a text that is no valid Unicode", place)
         return text
 
     def _tag(self, node: Node, tag: str, path: Path_, place: Place) -> Any:
         make = self._tags.get(tag)
         if make is None:
-            known = ", ".join(self._tags) or "none"
-            self._wrong(path, f"unknown tag {tag} (known: {known})", place)
+            self._wrong(path, self._unknown_tag(tag), place)
             return None
         if not isinstance(node, ScalarNode):
             self._wrong(path, f"{tag} takes one word", place)
             return None
         self.tagged.add(path)
         try:
-            return make(str(node.value), place)
+            made = make(str(node.value), place)
         except ValueError as error:
             self._wrong(path, str(error), place)
             return None
+        if not _is_unicode(str(made)):
+            self._wrong(path, "what its tag stands for is no valid Unicode", place)
+        return made
+
+    def _unknown_tag(self, tag: str) -> str:
+        """Without the tag itself, as it may be a password that begins with an exclamation mark."""
+        near = difflib.get_close_matches(tag, self._tags, 1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._tags) or 'none'}"
+        return f"unknown tag: {hint} (A text that begins with ! has to be in quotes.)"
 
     def _wrong(self, path: Path_, message: str, place: Place) -> None:
         self.problems.append((path, YamlProblem(message, place)))
+
+
+def _is_unicode(text: str) -> bool:
+    """Whether there is no half of a surrogate pair in it, which no receiver could be told."""
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _integer(text: str) -> int:
@@ -191,14 +248,44 @@ def _place_of(text: str, position: int) -> Place:
     return Place(before.count("\n") + 1, position - (before.rfind("\n") + 1) + 1)
 
 
-def _explained(error: MarkedYAMLError, text: str) -> str:
-    """The parser's words, with a hint where its words do not tell what people did."""
-    problem = str(error.problem or error.context or "not YAML")
+def _lines(text: str) -> list[str]:
+    """As the parser counts them; `splitlines` would break at a form feed too."""
+    return re.split(r"\r\n|[\r\n\x85\u2028\u2029]", text)
+
+
+def _explained(error: MarkedYAMLError, lines: list[str]) -> YamlProblem:
+    """The parser's words, with a hint where they do not tell what people did, and without the text itself."""
     mark = error.problem_mark or error.context_mark
-    line = text.splitlines()[mark.line] if mark is not None and mark.line < len(text.splitlines()) else ""
-    if "\t" in line[: len(line) - len(line.lstrip())] or "'\\t'" in problem:
-        return f"{problem}: a tab; YAML is indented with spaces"
-    value = line.partition(":")[2].strip()
-    if value.startswith(("{", "*", "&", "@", "`", "%", "[")):
-        return f"{problem}: a text that begins with {value[0]} has to be in quotes"
-    return problem
+    problem = str(error.problem or error.context or "not YAML")
+    if "alias" in problem or "anchor" in problem:
+        problem = problem.partition(" '")[0].partition("; first")[0]
+    if mark is None:
+        return YamlProblem(problem, Place(1, 1))
+    for number in sorted({mark.line, mark.line - 1, getattr(error.context_mark, "line", mark.line)}, reverse=True):
+        found = FORGOTTEN_SPACE.fullmatch(lines[number].strip()) if 0 <= number < len(lines) else None
+        if found:
+            column = len(lines[number]) - len(lines[number].lstrip()) + 1
+            return YamlProblem(f"is a space missing behind the colon of {found[1]}:?", Place(number + 1, column))
+    line = lines[mark.line] if mark.line < len(lines) else ""
+    hint = _hint(problem, line[: mark.column], line[mark.column : mark.column + 1]) or _unclosed(error)
+    return YamlProblem(problem + hint, _place(mark))
+
+
+def _hint(problem: str, before: str, char: str) -> str:
+    if "\t" in before or char == "\t":
+        return ": a tab; YAML is indented with spaces"
+    if before.endswith(("}", "]")) and char.strip(",}] "):
+        return f": a text that begins with {'{' if before.endswith('}') else '['} has to be in quotes"
+    if char in ("{", "[") and before[-1:].strip(" ,:[{-"):
+        return f": a text with {char} has to be in quotes"
+    if (char and char in "*&@`%!|>") or "alias" in problem:
+        return f": a text that begins with {char or '*'} has to be in quotes"
+    return ""
+
+
+def _unclosed(error: MarkedYAMLError) -> str:
+    if "flow" in str(error.context) and error.context_mark is not None:
+        return f": is the bracket of line {error.context_mark.line + 1} closed?"
+    if "quoted" in str(error.context) and error.context_mark is not None:
+        return f": is the quote of line {error.context_mark.line + 1} closed?"
+    return ""

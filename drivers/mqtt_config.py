@@ -22,6 +22,10 @@ from drivers.units import Duration, Name, Size
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+_NO_URL = (
+    "not a URL of a broker: use mqtt://host, mqtt://host:1883, mqtts://host (TLS, port 8883)"
+    " or unix:///run/mosquitto.sock"
+)
 
 
 def _is_a_topic(topic: str) -> str:
@@ -63,17 +67,14 @@ class BrokerConfig(BaseModel):
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"not a URL: {error}") from None
+        except ValueError:  # whose words show parts of it, such as a password in the place of the port
+            raise ValueError(_NO_URL) from None
         on_unix = parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1
         on_tcp = parts.scheme in _PORTS and host and parts.path in ("", "/")
         if parts.username or parts.password:
             raise ValueError("a user name or password in the URL: use `username` and `password`")
         if not (on_unix or on_tcp) or parts.query or parts.fragment:
-            raise ValueError(
-                "not a URL of a broker: use mqtt://host, mqtt://host:1883, mqtts://host (TLS, port 8883)"
-                " or unix:///run/mosquitto.sock"
-            )
+            raise ValueError(_NO_URL)
         return url
 
     @model_validator(mode="after")

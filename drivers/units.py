@@ -8,7 +8,14 @@ import ipaddress
 import re
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, StringConstraints
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    SecretStr,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 _DURATION_S = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _SIZE_BYTES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -94,18 +101,34 @@ def format_duration(seconds: float) -> str:
     return "".join(parts) or "0s"
 
 
+def format_size(size_bytes: int) -> str:
+    """The shortest exact way to write it: 262144 is ``256KiB``."""
+    exact = [f"{size_bytes // unit}{name}" for name, unit in _SIZE_BYTES.items() if size_bytes % unit == 0]
+    return min(exact, key=len)
+
+
 Duration = Annotated[
     float,
-    BeforeValidator(parse_duration, json_schema_input_type=str),
+    BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str),
-    Field(examples=["90s", "1h30m"]),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "string", "pattern": f"^{_DURATION.pattern}$"}, {"const": 0}],
+            "examples": ["90s", "1h30m"],
+        }
+    ),
 ]
-Size = Annotated[int, BeforeValidator(parse_size, json_schema_input_type=str), Field(examples=["64MB", "256KiB"])]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(format_size, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["64MB", "256KiB"]}),
+]
 Rate = Annotated[
     RateLimit,
-    BeforeValidator(parse_rate, json_schema_input_type=str),
+    BeforeValidator(parse_rate),
     PlainSerializer(format_rate, return_type=str),
-    Field(examples=["50/s", "10/m"]),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]{1,6}/[smh]$", "examples": ["50/s", "10/m"]}),
 ]
 Token = Annotated[SecretStr, AfterValidator(_check_token)]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]

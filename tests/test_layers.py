@@ -21,6 +21,7 @@ FLOORS = [
     ["agent.observe"],
     ["agent.app"],
     ["agent.trial", "agent.listen", "agent.logs", "agent.control_client"],
+    ["agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo"],
     ["agent.cli"],
     ["agent.__main__"],

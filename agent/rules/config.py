@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    StringConstraints,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from agent.rules.conditions import is_empty, overlap
 from agent.rules.patterns import check_pattern
@@ -162,6 +171,11 @@ class Each(ValueCondition):
     @classmethod
     def _the_word_reading(cls, given: Any) -> Any:
         return {"reading": True} if given == "reading" else given
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        schema = handler.resolve_ref_schema(handler(core_schema))
+        return {"anyOf": [{"const": "reading"}, schema], "description": schema.get("description")}
 
     @model_validator(mode="after")
     def _stands_alone(self) -> Self:

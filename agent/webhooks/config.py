@@ -24,13 +24,18 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
+_NO_URL = "not a URL of a receiver: use https://host/path"
+
+
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
+    """Until the connection stands, with TLS."""
     total: Annotated[Duration, Field(gt=0)] = 15.0
+    """Until the whole answer is there."""
 
 
 class RestBounds(BaseModel):
@@ -39,7 +44,9 @@ class RestBounds(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
+    """The first time."""
     max: Annotated[Duration, Field(gt=0)] = 15 * MINUTE_S
+    """After doubling."""
 
 
 class Webhook(BaseModel):
@@ -48,14 +55,23 @@ class Webhook(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
+    """Where each event is sent with POST."""
     secrets: list[SecretStr] = Field(default_factory=list)
+    """`whsec_` and base64 of 24 to 64 bytes; newest first, two while changing over."""
     unsigned: bool = False
+    """Has to be said where there is no secret."""
     timeout: Timeout = Timeout()
+    """How long an attempt may take."""
     delays: Annotated[list[Duration], Field(min_length=1, max_length=50)] = DELAYS_S
+    """Before each attempt; the last one repeats until the event expires."""
     rest: RestBounds = RestBounds()
+    """How long it is left alone when it does not answer."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    """How many attempts at once; of one sensor always one."""
     expires: Annotated[Duration, Field(gt=0)] = 7 * DAY_S
+    """How long an event is owed."""
     allow_http: bool = False
+    """Whether http:// may be used over the open network."""
 
     @field_validator("url")
     @classmethod
@@ -63,10 +79,10 @@ class Webhook(BaseModel):
         try:
             parts = urlsplit(url)
             host, _ = parts.hostname, parts.port
-        except ValueError as error:
-            raise ValueError(f"not a URL: {error}") from None
+        except ValueError:
+            raise ValueError(_NO_URL) from None  # what urllib says shows parts of it
         if parts.scheme not in ("http", "https") or not host:
-            raise ValueError("not a URL of a receiver: use https://host/path")
+            raise ValueError(_NO_URL)
         if parts.username or parts.password:
             raise ValueError("a URL with a user name or password: it would stand in logs")
         if parts.fragment:

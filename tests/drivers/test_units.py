@@ -14,6 +14,7 @@ from drivers.units import (
     Size,
     Token,
     format_duration,
+    format_size,
     parse_address,
     parse_duration,
     parse_size,
@@ -119,3 +120,24 @@ def test_a_short_token_is_refused_without_showing_it() -> None:
     with pytest.raises(ValidationError, match="at least 16 bytes") as caught:
         tokens.validate_python("hunter2")
     assert "hunter2" not in str(caught.value.errors(include_input=False))
+
+
+@given(st.integers(min_value=0, max_value=10**15 - 1))
+def test_a_size_is_written_as_it_is_read(size_bytes: int) -> None:
+    assert parse_size(format_size(size_bytes)) == size_bytes
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (0, "0B"),
+        (1, "1B"),
+        (4096, "4KiB"),
+        (4000, "4kB"),
+        (64_000_000, "64MB"),
+        (262_144, "256KiB"),
+        (1_048_576, "1MiB"),
+    ],
+)
+def test_a_size_is_written_the_short_way(size_bytes: int, text: str) -> None:
+    assert format_size(size_bytes) == text
