@@ -62,7 +62,9 @@ def agent(folder: Path, status: int) -> Agent:
 
 
 @pytest.mark.parametrize(
-    ("part", "said"), [((parts, "keep_open"), "serial:meter"), ((Courier, "run"), "courier ops")], ids=["feed", "courier"]
+    ("part", "said"),
+    [((parts, "keep_open"), "serial:meter"), ((Courier, "run"), "courier ops")],
+    ids=["feed", "courier"],
 )
 async def test_a_part_that_ends_by_itself_ends_the_agent_with_1(
     tmp_path: Path,
