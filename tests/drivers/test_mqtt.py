@@ -3,63 +3,24 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 import drivers.mqtt_connection
 import drivers.mqtt_routing
-from drivers.base import FeedState, Format, Message, Sensor, Surroundings
-from drivers.mqtt import BrokerConfig, MqttDriver, MqttSource
+from drivers.base import FeedState, Message
+from drivers.mqtt import BrokerConfig, MqttDriver
+from tests.drivers.conftest import Make, on
 from tests.support.feed import Reader
-from tests.support.hands import HandClock
 from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto, Said
 from tests.support.rawbroker import CONNACK_SESSION, RawBroker, publish
 from tests.support.waiting import until
 
-Make = Callable[..., Reader]
 BIG = b"7" + b" " * 250_000
 """40 of them are more than the intake holds."""
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Makes readers of a broker: its URL, a topic for each source (or a whole source), and keys of the broker."""
-    made: list[Reader] = []
-
-    def reader(url: str, sources: dict[str, Any], **broker: Any) -> Reader:
-        around = Surroundings(
-            "cabin", "0123456789abcdef", HandClock(), Random(1), {"house": BrokerConfig(url=url, **broker)}
-        )
-        models = {name: source if isinstance(source, MqttSource) else on(source) for name, source in sources.items()}
-        (driver,) = MqttDriver.feeds(models, around)
-        made.append(Reader(driver))
-        return made[-1]
-
-    yield reader
-    for each in made:
-        await each.close()
-
-
-def on(topic: str, format_: Format = "number", path: str | None = None, **more: Any) -> MqttSource:
-    return MqttSource(driver="mqtt", topic=topic, format=format_, sensors={"v": Sensor(path=path)}, **more)
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    with Mosquitto(tmp_path, "max_inflight_messages 0", "max_queued_messages 0") as started:
-        yield started
-
-
-@pytest.fixture
-async def raw() -> AsyncIterator[RawBroker]:
-    async with RawBroker() as broker:
-        yield broker
 
 
 def acknowledged(broker: Mosquitto) -> int:
@@ -368,7 +329,7 @@ async def test_what_takes_connections_but_is_no_broker_is_told(
     reader = make(raw.url, {"a": on("a")})
     reader.start()
     told = await reader.lost()
-    assert "is it an MQTT broker?" in told
+    assert "is it an MQTT broker" in told
     assert reader.driver.states()["a"] == (FeedState.LOST, told)
 
 
