@@ -157,7 +157,7 @@ class Connection:
             async with asyncio.timeout(_CONNACK_TIMEOUT_S):
                 return await self._connack
         except TimeoutError:
-            raise DriverError(f"{url}: connected, but no CONNACK: is it an MQTT broker, and for this `protocol`?") from None
+            raise DriverError(f"{url}: no CONNACK: is it an MQTT broker, and for this `protocol`?") from None
 
     def subscribe(self, filters: Mapping[str, Subscription]) -> None:
         """Subscribe filters; each is told of when the broker has answered."""
