@@ -214,6 +214,26 @@ async def test_nothing_is_acknowledged_on_another_connection_than_its_own(make: 
     assert [value for _, value in reader.values] == [1, 2, 3]
 
 
+async def test_what_was_read_on_a_connection_that_was_let_go_is_not_acknowledged_on_the_next(
+    make: Make, raw: RawBroker
+) -> None:
+    raw.greeting = CONNACK_SESSION
+    reader = make(raw.url, {"a": on("a")})
+    await reader.open()
+    reader.may_go_on.clear()
+    raw.say(publish(1, b"a", b"1"))
+    await reader.come(1)
+    raw.say(publish(2, b"a", b"2"))
+    await until(lambda: intake(reader) == 1)
+    await reader.give_up()
+    reader.may_go_on.set()
+    await reader.open()
+    raw.say(publish(3, b"a", b"3"))
+    await until(lambda: raw.acknowledged(1))
+    assert [value for _, value in reader.values] == [1, 2, 3]
+    assert raw.acknowledged(1) == [3]
+
+
 async def test_what_was_not_acknowledged_comes_again_with_the_flag(make: Make, broker: Mosquitto) -> None:
     link = Link(broker.port)
     await link.start()

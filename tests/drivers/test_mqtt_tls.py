@@ -1,5 +1,6 @@
 """TLS and unix sockets to a real mosquitto."""
 
+import ssl
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from tests.drivers.conftest import Make, on
 from tests.support.agent import free_port, wait_for_port
 from tests.support.certificates import Authority, Pair
 from tests.support.mosquitto import Mosquitto, Said
+from tests.support.rawbroker import RawBroker, publish
 from tests.support.waiting import until
 
 
@@ -44,13 +46,27 @@ def guarded(folder: Path, server: Pair, *more: str) -> Iterator[tuple[Mosquitto,
         yield broker, f"mqtts://localhost:{port}"
 
 
-async def test_over_tls_all_comes_also_what_lies_in_its_buffer(make: Make, tmp_path: Path, issued: Issued) -> None:
+async def test_over_tls_all_comes_in_order(make: Make, tmp_path: Path, issued: Issued) -> None:
     with guarded(tmp_path, issued.server) as (broker, url):
         reader = make(url, {"a": on("a")}, tls=Tls(ca=issued.ca.own.cert))
         await reader.open()
         await broker.publish(*(Said("a", str(n)) for n in range(1000)))
         await reader.come(1000)
         assert [value for _, value in reader.values] == list(range(1000))
+
+
+async def test_packets_that_come_in_one_record_of_tls_are_all_read(make: Make, issued: Issued) -> None:
+    """mosquitto sends each in a record of its own."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(*issued.server)
+    async with RawBroker(context) as raw:
+        reader = make(raw.url, {"a": on("a")}, tls=Tls(ca=issued.ca.own.cert))
+        await reader.open()
+        pong = b"\xd0\x00"
+        raw.say(pong + b"".join(publish(n + 1, b"a", str(n).encode()) for n in range(500)))
+        await reader.come(500)
+        assert [value for _, value in reader.values] == list(range(500))
+        await reader.close()
 
 
 async def test_over_tls_a_full_intake_goes_on_when_there_is_room(make: Make, tmp_path: Path, issued: Issued) -> None:

@@ -54,6 +54,12 @@ class Reader:
         await until(lambda: len(self.messages) >= count, 20, what=f"{count} messages, not {len(self.messages)}")
         return self.messages
 
+    async def give_up(self) -> None:
+        """Stop reading in the middle of a batch; the driver may be opened again."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
     async def close(self) -> None:
         self.may_go_on.set()
         await self.driver.close()

@@ -1,6 +1,7 @@
 """A broker written by hand, byte by byte: only for what mosquitto cannot be made to do."""
 
 import asyncio
+import ssl
 from typing import NamedTuple, Self
 
 CONNECT, PUBACK, SUBSCRIBE, DISCONNECT = 1, 4, 8, 14
@@ -23,7 +24,8 @@ class Packet(NamedTuple):
 class RawBroker:
     """Answers CONNECT with `greeting` and grants every subscription; the rest is the test's to `say`."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.greeting = CONNACK
         self.greeting_3 = CONNACK_3
         self.got: list[Packet] = []
@@ -33,10 +35,11 @@ class RawBroker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        scheme = "mqtts" if self._tls else "mqtt"
+        return f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
