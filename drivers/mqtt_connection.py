@@ -150,14 +150,14 @@ class Connection:
         url = self._login.url
         try:
             await in_daemon_thread(self._connect, _dispose)
-        except (OSError, ValueError) as error:
-            raise DriverError(f"{url}: {tls.why(error)}") from None
-        self._attach()
-        try:
+            self._attach()
             async with asyncio.timeout(_CONNACK_TIMEOUT_S):
                 return await self._connack
         except TimeoutError:
-            raise DriverError(f"{url}: no CONNACK: is it an MQTT broker, and for this `protocol`?") from None
+            self._end(f"{url}: no answer: is it an MQTT broker, and for this `protocol`?")
+        except (OSError, ValueError) as error:
+            self._end(f"{url}: {tls.why(error)}")
+        raise DriverError(self.lost)
 
     def subscribe(self, filters: Mapping[str, Subscription]) -> None:
         """Subscribe filters; each is told of when the broker has answered."""

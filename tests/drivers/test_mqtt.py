@@ -336,6 +336,7 @@ async def test_without_a_broker_it_is_told_where_it_was_looked_for(make: Make, b
     told = await reader.lost()
     assert broker.url in told
     assert "refused" in told
+    assert reader.driver.states()["a"] == (FeedState.LOST, told)
     broker.start()
     await reader.open()
 
