@@ -150,9 +150,11 @@ def old_broker(folder: Path) -> Iterator[str]:
     (folder / "amqtt.yaml").write_text(_AMQTT.format(port=port))
     command = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", str(folder / "amqtt.yaml")]
     with (folder / "amqtt.log").open("wb") as log, Popen(command, stdout=log, stderr=log) as process:
-        wait_for_port(port)
-        yield f"mqtt://127.0.0.1:{port}"
-        process.kill()
+        try:
+            wait_for_port(port)
+            yield f"mqtt://127.0.0.1:{port}"
+        finally:
+            process.kill()
 
 
 async def test_a_broker_of_3_1_1_alone_is_spoken_to_in_it(make: Make, tmp_path: Path) -> None:

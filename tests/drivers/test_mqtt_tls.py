@@ -161,9 +161,11 @@ def old_server(server: Pair) -> Iterator[str]:
     port = free_port()
     given = ("-accept", f"127.0.0.1:{port}", "-cert", server.cert, "-key", server.key)
     with subprocess.Popen(("openssl", "s_server", "-quiet", "-tls1_2", *given)) as process:
-        wait_for_port(port)
-        yield f"mqtts://localhost:{port}"
-        process.kill()
+        try:
+            wait_for_port(port)
+            yield f"mqtts://localhost:{port}"
+        finally:
+            process.kill()
 
 
 async def test_a_broker_below_the_least_version_is_told(make: Make, issued: Issued) -> None:
