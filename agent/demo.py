@@ -38,7 +38,7 @@ _CONFIG = """\
 version: 1
 agent: {{name: demo}}
 brokers:
-  house: {{url: "mqtt://127.0.0.1:{mqtt}"}}
+  house: {{url: "mqtt://127.0.0.1:{mqtt}", protocol: {protocol}}}
 sources:
   thermostat:
     driver: serial
@@ -102,7 +102,7 @@ class Demo:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         with self._broker() as broker, _pseudo_terminal(self._folder / "thermostat") as thermostat:
-            self._write_config()
+            self._write_config("3.1.1" if broker == "amqtt" else "auto")  # amqtt does not answer to MQTT 5
             await self._receiver.start()
             self._start_agent()
             self._tell(f"{broker} on port {self._mqtt}; the status page is http://127.0.0.1:{self._status}/")
@@ -200,11 +200,17 @@ class Demo:
         client.loop_start()
         return client
 
-    def _write_config(self) -> None:
+    def _write_config(self, protocol: str) -> None:
         secret = self._folder / "secret.txt"
         secret.touch(0o600)
         secret.write_text(self._receiver.secret, encoding="ascii")
-        text = _CONFIG.format(mqtt=self._mqtt, http=self._http, status=self._status, port=self._folder / "thermostat")
+        text = _CONFIG.format(
+            mqtt=self._mqtt,
+            protocol=protocol,
+            http=self._http,
+            status=self._status,
+            port=self._folder / "thermostat",
+        )
         (self._folder / "bellcrank.yaml").write_text(text, encoding="utf-8")
 
     def _start_agent(self) -> None:

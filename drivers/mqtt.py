@@ -189,10 +189,10 @@ class MqttDriver(Driver):
     def _let_go(self) -> None:
         self._lose_patience()
         connection, self._connection = self._connection, None
+        if self._closed or (connection is not None and connection.lost is None):
+            self._standings.lost("closed")
         if connection is not None:
             connection.close(for_good=self._closed)
-        if self._closed:
-            self._standings.lost("closed")
 
     # -- subscriptions
 

@@ -138,11 +138,6 @@ class Connection:
         )
         client.suppress_exceptions = True
         client.connect_timeout = _CONNECT_TIMEOUT_S
-        client.on_connect = self._connected
-        client.on_message = self._message
-        client.on_subscribe = self._subscribed
-        client.on_unsubscribe = self._unsubscribed
-        client.on_disconnect = self._disconnected
         client.on_log = self._note
         if login.username is not None or login.password is not None:
             client.username_pw_set(login.username, login.password)
@@ -155,14 +150,14 @@ class Connection:
         url = self._login.url
         try:
             await in_daemon_thread(self._connect, _dispose)
-        except (OSError, ValueError) as error:
-            raise DriverError(f"{url}: {tls.why(error)}") from None
-        self._attach()
-        try:
+            self._attach()
             async with asyncio.timeout(_CONNACK_TIMEOUT_S):
                 return await self._connack
         except TimeoutError:
-            raise DriverError(f"{url}: connected, but no CONNACK: is it an MQTT broker?") from None
+            self._end(f"{url}: no answer: is it an MQTT broker, and for this `protocol`?")
+        except (OSError, ValueError) as error:
+            self._end(f"{url}: {tls.why(error)}")
+        raise DriverError(self.lost)
 
     def subscribe(self, filters: Mapping[str, Subscription]) -> None:
         """Subscribe filters; each is told of when the broker has answered."""
@@ -234,12 +229,21 @@ class Connection:
     # -- on the loop
 
     def _attach(self) -> None:
-        self._client.on_socket_close = self._detach
-        self._client.on_socket_register_write = self._want_write
-        self._client.on_socket_unregister_write = self._no_write
+        client = self._client
+        if client.socket() is None:  # it was closed while CONNECT was sent
+            self._end(self._why_closed())
+            return
+        client.on_connect = self._connected
+        client.on_message = self._message
+        client.on_subscribe = self._subscribed
+        client.on_unsubscribe = self._unsubscribed
+        client.on_disconnect = self._disconnected
+        client.on_socket_close = self._detach
+        client.on_socket_register_write = self._want_write
+        client.on_socket_unregister_write = self._no_write
         self.resume()
-        if self._client.want_write():
-            self._want_write(self._client, None, self._client.socket())
+        if client.want_write():
+            self._want_write(client, None, client.socket())
         self._tick()
 
     def _detach(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
@@ -360,14 +364,29 @@ class Connection:
             self._end("the broker no longer answers")
         elif code == _NO_MQTT:
             self._end("the broker sent what is no MQTT packet")
-        elif self._alert is not None:
-            self._end(f"{self._login.url}: {self._alert}")
         else:
-            # Brokers (mosquitto 2.0 too) also do so when another client takes the session over.
-            self._end(
-                "the broker closed the connection without a word: was it stopped,"
-                f" or does another client connect as {self._login.client_id}?"
-            )
+            self._end(self._why_closed())
+
+    def _why_closed(self) -> str:
+        login = self._login
+        if self._alert is not None:
+            return f"{login.url}: {self._alert}"
+        if not self._connack.done():
+            return f"{login.url}: the broker closed the connection before it answered: {_likely(login)}"
+        # Brokers (mosquitto 2.0 too) also do so when another client takes the session over.
+        return (
+            "the broker closed the connection without a word: was it stopped,"
+            f" or does another client connect as {login.client_id}?"
+        )
+
+
+def _likely(login: Login) -> str:
+    """What may be the matter with a broker that hangs up at once."""
+    if login.tls is None:
+        return "does it speak TLS there (mqtts://)?"
+    if login.tls.cert is None:
+        return "does it ask for a client certificate (`tls.cert`)?"
+    return "does it refuse the client certificate?"
 
 
 def _dispose(client: mqtt.Client) -> None:

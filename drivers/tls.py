@@ -84,7 +84,7 @@ def why(error: Exception) -> str:
     """A sentence about the other side for what failed while TLS was set up; of another error, what it says."""
     if isinstance(error, ssl.SSLCertVerificationError):
         if error.verify_code in (_OTHER_HOST, _OTHER_ADDRESS):
-            return f"its certificate is for another host ({error.verify_message})"
+            return f"its certificate is for another host ({error.verify_message.partition(', ')[2].rstrip('.')})"
         return _DOUBTS.get(error.verify_code, f"its certificate is refused: {error.verify_message}")
     return alert(str(error)) or (_reason(error) if isinstance(error, ssl.SSLError) else str(error))
 

@@ -3,64 +3,24 @@
 import asyncio
 import json
 import subprocess
-from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from random import Random
-from typing import Any
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 import drivers.mqtt_connection
 import drivers.mqtt_routing
-from drivers.base import FeedState, Message, Sensor, Surroundings
-from drivers.mqtt import BrokerConfig, MqttDriver, MqttSource
-from drivers.paths import Format
+from drivers.base import FeedState, Message
+from drivers.mqtt import BrokerConfig, MqttDriver
+from tests.drivers.conftest import Make, on
 from tests.support.feed import Reader
-from tests.support.hands import HandClock
 from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto, Said
 from tests.support.rawbroker import CONNACK_SESSION, RawBroker, publish
 from tests.support.waiting import until
 
-Make = Callable[..., Reader]
 BIG = b"7" + b" " * 250_000
 """40 of them are more than the intake holds."""
-
-
-@pytest.fixture
-async def make() -> AsyncIterator[Make]:
-    """Makes readers of a broker: its URL, a topic for each source (or a whole source), and keys of the broker."""
-    made: list[Reader] = []
-
-    def reader(url: str, sources: dict[str, Any], **broker: Any) -> Reader:
-        around = Surroundings(
-            "cabin", "0123456789abcdef", HandClock(), Random(1), {"house": BrokerConfig(url=url, **broker)}
-        )
-        models = {name: source if isinstance(source, MqttSource) else on(source) for name, source in sources.items()}
-        (driver,) = MqttDriver.feeds(models, around)
-        made.append(Reader(driver))
-        return made[-1]
-
-    yield reader
-    for each in made:
-        await each.close()
-
-
-def on(topic: str, format_: Format = "number", path: str | None = None, **more: Any) -> MqttSource:
-    return MqttSource(driver="mqtt", topic=topic, format=format_, sensors={"v": Sensor(path=path)}, **more)
-
-
-@pytest.fixture
-async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
-    with Mosquitto(tmp_path, "max_inflight_messages 0", "max_queued_messages 0") as started:
-        yield started
-
-
-@pytest.fixture
-async def raw() -> AsyncIterator[RawBroker]:
-    async with RawBroker() as broker:
-        yield broker
 
 
 def acknowledged(broker: Mosquitto) -> int:
@@ -254,6 +214,26 @@ async def test_nothing_is_acknowledged_on_another_connection_than_its_own(make: 
     assert [value for _, value in reader.values] == [1, 2, 3]
 
 
+async def test_what_was_read_on_a_connection_that_was_let_go_is_not_acknowledged_on_the_next(
+    make: Make, raw: RawBroker
+) -> None:
+    raw.greeting = CONNACK_SESSION
+    reader = make(raw.url, {"a": on("a")})
+    await reader.open()
+    reader.may_go_on.clear()
+    raw.say(publish(1, b"a", b"1"))
+    await reader.come(1)
+    raw.say(publish(2, b"a", b"2"))
+    await until(lambda: intake(reader) == 1)
+    await reader.give_up()
+    reader.may_go_on.set()
+    await reader.open()
+    raw.say(publish(3, b"a", b"3"))
+    await until(lambda: raw.acknowledged(1))
+    assert [value for _, value in reader.values] == [1, 2, 3]
+    assert raw.acknowledged(1) == [3]
+
+
 async def test_what_was_not_acknowledged_comes_again_with_the_flag(make: Make, broker: Mosquitto) -> None:
     link = Link(broker.port)
     await link.start()
@@ -356,6 +336,7 @@ async def test_without_a_broker_it_is_told_where_it_was_looked_for(make: Make, b
     told = await reader.lost()
     assert broker.url in told
     assert "refused" in told
+    assert reader.driver.states()["a"] == (FeedState.LOST, told)
     broker.start()
     await reader.open()
 
@@ -369,7 +350,7 @@ async def test_what_takes_connections_but_is_no_broker_is_told(
     reader = make(raw.url, {"a": on("a")})
     reader.start()
     told = await reader.lost()
-    assert "is it an MQTT broker?" in told
+    assert "is it an MQTT broker" in told
     assert reader.driver.states()["a"] == (FeedState.LOST, told)
 
 

@@ -1,13 +1,24 @@
 """A feed read as the agent does it: each batch handled before the next is asked for, and opened again at will."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import cast
 
 import pytest
 
-from drivers.base import Arrival, Batch, Driver, DriverError, FeedState, Message, NewSession, Refusal
+from drivers.base import (
+    Arrival,
+    Batch,
+    Driver,
+    DriverError,
+    FeedState,
+    Message,
+    NewSession,
+    Presence,
+    Refusal,
+    Subscriptions,
+)
 from tests.support.waiting import until
 
 
@@ -43,6 +54,12 @@ class Reader:
         await until(lambda: len(self.messages) >= count, 20, what=f"{count} messages, not {len(self.messages)}")
         return self.messages
 
+    async def give_up(self) -> None:
+        """Stop reading in the middle of a batch; the driver may be opened again."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
     async def close(self) -> None:
         self.may_go_on.set()
         await self.driver.close()
@@ -56,6 +73,14 @@ class Reader:
     @property
     def new_sessions(self) -> int:
         return sum(isinstance(arrival, NewSession) for arrival in self.arrivals)
+
+    @property
+    def presences(self) -> list[tuple[str, FeedState]]:
+        return [(arrival.prefix, arrival.state) for arrival in self.arrivals if isinstance(arrival, Presence)]
+
+    @property
+    def kept(self) -> list[Mapping[str, int]]:
+        return [arrival.ids for arrival in self.arrivals if isinstance(arrival, Subscriptions)]
 
     @property
     def values(self) -> list[tuple[str, object]]:

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -68,6 +69,21 @@ class Mosquitto:
         """Publish all of it in this order by one client; returns when the broker has it."""
         await asyncio.to_thread(self._publish, said)
 
+    @contextmanager
+    def listening(self, topic: str) -> Iterator[list[tuple[str, bytes]]]:
+        """What another client hears under a topic, the retained first."""
+        heard: list[tuple[str, bytes]] = []
+        client = mqtt.Client(CallbackAPIVersion.VERSION2)
+        client.on_message = lambda _client, _userdata, message: heard.append((message.topic, bytes(message.payload)))
+        client.connect("127.0.0.1", self.port)
+        client.subscribe(topic, 1)
+        client.loop_start()
+        try:
+            yield heard
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
     def log(self) -> str:
         """What it has told since it was made."""
         return (self.folder / "mosquitto.log").read_text(errors="replace")
@@ -91,8 +107,9 @@ class Mosquitto:
         client = mqtt.Client(CallbackAPIVersion.VERSION2)
         client.max_inflight_messages_set(len(said))
         client.connect("127.0.0.1", self.port)
+        published = [client.publish(*what) for what in said]
         client.loop_start()
-        for told in [client.publish(*what) for what in said]:
+        for told in published:
             told.wait_for_publish(30)
         client.disconnect()
         client.loop_stop()

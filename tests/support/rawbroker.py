@@ -1,6 +1,7 @@
 """A broker written by hand, byte by byte: only for what mosquitto cannot be made to do."""
 
 import asyncio
+import ssl
 from typing import NamedTuple, Self
 
 CONNECT, PUBACK, SUBSCRIBE, DISCONNECT = 1, 4, 8, 14
@@ -8,6 +9,8 @@ CONNACK = b"\x20\x03\x00\x00\x00"
 """MQTT 5: welcome, and there is no session."""
 CONNACK_SESSION = b"\x20\x03\x01\x00\x00"
 """MQTT 5: welcome, and there is a session."""
+CONNACK_3 = b"\x20\x02\x00\x00"
+"""MQTT 3.1.1: welcome, and there is no session."""
 
 
 class Packet(NamedTuple):
@@ -21,8 +24,10 @@ class Packet(NamedTuple):
 class RawBroker:
     """Answers CONNECT with `greeting` and grants every subscription; the rest is the test's to `say`."""
 
-    def __init__(self, greeting: bytes = CONNACK) -> None:
-        self.greeting = greeting
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
+        self.greeting = CONNACK
+        self.greeting_3 = CONNACK_3
         self.got: list[Packet] = []
         self._server: asyncio.Server
         self._writer: asyncio.StreamWriter | None = None
@@ -30,10 +35,11 @@ class RawBroker:
 
     @property
     def url(self) -> str:
-        return f"mqtt://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        scheme = "mqtts" if self._tls else "mqtt"
+        return f"{scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -56,16 +62,18 @@ class RawBroker:
         return [int.from_bytes(ack.content[:2], "big") for ack in acks]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writer, number = writer, self._connections
+        self._writer, number, is_3 = writer, self._connections, False
         self._connections += 1
         try:
             while True:
                 packet = Packet(number, *await _read(reader))
                 self.got.append(packet)
                 if packet.type == CONNECT:
-                    writer.write(self.greeting)
+                    is_3 = packet.content[6] < 5
+                    writer.write(self.greeting_3 if is_3 else self.greeting)
                 elif packet.type == SUBSCRIBE:
-                    writer.write(b"\x90\x04" + packet.content[:2] + b"\x00\x01")
+                    granted = b"\x01" if is_3 else b"\x00\x01"
+                    writer.write(bytes([0x90, 2 + len(granted)]) + packet.content[:2] + granted)
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             writer.transport.abort()
 
