@@ -172,9 +172,10 @@ class Step:
         """Watch what the configuration names: the silence of sensors, and sources that are not open yet."""
         now = self.moment.at
         for sensor in self._engine.site.sensors:
-            for key, rule, _ in self._engine.routes(sensor):
-                if rule.knows_sensors and self._known(key) is None:
-                    self._keep(key, rule.blank._replace(wake_at=now), Weight.NONE)
+            for key, rule, indices in self._engine.routes(sensor):
+                if rule.knows_sensors:
+                    known = rule.knowing(self._recall(key), indices)
+                    self._keep(key, known._replace(wake_at=now), Weight.NONE)
         for source in self._engine.site.sources:
             if self._stands(source) is None:
                 self._source(Presence(now, source, source, FeedState.LOST, "not open since the start"), now)
@@ -261,8 +262,7 @@ class Step:
     def _hear(self, route: Route, reading: Reading, now: float) -> None:
         """Put a reading to the operands of a rule; only what changes a truth is judged."""
         key, rule, indices = route
-        known = self._known(key)
-        memory, weight = known or rule.blank, Weight.NONE
+        memory, weight = self._recall(key), Weight.NONE
         truths, windows, judged = memory.truths, memory.windows, False
         for i in indices:
             heard = rule.operands[i].hear(truths[i], windows[i], reading, now)
@@ -273,12 +273,10 @@ class Step:
                 truths = (*truths[:i], heard.truth, *truths[i + 1 :])
             if heard.window is not windows[i]:
                 windows = (*windows[:i], heard.window, *windows[i + 1 :])
-                weight = Weight.SOFT if heard.weight is Weight.SOFT else weight
+                weight = weight if heard.weight is Weight.NONE else heard.weight
         if not judged:
             self._unfit.append(reading.sensor)
             return
-        if known is None and rule.knows_sensors:
-            weight = Weight.HARD
         if truths != memory.truths or weight is Weight.HARD:
             changed = memory._replace(truths=truths, windows=windows)
             self._judge(key, rule, changed, now, weight, rule.said(reading))
@@ -564,9 +562,11 @@ def _resumed(rule: Compiled, memory: Memory, downtime_s: float | None, now: floa
 
 def _without_windows(rule: Compiled, memory: Memory) -> Memory:
     """Times of which nobody knows how long ago they were are worth nothing."""
+    if rule.pulses:
+        return memory._replace(windows=())
     lost = [i for i, operand in enumerate(rule.operands) if operand.windowed]
     truths = tuple(None if i in lost else truth for i, truth in enumerate(memory.truths))
-    windows = tuple(None for _ in rule.operands)
+    windows = tuple(None if i in lost else window for i, window in enumerate(memory.windows))
     return memory._replace(truths=truths, windows=windows)
 
 
