@@ -118,10 +118,10 @@ class Compiled:
         bound = dict(zip(self.placeholders, values, strict=False))
         return ".".join(bound.get(part, part) for part in self.patterns[index])
 
-    def sensors(self, key: Key) -> set[str]:
-        """Those of the operands that time may change."""
+    def devices(self, key: Key) -> set[str]:
+        """Those whose presence decides what time may change, such as `rooms.kitchen`."""
         own = self.own(key)
-        return {self.sensor(key, index) for index in self.timed if index in own}
+        return {self.sensor(key, index).rpartition(".")[0] for index in self.timed if index in own}
 
     def routes(self, sensor: str) -> list[Route]:
         """The memories that a sensor is part of: one, or with placeholders and without them two."""

@@ -4,6 +4,7 @@
 """
 
 import heapq
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.model import Event, Moment
@@ -80,6 +81,8 @@ class Step:
         self._alive: dict[str, float] = {}
         """The signs of life among them."""
         self._standing: dict[str, Standing] = {}
+        self._timed: defaultdict[str, set[Key]] = defaultdict(set)
+        """What the engine's index does not have yet."""
         self._forgotten: list[str] = []
         self._unfit: list[str] = []
         if engine.has_hours and self._clock_was_set():
@@ -452,14 +455,13 @@ class Step:
 
     def _under(self, prefix: str) -> list[Key]:
         """The memories that the presence of a source or a device matters to."""
-        begins, timed = prefix + ".", self._engine.timed
-        devices = [device for device in timed if device == prefix or device.startswith(begins)]
-        found = dict.fromkeys(key for device in devices for key in sorted(timed[device]))
-        for key, memory in self._memory.items():
-            rule = self._engine.rules.get(key[0])
-            sensors = rule.sensors(key) if memory is not None and rule is not None and rule.timed else ()
-            if any(sensor.startswith(begins) for sensor in sensors):
-                found[key] = None
+        found: dict[Key, None] = {}
+        for timed in (self._engine.timed, self._timed):
+            devices = [prefix]
+            if "." not in prefix:
+                devices += [device for device in timed if device.startswith(prefix + ".")]
+            for device in devices:
+                found.update(dict.fromkeys(sorted(timed.get(device, ()))))
         return [key for key in found if self._known(key) is not None]
 
     def _last_said(self, key: Key, rule: Compiled, memory: Memory) -> Said | None:
@@ -497,6 +499,10 @@ class Step:
 
     def _keep(self, key: Key, memory: Memory, weight: Weight) -> None:
         before = self._due(key)
+        rule = self._engine.rules[key[0]]
+        if rule.timed and key not in self._engine.memory:
+            for device in rule.devices(key):
+                self._timed[device].add(key)
         self._changes.append(Change(key, memory, weight, self._now))
         self._memory[key] = memory
         self.hard = self.hard or weight is Weight.HARD
