@@ -46,14 +46,17 @@ class Event:
     """None: as each webhook says."""
     rule: str | None = None
     state: str | None = None
-    """`firing` or `resolved`; None for a pulse."""
+    """`firing` (also of a reminder) or `resolved`; None for a pulse."""
     severity: str = "info"
     sensor: str | None = None
     value: Value | None = None
     unit: str | None = None
     condition: Mapping[str, Any] | None = None
     reason: str | None = None
-    """`condition` or `rule_removed`; None for a pulse."""
+    """`condition`, `inactive`, `rule_removed` or `forgotten`; of a source `lost`, `refused` or `offline`.
+
+    None for a pulse.
+    """
     alert_id: str | None = None
     started_wall: float | None = None
     ended_wall: float | None = None

@@ -79,7 +79,7 @@ class Compiled:
 
     @cached_property
     def knows_sensors(self) -> bool:
-        """Whether it has to know which sensors there are, since it speaks of their silence."""
+        """Whether it has to know which sensors there are, as it speaks of their silence."""
         return any(isinstance(operand, SilentOperand) for operand in self.operands)
 
     @cached_property
@@ -118,10 +118,10 @@ class Compiled:
         bound = dict(zip(self.placeholders, values, strict=False))
         return ".".join(bound.get(part, part) for part in self.patterns[index])
 
-    def sensors(self, key: Key) -> set[str]:
-        """Those of the operands that time may change."""
+    def devices(self, key: Key) -> set[str]:
+        """Those whose presence decides what time may change, such as `rooms.kitchen`."""
         own = self.own(key)
-        return {self.sensor(key, index) for index in self.timed if index in own}
+        return {self.sensor(key, index).rpartition(".")[0] for index in self.timed if index in own}
 
     def routes(self, sensor: str) -> list[Route]:
         """The memories that a sensor is part of: one, or with placeholders and without them two."""
@@ -146,6 +146,12 @@ class Compiled:
         """Nothing remembered."""
         nothing = (None,) * len(self.operands)
         return Memory(self.meaning, truths=nothing, windows=nothing)
+
+    def knowing(self, memory: Memory, indices: Sequence[int]) -> Memory:
+        """A memory that knows that there is the sensor of some operands, so that it may be silent."""
+        silent = [i for i in indices if isinstance(self.operands[i], SilentOperand)]
+        windows = tuple(() if i in silent else window for i, window in enumerate(memory.windows))
+        return memory._replace(windows=windows)
 
     def fits(self, memory: Memory) -> bool:
         """Whether a memory has as many parts as it should."""

@@ -46,9 +46,11 @@ def _above_zero(seconds: float) -> float:
     return seconds
 
 
-def _rising(bounds: list[Number]) -> list[Number]:
+def _lo_and_hi(bounds: list[Number]) -> list[Number]:
+    if len(bounds) != 2:
+        raise ValueError("has to be two numbers, [lo, hi]")
     if bounds[0] >= bounds[1]:
-        raise ValueError(f"[lo, hi] with lo below hi: {bounds[0]} is not below {bounds[1]}")
+        raise ValueError(f"has to be [lo, hi] with lo below hi: {bounds[0]} is not below {bounds[1]}")
     return bounds
 
 
@@ -58,7 +60,7 @@ def _clock(text: str) -> str:
     return text
 
 
-Bounds = Annotated[list[Number], Field(min_length=2, max_length=2), AfterValidator(_rising)]
+Bounds = Annotated[list[Number], AfterValidator(_lo_and_hi)]
 Regex = Annotated[str, AfterValidator(check_pattern)]
 Span = Annotated[Duration, AfterValidator(_above_zero)]
 ClockTime = Annotated[str, AfterValidator(_clock)]

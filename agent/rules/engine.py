@@ -175,8 +175,7 @@ class Engine:
             insort(self.timers, (due, key))
 
     def _index(self, key: Key, rule: Compiled) -> None:
-        for sensor in rule.sensors(key):
-            device = sensor.rpartition(".")[0]
+        for device in rule.devices(key):
             if key in self.memory:
                 self.timed[device].add(key)
             else:

@@ -87,7 +87,8 @@ class ValueOperand:
 class SilentOperand:
     """`silent_for`: true after so long without a sign of life, false from the next one on.
 
-    In between (the source was lost meanwhile, so nobody can tell) it is unknown.
+    In between (the source was lost meanwhile, so nobody can tell) it is unknown. Its window is empty, and None as
+    long as nobody knows that there is such a sensor.
     """
 
     timed, windowed = True, False
@@ -96,16 +97,17 @@ class SilentOperand:
         self._silent_for_s = silent_for_s
 
     def hear(self, truth: Truth, window: Window | None, reading: Reading, at: float) -> Heard | None:
-        """Take a live reading for a sign of life."""
-        return Heard(truth if reading.origin.retained else False)
+        """Take a live reading for a sign of life; the first one ever makes the sensor known."""
+        alive = truth if reading.origin.retained else False
+        return Heard(alive, (), Weight.HARD if window is None else Weight.NONE)
 
     def look(self, truth: Truth, window: Window | None, at: float, life: Life) -> Looked:
         """Whether the silence has lasted."""
         unsure = None if truth else truth
-        if not life.open:
-            return Looked(unsure, None, None)
+        if window is None or not life.open:
+            return Looked(unsure, window, None)
         over_at = life.quiet_since + self._silent_for_s
-        return Looked(True, None, None) if over_at <= at else Looked(unsure, None, over_at)
+        return Looked(True, window, None) if over_at <= at else Looked(unsure, window, over_at)
 
 
 class UnchangedOperand:

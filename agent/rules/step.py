@@ -4,6 +4,7 @@
 """
 
 import heapq
+from collections import defaultdict
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.model import Event, Moment
@@ -80,6 +81,8 @@ class Step:
         self._alive: dict[str, float] = {}
         """The signs of life among them."""
         self._standing: dict[str, Standing] = {}
+        self._timed: defaultdict[str, set[Key]] = defaultdict(set)
+        """What the engine's index does not have yet."""
         self._forgotten: list[str] = []
         self._unfit: list[str] = []
         if engine.has_hours and self._clock_was_set():
@@ -172,9 +175,10 @@ class Step:
         """Watch what the configuration names: the silence of sensors, and sources that are not open yet."""
         now = self.moment.at
         for sensor in self._engine.site.sensors:
-            for key, rule, _ in self._engine.routes(sensor):
-                if rule.knows_sensors and self._known(key) is None:
-                    self._keep(key, rule.blank._replace(wake_at=now), Weight.NONE)
+            for key, rule, indices in self._engine.routes(sensor):
+                if rule.knows_sensors:
+                    known = rule.knowing(self._recall(key), indices)
+                    self._keep(key, known._replace(wake_at=now), Weight.NONE)
         for source in self._engine.site.sources:
             if self._stands(source) is None:
                 self._source(Presence(now, source, source, FeedState.LOST, "not open since the start"), now)
@@ -261,8 +265,7 @@ class Step:
     def _hear(self, route: Route, reading: Reading, now: float) -> None:
         """Put a reading to the operands of a rule; only what changes a truth is judged."""
         key, rule, indices = route
-        known = self._known(key)
-        memory, weight = known or rule.blank, Weight.NONE
+        memory, weight = self._recall(key), Weight.NONE
         truths, windows, judged = memory.truths, memory.windows, False
         for i in indices:
             heard = rule.operands[i].hear(truths[i], windows[i], reading, now)
@@ -273,12 +276,10 @@ class Step:
                 truths = (*truths[:i], heard.truth, *truths[i + 1 :])
             if heard.window is not windows[i]:
                 windows = (*windows[:i], heard.window, *windows[i + 1 :])
-                weight = Weight.SOFT if heard.weight is Weight.SOFT else weight
+                weight = weight if heard.weight is Weight.NONE else heard.weight
         if not judged:
             self._unfit.append(reading.sensor)
             return
-        if known is None and rule.knows_sensors:
-            weight = Weight.HARD
         if truths != memory.truths or weight is Weight.HARD:
             changed = memory._replace(truths=truths, windows=windows)
             self._judge(key, rule, changed, now, weight, rule.said(reading))
@@ -454,14 +455,13 @@ class Step:
 
     def _under(self, prefix: str) -> list[Key]:
         """The memories that the presence of a source or a device matters to."""
-        begins, timed = prefix + ".", self._engine.timed
-        devices = [device for device in timed if device == prefix or device.startswith(begins)]
-        found = dict.fromkeys(key for device in devices for key in sorted(timed[device]))
-        for key, memory in self._memory.items():
-            rule = self._engine.rules.get(key[0])
-            sensors = rule.sensors(key) if memory is not None and rule is not None and rule.timed else ()
-            if any(sensor.startswith(begins) for sensor in sensors):
-                found[key] = None
+        found: dict[Key, None] = {}
+        for timed in (self._engine.timed, self._timed):
+            devices = [prefix]
+            if "." not in prefix:
+                devices += [device for device in timed if device.startswith(prefix + ".")]
+            for device in devices:
+                found.update(dict.fromkeys(sorted(timed.get(device, ()))))
         return [key for key in found if self._known(key) is not None]
 
     def _last_said(self, key: Key, rule: Compiled, memory: Memory) -> Said | None:
@@ -499,6 +499,10 @@ class Step:
 
     def _keep(self, key: Key, memory: Memory, weight: Weight) -> None:
         before = self._due(key)
+        rule = self._engine.rules[key[0]]
+        if rule.timed and key not in self._engine.memory:
+            for device in rule.devices(key):
+                self._timed[device].add(key)
         self._changes.append(Change(key, memory, weight, self._now))
         self._memory[key] = memory
         self.hard = self.hard or weight is Weight.HARD
@@ -564,9 +568,11 @@ def _resumed(rule: Compiled, memory: Memory, downtime_s: float | None, now: floa
 
 def _without_windows(rule: Compiled, memory: Memory) -> Memory:
     """Times of which nobody knows how long ago they were are worth nothing."""
+    if rule.pulses:
+        return memory._replace(windows=())
     lost = [i for i, operand in enumerate(rule.operands) if operand.windowed]
     truths = tuple(None if i in lost else truth for i, truth in enumerate(memory.truths))
-    windows = tuple(None for _ in rule.operands)
+    windows = tuple(None if i in lost else window for i, window in enumerate(memory.windows))
     return memory._replace(truths=truths, windows=windows)
 
 

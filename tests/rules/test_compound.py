@@ -9,6 +9,7 @@ from agent.rules.operands import all_of, any_of, not_of, truth_at
 from drivers.base import FeedState
 from tests.rules.parts import Agent, alerts, reading, states
 
+COLD_ = "rooms.{room}.temperature"
 COLD, WINDOW = "rooms.kitchen.temperature", "rooms.kitchen.window"
 AIRING: dict[str, Any] = {
     "when": {
@@ -242,6 +243,16 @@ def test_a_sensor_is_said_to_be_alive_only_when_it_is() -> None:
     agent.stands(FeedState.OPEN, "b")
     assert agent.state("alive", "rule:alive") == "ok"
     assert states(agent.reads(1, "b.y")) == ["firing"]
+
+
+def test_a_sensor_of_a_binding_that_nobody_knows_is_not_silent() -> None:
+    rule = {"when": {"any": [{"sensor": "rooms.{room}.window", "silent_for": "15m"}, {"sensor": COLD_, "below": 5}]}}
+    agent = Agent(one=rule)
+    agent.stands(FeedState.OPEN, "rooms")
+    agent.reads(20, COLD)
+    assert agent.waits(5000) == [], "the kitchen may have no window"
+    agent.reads("shut", WINDOW)
+    assert states(agent.waits(900)) == ["firing"]
 
 
 # -- forget and rollback

@@ -35,7 +35,7 @@ COMPOUND: dict[str, Any] = {"all": [{"sensor": "a.t", "above": 5}, {"not": {"sen
         (LEVEL | {"when": {"silent_for": 0}}, "longer than 0"),
         (LEVEL | {"when": {"inside": [5, 5]}}, "5 is not below 5"),
         (LEVEL | {"when": {"outside": [6, 5]}}, "6 is not below 5"),
-        (LEVEL | {"when": {"inside": [1]}}, "at least 2"),
+        (LEVEL | {"when": {"inside": [1]}}, "two numbers"),
         (LEVEL | {"when": {"inside": [1, 2], "above": 2}}, "no number"),
         (LEVEL | {"when": {"inside": [1, 2], "outside": [0, 3]}}, "no number"),
         (LEVEL | {"when": {"outside": [1, 2]}, "clear": {"inside": [1, 3]}}, "overlaps"),
