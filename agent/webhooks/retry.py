@@ -133,18 +133,18 @@ def settle(
 
 
 def parse_retry_after(text: str | None, wall: float) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), at most a day; None.
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), at most a day.
 
-    None, or unreadable.
+    None where there is none, or none that can be read. `wall` is Unix seconds.
     """
     if text is None:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:12]), RETRY_AFTER_MAX_S)
+        return min(float(text), RETRY_AFTER_MAX_S)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)
