@@ -37,7 +37,7 @@ class Outcome:
     error: str = ""
     """One word for the kind of error where there is no answer.
 
-    Dns, refused, tls, timeout, reset, protocol, address.
+    Dns, refused, tls, timeout, reset, protocol, address, network, failed.
     """
     detail: str = ""
     """For people."""
@@ -130,6 +130,11 @@ def settle(
     schedule_s = delays_s[min(refusals if fate is Fate.NEXT_FEW else attempts, len(delays_s) - 1)]
     pause_s = schedule_s * (1 + JITTER * jitter)
     return _again(delivery, now + max(pause_s, outcome.retry_after_s or 0.0), attempts, refusals, held=held)
+
+
+def as_it_was(delivery: Delivery) -> Settlement:
+    """For an attempt that was cut off: the delivery goes again as if it had not been tried."""
+    return _again(delivery, delivery.due_at, delivery.attempts, delivery.refusals, held=delivery.held)
 
 
 def parse_retry_after(text: str | None, wall: float) -> float | None:
