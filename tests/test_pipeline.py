@@ -22,6 +22,10 @@ FEED = "broker:house"
 
 
 def envelope(event: Event, sequence: int) -> bytes:
+    if event.value == "unwritable":
+        raise ValueError("no JSON")
+    if event.value == "unstorable":
+        return "\ud800"  # type: ignore[return-value]
     return f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace")
 
 
@@ -158,6 +162,32 @@ async def test_a_message_that_cannot_be_stored_is_refused_and_the_others_go_on(t
         assert at.pipeline.sources["a"].refused_by == {"not_storable": 1}
         await at.take(at.message("a.\ud800", 2, receipt(2, dup=True)))
         assert at.pipeline.sources["a"].repeats == 1, "it is in the ledger, for it was acknowledged"
+
+
+@pytest.mark.parametrize("word", ["unwritable", "unstorable"])
+async def test_a_timer_whose_event_cannot_be_told_takes_no_message_with_it(tmp_path: Path, word: str) -> None:
+    word_rule = {"sensor": "a.t", "when": {"equals": word}, "for": "10s"}
+    async with house(tmp_path, rules(said=word_rule, pressed=PULSE)) as at:
+        now = at.clock.now()
+        began = at.message("a.t", word, receipt(1))._replace(at=now - 20)
+        presses = [at.message("a.b", n, receipt(n))._replace(at=now - n) for n in (15, 5)]
+        await at.take(began, *presses)
+        assert at.bodies() == ["pressed pulse 15 1", "pressed pulse 5 2"]
+        assert not at.pipeline.sources["a"].refused_by
+        assert at.rows("SELECT length(entries) FROM ledger") == [(8,)] * 3
+        await at.take(at.message("a.b", 4, receipt(4)))
+        assert len(at.bodies()) == 3, "and the pipeline goes on"
+
+
+async def test_a_new_session_in_a_batch_that_could_not_be_stored_empties_the_ledger_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", 1, receipt(1)))
+        unstorable = at.message("a.b", "unstorable", receipt(2))
+        await at.take(unstorable, NewSession(at.clock.now()), at.message("a.b", 1, receipt(1, dup=True)))
+        assert at.bodies() == ["pressed pulse 1 1", "pressed pulse 1 2"]
+        assert at.rows("SELECT hex(entries) FROM ledger") == [("0001" + "00" * 6,)]
 
 
 async def test_refusals_are_counted_with_their_reason(tmp_path: Path) -> None:
