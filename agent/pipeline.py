@@ -184,8 +184,8 @@ class Pipeline:
             round_ = self._evaluate(step, inputs)
             batch = round_.draft.batch()
             if moment.at >= self._sweep_due:
-                batch.expired, batch.purge = await self._outbox.sweep(moment.at)
-                self._sweep_due = moment.at + SWEEP_EVERY_S
+                batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
+                self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
             committed = last or self._must_commit(round_, batch)
             if committed:
                 await self._commit(round_.step, batch)

@@ -232,6 +232,26 @@ async def test_a_mark_is_committed_within_about_a_second_with_no_other_input(tmp
         await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(1,)])
 
 
+async def test_all_that_is_expired_goes_at_once_a_few_with_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "outbox"):
+        monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
+    async with house(tmp_path, rules(pressed={**PULSE, "expires": "1ms"})) as at:
+        now = at.clock.now()
+        await at.take(*(at.message("a.b", n)._replace(at=now - 9) for n in range(7)))
+        at.pipeline._sweep_due = 0.0
+        await at.take()
+        await until(lambda: at.rows("SELECT dead FROM webhooks") == [(7,)])
+
+
+async def test_a_pulse_that_is_sent_to_nobody_writes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(pressed={**PULSE, "send_to": []})) as at:
+        before = at.commits()
+        await at.take(at.message("a.b", 1))
+        assert at.commits() == before
+
+
 async def test_soft_memory_is_written_at_the_end(tmp_path: Path) -> None:
     throttled = rules(pressed={**PULSE, "throttle": "1h"})
     async with house(tmp_path, throttled) as at:

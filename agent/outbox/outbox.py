@@ -15,14 +15,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Delivery, Moment, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Numbers
 from agent.outbox.lanes import Lane, Lanes
 from agent.outbox.lock import FileLock
-from agent.outbox.store import Loaded, Store
+from agent.outbox.store import SWEEP_ROWS, Loaded, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -48,6 +48,17 @@ _IO_ERRORS = frozenset(
 
 class BatchRefused(Exception):
     """The file takes other batches, but not this one: something in it cannot be written. It is not there."""
+
+
+class Sweep(NamedTuple):
+    """What a look through the file has found."""
+
+    expired: Sequence[int]
+    """Ids of deliveries whose time is over."""
+    purge: bool
+    """Whether there is history to delete."""
+    more: bool
+    """Whether to look again at once, as one commit does not take it all."""
 
 
 class Outbox:
@@ -129,19 +140,21 @@ class Outbox:
         """How many marks wait for a commit."""
         return len(self._settled) + len(self._rests)
 
-    async def sweep(self, now: float) -> tuple[Sequence[int], bool]:
-        """Ids of deliveries whose time is over, and whether there is history to purge: for the next batch."""
+    async def sweep(self, now: float) -> Sweep:
+        """Look for what the next batch is to expire and to purge."""
         expired: Sequence[int] = ()
         try:
             if now >= self._next_expiry:
                 expired, next_expiry = await self._call(self._store.expired, now)
-                self._next_expiry = now + 60 if next_expiry is None else next_expiry
-            return expired, await self._call(self._store.has_history_to_purge, now)
+                if len(expired) < SWEEP_ROWS:
+                    self._next_expiry = now + 60 if next_expiry is None else next_expiry
+            purge = await self._call(self._store.rows_to_purge, now)
         except sqlite3.Error as error:
             self._degrade(error)
             await self._reopen()
             self.on_mark()  # a commit shows whether it can be written
-            return expired, False
+            purge = 0
+        return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""

@@ -109,10 +109,92 @@ async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
         await owe(outbox, clock, event(1), event(2, expires_s=10.0))
         clock.advance(11)
         batch = batch_of(outbox, clock.moment())
-        batch.expired, _ = await outbox.sweep(clock.now())
+        batch.expired = (await outbox.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert (outbox.counters["ops"].dead, outbox.counters["ops"].pending) == (1, 1)
         assert balanced(outbox)
+
+
+@pytest.mark.parametrize("ending", Ending)
+async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_its_subject(
+    tmp_path: Path, ending: Ending
+) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2, at=1050.0))
+        mailbox = outbox.mailboxes["ops"]
+        (lent,) = await mailbox.due(clock.now(), 8)
+        clock.advance(61)
+        batch = batch_of(outbox, clock.moment())
+        batch.expired = (await outbox.sweep(clock.now())).expired
+        await outbox.commit(batch)
+        mailbox.settle(Settlement(lent, ending, due_at=clock.now(), attempts=1))
+        await owe(outbox, clock)
+        if ending is Ending.AGAIN:  # the courier sees that its time is over
+            (lent,) = await mailbox.due(clock.now(), 8)
+            mailbox.settle(done(lent, Ending.EXPIRED))
+            await owe(outbox, clock)
+        counters = outbox.counters["ops"]
+        assert (counters.owed, counters.delivered, counters.dead, counters.pending) == (2, 0, 1, 1)
+        assert [d.event_id for d in await mailbox.due(clock.now(), 8)] == ["evt_2"]
+
+
+async def test_only_few_expire_with_one_commit_and_the_others_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "outbox"):
+        monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(5)))
+        clock.advance(61)
+        found = []
+        for _ in range(3):
+            batch = batch_of(outbox, clock.moment())
+            batch.expired, _, more = await outbox.sweep(clock.now())
+            await outbox.commit(batch)
+            found.append((len(batch.expired), more))
+        assert found == [(2, True), (2, True), (1, False)]
+        assert outbox.counters["ops"].dead == 5
+
+
+async def test_an_event_that_nobody_is_owed_leaves_nothing_behind(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "old"]) as (outbox, _):
+        pass
+    async with opened(tmp_path, clock, ["ops"]) as (outbox, _):
+        assert batch_of(outbox, clock.moment(), event(1, to=[])).owed == []
+        await owe(outbox, clock, event(2, to=["old"]))
+        assert outbox.counters["old"].dropped_by["webhook_removed"] == 1
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (0,)
+    db.close()
+
+
+async def test_history_is_deleted_though_much_else_waits_and_events_go_with_their_last_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.store.KEEP_DELIVERED_ROWS", 1)
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "phone"]) as (outbox, _):
+        await owe(outbox, clock, *(event(n, to=["ops", "phone"]) for n in range(4)))
+        await deliver(outbox, clock, "ops", 4)
+        await deliver(outbox, clock, "phone", 1)
+        await owe(outbox, clock)
+        clock.advance(1)
+        batch = batch_of(outbox, clock.moment())
+        batch.purge = (await outbox.sweep(clock.now())).purge
+        await outbox.commit(batch)
+        assert [d.event_id for d in await deliver(outbox, clock, "phone", 3)] == ["evt_1", "evt_2", "evt_3"]
+        assert balanced(outbox)
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        assert db.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state").fetchall() == [(0, 3), (1, 1)]
+        assert db.execute("SELECT event_id FROM events ORDER BY id").fetchall() == [
+            ("evt_1",),
+            ("evt_2",),
+            ("evt_3",),
+        ]
+    db.close()
 
 
 async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_dropped(
@@ -129,7 +211,7 @@ async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_droppe
         clock.advance(31 * 86400)
         for _ in range(4):
             batch = batch_of(outbox, clock.moment())
-            _, batch.purge = await outbox.sweep(clock.now())
+            batch.purge = (await outbox.sweep(clock.now())).purge
             await outbox.commit(batch)
         assert not batch.purge
         assert outbox.counters["ops"].dropped_by["purged"] == 1
@@ -293,9 +375,8 @@ async def test_a_sweep_that_cannot_read_opens_the_file_anew_and_is_made_later(tm
         await owe(outbox, clock, event(1))
         clock.advance(61)
         outbox._store._db.close()
-        assert await outbox.sweep(clock.now()) == ((), False)
-        expired, _ = await outbox.sweep(clock.now())
-        assert len(expired) == 1
+        assert await outbox.sweep(clock.now()) == ((), False, False)
+        assert len((await outbox.sweep(clock.now())).expired) == 1
 
 
 async def test_marks_that_come_while_the_disk_is_full_are_committed_before_the_rest_of_the_batch(
