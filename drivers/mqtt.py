@@ -228,6 +228,7 @@ class MqttDriver(Driver):
                 raise
             return True
         except DriverError as error:
+            self._granted.clear()  # the broker may have made a new session and its CONNACK have been lost
             raise DriverError(self._lost(str(error))) from None
         finally:
             self._opening = None

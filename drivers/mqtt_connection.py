@@ -126,13 +126,13 @@ class Connection:
 
     def close(self, why: str = "closed") -> None:
         """Say goodbye, which keeps the session, and close the socket."""
+        self._end(why)  # first, else paho's word for a goodbye becomes the reason
         if self._client.is_connected():
             self._client.disconnect()
             self._client.loop_write()
         if (sock := self._client.socket()) is not None:
             self._detach(self._client, None, sock)
             _dispose(self._client)
-        self._end(why)
 
     # -- on the loop
 

@@ -13,7 +13,9 @@ class Link:
         self._target = target_port
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
-        self._deaf = False
+        self._deaf = self._mute = False
+        self.lost_bytes = 0
+        """What the broker said in vain."""
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
@@ -28,11 +30,15 @@ class Link:
         """From now on until the next cut nothing of the agent reaches the broker."""
         self._deaf = True
 
+    def lose_what_the_broker_says(self) -> None:
+        """From now on until the next cut nothing of the broker reaches the agent."""
+        self._mute = True
+
     def cut(self) -> None:
         """Break all connections, without a goodbye; new ones are whole again."""
         for writer in list(self._writers):
             writer.transport.abort()
-        self._deaf = False
+        self._deaf = self._mute = False
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -52,6 +58,9 @@ class Link:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
                 if from_agent and self._deaf:
+                    continue
+                if not from_agent and self._mute:
+                    self.lost_bytes += len(data)
                     continue
                 sink.write(data)
                 await sink.drain()
