@@ -303,6 +303,10 @@ class Mailbox:
         self._lanes.release(self._now)
         self.changed.set()
 
+    def clamp(self, latest: float) -> None:
+        """Nothing that waits is due later than that."""
+        self._lanes.clamp(latest)
+
     def remember(self, rest: Rest) -> None:
         """Keep a breaker's rest over a restart."""
         self._outbox.remember(rest)

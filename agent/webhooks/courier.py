@@ -20,7 +20,7 @@ from agent.model import Delivery, Ending, Rest, Settlement
 from agent.webhooks import signing
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
-from agent.webhooks.retry import Outcome, as_it_was, settle
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle
 from agent.webhooks.transport import Transport
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,9 @@ class Mailbox(Protocol):
 
     def release(self) -> None:
         """The webhook answers: all that was held is due."""
+
+    def clamp(self, latest: float) -> None:
+        """Nothing that waits is due later than that."""
 
     def remember(self, rest: Rest) -> None:
         """Keep a rest over a restart; durable with the next commit."""
@@ -90,6 +93,8 @@ class Courier:
         self._random = random
         self._transport = transport
         self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
+        longest_s = max(*config.delays, RETRY_AFTER_MAX_S) * (1 + JITTER)
+        mailbox.clamp(clock.now() + longest_s)  # a time further ahead is from a wrong time line
         self._in_flight: set[asyncio.Task[None]] = set()
         self._witness: dict[int, int] = {}
         """Of deliveries that got no answer.

@@ -1,6 +1,7 @@
 """The courier with a real outbox and real receivers, good ones and hostile ones."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -248,6 +249,20 @@ async def test_an_attempt_that_fails_in_an_unforeseen_way_is_made_again(
         await until(lambda: at.courier.view().last_error == "failed: RuntimeError")
         await until(lambda: at.courier.view().succeeded == 1)
         assert len(receiver.got) == 1
+
+
+async def test_a_due_time_that_is_too_far_ahead_is_brought_in_at_the_start(tmp_path: Path) -> None:
+    async with Receiver(answer(500)) as receiver, desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+        await at.owe("a", "b")
+        await until(lambda: at.courier.view().failed == 2)
+        await at.commit()
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        db.execute("UPDATE deliveries SET due_at = due_at + 1e9 WHERE subject = 'a'")
+    db.close()
+    async with desk(tmp_path, receiver.url) as at:
+        lanes = at.outbox.mailboxes["ops"]._lanes
+        assert lanes.next_due() == pytest.approx(at.clock.now() + 3600, abs=900), "a right one stays"
+        assert [lane.subject for lane in lanes.take_due(at.clock.now() + 1.2 * 86400, 8)] == ["b", "a"]
 
 
 async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
