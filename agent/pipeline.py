@@ -150,11 +150,9 @@ class Pipeline:
         return min(time for time in times if time is not None)
 
     def _mark(self) -> None:
-        if self._marks_due is None:
-            self._marks_due = self._clock.now() + MARKS_WITHIN_S
-            self._wake.set()
-        elif self._outbox.marks == MARKS_MAX:
-            self._marks_due = self._clock.now()
+        due = self._clock.now() + (MARKS_WITHIN_S if self._outbox.marks < MARKS_MAX else 0.0)
+        if self._marks_due is None or due < self._marks_due:
+            self._marks_due = due
             self._wake.set()
 
     # -- one round

@@ -12,7 +12,8 @@ import pytest
 
 from agent.clock import DeviceClock, SystemClock
 from agent.model import Ending, Event, Settlement
-from agent.outbox import Outbox
+from agent.outbox import Batch, Outbox
+from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule
 from drivers.base import Message, NewSession, Origin, Reading, Receipt, Refusal
@@ -130,8 +131,9 @@ async def test_a_message_that_comes_again_is_not_evaluated(tmp_path: Path) -> No
 async def test_after_a_new_session_the_ledger_is_empty_on_disk_and_in_memory(tmp_path: Path) -> None:
     async with house(tmp_path, rules(pressed=PULSE)) as at:
         await at.take(at.message("a.b", "on", receipt(1)))
+        await at.pipeline.take("broker:other", [at.message("a.c", "on", receipt(1))])
         await at.take(NewSession(at.clock.now()))
-        assert at.rows("SELECT * FROM ledger") == []
+        assert at.rows("SELECT feed FROM ledger") == [("broker:other",)], "of the other broker it stays"
         await at.take(at.message("a.b", "on", receipt(1, dup=True)))
         assert len(at.bodies()) == 2
 
@@ -230,6 +232,63 @@ async def test_a_mark_is_committed_within_about_a_second_with_no_other_input(tmp
         (delivery,) = await at.outbox.mailboxes["ops"].due(at.clock.now(), 1)
         at.outbox.mailboxes["ops"].settle(Settlement(delivery, Ending.DELIVERED))
         await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(1,)])
+
+
+async def test_many_marks_are_committed_at_once_though_they_came_during_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.pipeline.MARKS_WITHIN_S", 3600.0)
+    monkeypatch.setattr("agent.pipeline.MARKS_MAX", 2)
+    async with house(tmp_path, rules(pressed={**PULSE, "sensor": "a.*"})) as at:
+        await at.take(*(at.message(f"a.b{n}", n) for n in range(3)))
+        sent = await at.outbox.mailboxes["ops"].due(at.clock.now(), 3)
+        at.outbox._settled = [Settlement(one, Ending.DELIVERED) for one in sent]
+        at.outbox.on_mark()
+        await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(3,)])
+
+
+async def test_until_a_commit_has_succeeded_nothing_is_acknowledged_installed_or_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_commit, room = Store.commit, asyncio.Event()
+
+    def commit(store: Store, number: int, batch: Batch) -> None:
+        if not room.is_set():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        true_commit(store, number, batch)
+
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        monkeypatch.setattr(Store, "commit", commit)
+        taking = asyncio.create_task(at.take(at.message("a.t", 9, receipt(1))))
+        await until(lambda: at.outbox.degraded)
+        assert not taking.done()
+        assert not at.engine.memory
+        assert await at.outbox.mailboxes["ops"].due(at.clock.now(), 8) == []
+        room.set()
+        await asyncio.wait_for(taking, 20)
+        assert at.engine.memory
+        assert len(await at.outbox.mailboxes["ops"].due(at.clock.now(), 8)) == 1
+
+
+async def test_every_commit_appends_all_that_was_read_since_the_last_one(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high={**LEVEL, "for": "100ms"})) as at:
+        await at.take(at.message("a.t", 9, receipt(1)))
+        await at.take(at.message("a.u", 1, receipt(2)))
+        assert at.rows("SELECT SUM(length(entries)) FROM ledger") == [(8,)], "it changed nothing, so it is not written"
+        await until(at.bodies, what="the timer fires")
+        assert at.rows("SELECT SUM(length(entries)) FROM ledger") == [(16,)]
+
+
+async def test_there_is_a_commit_before_packet_ids_come_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.ledger.UNSAVED_MAX", 100)
+    async with house(tmp_path, rules()) as at:
+        await at.take(at.message("a.t", 1, receipt(1)))
+        before = at.commits()
+        for first in range(2, 202, 50):
+            await at.take(*(at.message("a.t", 1, receipt(packet_id)) for packet_id in range(first, first + 50)))
+        assert at.commits() == before + 2
 
 
 async def test_all_that_is_expired_goes_at_once_a_few_with_each_commit(
