@@ -115,6 +115,19 @@ async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
         assert balanced(outbox)
 
 
+async def test_what_waits_for_a_removed_or_a_disabled_webhook_expires_all_the_same(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "old"], expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1, to=["ops", "old"]))
+        outbox.remember(Rest("ops", None, disabled=True))
+    async with opened(tmp_path, clock, ["ops"], expires_s=60) as (outbox, _):
+        clock.advance(61)
+        batch = batch_of(outbox, clock.moment())
+        batch.expired = (await outbox.sweep(clock.now())).expired
+        await outbox.commit(batch)
+        assert [(one.owed, one.pending, one.dead) for one in outbox.counters.values()] == [(1, 0, 1)] * 2
+
+
 @pytest.mark.parametrize("ending", Ending)
 async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_its_subject(
     tmp_path: Path, ending: Ending

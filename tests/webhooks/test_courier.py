@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -123,6 +123,33 @@ async def test_no_more_are_sent_at_once_than_the_configuration_says(tmp_path: Pa
         await at.owe(*(f"s{n}" for n in range(30)))
         await until(lambda: len(receiver.got) == 30)
         assert receiver.most_at_once == 3
+
+
+async def test_webhooks_never_wait_for_one_another(tmp_path: Path) -> None:
+    async def never(_: web.Request, _n: int) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with Receiver(never) as silent, Receiver() as good, AsyncExitStack() as stack:
+        clock, outbox = SystemClock(), Outbox(tmp_path, {"silent": 600.0, "good": 600.0})
+        await outbox.open(clock)
+        stack.push_async_callback(outbox.close)
+        for name, receiver in (("silent", silent), ("good", good)):
+            config = Webhook.model_validate(
+                {"url": receiver.url, **QUICK, "concurrency": 1, "timeout": {"total": "60s"}}
+            )
+            courier = Courier(name, config, outbox.mailboxes[name], clock, Random(1), Transport(config, clock.wall))
+            stack.push_async_callback(lambda task: task, asyncio.create_task(courier.run()))
+            stack.push_async_callback(courier.stop, 0.0)
+        draft = outbox.draft(clock.moment(), lambda event, _: event.id.encode())
+        moment = clock.moment()
+        draft.owe(
+            Event(f"evt_{n}", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("silent", "good"))
+            for n in range(20)
+        )
+        await outbox.commit(draft.batch())
+        await until(lambda: len(good.got) == 20)
+        await until(lambda: len(silent.got) == 1)
 
 
 async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
