@@ -17,6 +17,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
+from agent.model import Moment
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
 from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
@@ -201,11 +202,9 @@ class Pipeline:
         return None if due is None or (behind_since is not None and due > behind_since) else due
 
     def _mark(self) -> None:
-        if self._marks_due is None:
-            self._marks_due = self._clock.now() + MARKS_WITHIN_S
-            self._wake.set()
-        elif self._outbox.marks == MARKS_MAX:
-            self._marks_due = self._clock.now()
+        due = self._clock.now() + (MARKS_WITHIN_S if self._outbox.marks < MARKS_MAX else 0.0)
+        if self._marks_due is None or due < self._marks_due:
+            self._marks_due = due
             self._wake.set()
 
     # -- one round
@@ -231,14 +230,14 @@ class Pipeline:
         Then nothing has changed.
         """
         moment = step.moment
-        round_ = self._evaluate(step, inputs)
-        batch = round_.draft.batch()
-        batch.subscriptions = round_.subscriptions
-        if moment.at >= self._sweep_due:
-            batch.expired, batch.purge = await self._outbox.sweep(moment.at)
-            self._sweep_due = moment.at + SWEEP_EVERY_S
-        committed = last or self._must_commit(round_, batch)
         try:
+            round_ = self._evaluate(step, inputs)
+            batch = round_.draft.batch()
+            batch.subscriptions = round_.subscriptions
+            if moment.at >= self._sweep_due:
+                batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
+                self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
+            committed = last or self._must_commit(round_, batch)
             if committed:
                 await self._commit(round_.step, batch)
         except BatchRefused:
@@ -309,15 +308,27 @@ class Pipeline:
                 self._mark()
 
     async def _handle_singly(self, inputs: Sequence[_Input]) -> None:
-        """After a batch that could not be stored: find the message, refuse it, keep the others."""
+        """After a batch that could not be stored: find the message or the timer, give it up, keep the others."""
         for entry in inputs:
+            await self._handle_timers(entry.at)
             try:
-                await self._handle(self._engine.step(self._clock.moment()), [entry])
+                await self._handle(self._step_at(entry.at), [entry])
             except BatchRefused as refused:
                 await self._refuse(entry, str(refused))
-        if not inputs:
-            log.critical("what a timer had to tell could not be stored and is lost")
-            self._engine.skip_timers(self._clock.now())
+        await self._handle_timers(self._clock.now())
+
+    async def _handle_timers(self, until: float) -> None:
+        """Run the timers that are due by then, without a message."""
+        try:
+            await self._handle(self._step_at(until), [])
+        except BatchRefused as refused:
+            log.critical("what a timer had to tell could not be stored, its hold begins anew: %s", refused)
+            self._engine.skip_timers(until)
+
+    def _step_at(self, at: float) -> Step:
+        moment = self._clock.moment()
+        at = min(at, moment.at)
+        return self._engine.step(Moment(at, moment.wall_of(at), moment.synced))
 
     async def _refuse(self, entry: _Input, why: str) -> None:
         message = entry.message
@@ -325,7 +336,7 @@ class Pipeline:
             raise RuntimeError(f"a {type(message).__name__} could not be stored: {why}")
         refusals = tuple(Refusal(source, None, "not_storable", why[:80]) for source in message.sources)
         refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
-        await self._handle(self._engine.step(self._clock.moment()), [refused])
+        await self._handle(self._step_at(entry.at), [refused])
 
     # -- commands
 
@@ -410,9 +421,13 @@ def _evaluate_message(round_: _Round, message: Message) -> None:
 
 
 def _run_timers(round_: _Round, until: float) -> None:
+    """End the holds that are over by then. Raises BatchRefused where one fails."""
     told = len(round_.step.events)
-    round_.step.run_timers(until)
-    _owe(round_, told)
+    try:
+        round_.step.run_timers(until)
+        _owe(round_, told)
+    except Exception as error:
+        raise BatchRefused(f"a timer failed: {error!r}") from error
 
 
 def _owe(round_: _Round, told: int) -> None:

@@ -171,6 +171,9 @@ class MqttDriver(Driver):
             if not self._closed:
                 raise
             return True
+        except DriverError:
+            self._granted = set()  # the broker may have made a new session and its CONNACK have been lost
+            raise
         finally:
             self._opening = None
 

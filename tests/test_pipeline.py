@@ -13,7 +13,8 @@ import pytest
 
 from agent.clock import DeviceClock, SystemClock
 from agent.model import Ending, Event, Settlement
-from agent.outbox import BatchRefused, Outbox
+from agent.outbox import Batch, BatchRefused, Outbox
+from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule
 from agent.supervise import keep_open
@@ -40,6 +41,10 @@ FEED = "broker:house"
 
 
 def envelope(event: Event, sequence: int) -> bytes:
+    if event.value == "unwritable":
+        raise ValueError("no JSON")
+    if event.value == "unstorable":
+        return "\ud800"  # type: ignore[return-value]
     return f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace")
 
 
@@ -167,8 +172,9 @@ async def test_a_message_with_an_id_of_its_own_is_one_event_over_a_restart(tmp_p
 async def test_after_a_new_session_the_ledger_is_empty_on_disk_and_in_memory(tmp_path: Path) -> None:
     async with house(tmp_path, rules(pressed=PULSE)) as at:
         await at.take(at.message("a.b", "on", receipt(1)))
+        await at.pipeline.take("broker:other", [at.message("a.c", "on", receipt(1))])
         await at.take(NewSession(at.clock.now()))
-        assert at.rows("SELECT * FROM ledger") == []
+        assert at.rows("SELECT feed FROM ledger") == [("broker:other",)], "of the other broker it stays"
         await at.take(at.message("a.b", "on", receipt(1, dup=True)))
         assert len(at.bodies()) == 2
 
@@ -212,6 +218,32 @@ async def test_a_message_that_cannot_be_stored_is_refused_and_the_others_go_on(t
         assert at.pipeline.sources["a"].repeats == 1, "it is in the ledger, for it was acknowledged"
 
 
+@pytest.mark.parametrize("word", ["unwritable", "unstorable"])
+async def test_a_timer_whose_event_cannot_be_told_takes_no_message_with_it(tmp_path: Path, word: str) -> None:
+    word_rule = {"sensor": "a.t", "when": {"equals": word}, "for": "10s"}
+    async with house(tmp_path, rules(said=word_rule, pressed=PULSE)) as at:
+        now = at.clock.now()
+        began = at.message("a.t", word, receipt(1))._replace(at=now - 20)
+        presses = [at.message("a.b", n, receipt(n))._replace(at=now - n) for n in (15, 5)]
+        await at.take(began, *presses)
+        assert at.bodies() == ["pressed pulse 15 1", "pressed pulse 5 2"]
+        assert not at.pipeline.sources["a"].refused_by
+        assert at.rows("SELECT length(entries) FROM ledger") == [(8,)] * 3
+        await at.take(at.message("a.b", 4, receipt(4)))
+        assert len(at.bodies()) == 3, "and the pipeline goes on"
+
+
+async def test_a_new_session_in_a_batch_that_could_not_be_stored_empties_the_ledger_all_the_same(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", 1, receipt(1)))
+        unstorable = at.message("a.b", "unstorable", receipt(2))
+        await at.take(unstorable, NewSession(at.clock.now()), at.message("a.b", 1, receipt(1, dup=True)))
+        assert at.bodies() == ["pressed pulse 1 1", "pressed pulse 1 2"]
+        assert at.rows("SELECT hex(entries) FROM ledger") == [("0001" + "00" * 6,)]
+
+
 async def test_refusals_are_counted_with_their_reason(tmp_path: Path) -> None:
     async with house(tmp_path, rules(high=LEVEL)) as at:
         refusal = Refusal("a", "a.t", "not_finite", "nan")
@@ -252,6 +284,83 @@ async def test_a_mark_is_committed_within_about_a_second_with_no_other_input(tmp
         (delivery,) = await at.outbox.mailboxes["ops"].due(at.clock.now(), 1)
         at.outbox.mailboxes["ops"].settle(Settlement(delivery, Ending.DELIVERED))
         await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(1,)])
+
+
+async def test_many_marks_are_committed_at_once_though_they_came_during_a_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.pipeline.MARKS_WITHIN_S", 3600.0)
+    monkeypatch.setattr("agent.pipeline.MARKS_MAX", 2)
+    async with house(tmp_path, rules(pressed={**PULSE, "sensor": "a.*"})) as at:
+        await at.take(*(at.message(f"a.b{n}", n) for n in range(3)))
+        sent = await at.outbox.mailboxes["ops"].due(at.clock.now(), 3)
+        at.outbox._settled = [Settlement(one, Ending.DELIVERED) for one in sent]
+        at.outbox.on_mark()
+        await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(3,)])
+
+
+async def test_until_a_commit_has_succeeded_nothing_is_acknowledged_installed_or_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_commit, room = Store.commit, asyncio.Event()
+
+    def commit(store: Store, number: int, batch: Batch) -> None:
+        if not room.is_set():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        true_commit(store, number, batch)
+
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        monkeypatch.setattr(Store, "commit", commit)
+        taking = asyncio.create_task(at.take(at.message("a.t", 9, receipt(1))))
+        await until(lambda: at.outbox.degraded)
+        assert not taking.done()
+        assert not at.engine.memory
+        assert await at.outbox.mailboxes["ops"].due(at.clock.now(), 8) == []
+        room.set()
+        await asyncio.wait_for(taking, 20)
+        assert at.engine.memory
+        assert len(await at.outbox.mailboxes["ops"].due(at.clock.now(), 8)) == 1
+
+
+async def test_every_commit_appends_all_that_was_read_since_the_last_one(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high={**LEVEL, "for": "100ms"})) as at:
+        await at.take(at.message("a.t", 9, receipt(1)))
+        await at.take(at.message("a.u", 1, receipt(2)))
+        assert at.rows("SELECT SUM(length(entries)) FROM ledger") == [(8,)], "it changed nothing, so it is not written"
+        await until(at.bodies, what="the timer fires")
+        assert at.rows("SELECT SUM(length(entries)) FROM ledger") == [(16,)]
+
+
+async def test_there_is_a_commit_before_packet_ids_come_round(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.ledger.UNSAVED_MAX", 100)
+    async with house(tmp_path, rules()) as at:
+        await at.take(at.message("a.t", 1, receipt(1)))
+        before = at.commits()
+        for first in range(2, 202, 50):
+            await at.take(*(at.message("a.t", 1, receipt(packet_id)) for packet_id in range(first, first + 50)))
+        assert at.commits() == before + 2
+
+
+async def test_all_that_is_expired_goes_at_once_a_few_with_each_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "outbox"):
+        monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
+    async with house(tmp_path, rules(pressed={**PULSE, "expires": "1ms"})) as at:
+        now = at.clock.now()
+        await at.take(*(at.message("a.b", n)._replace(at=now - 9) for n in range(7)))
+        at.pipeline._sweep_due = 0.0
+        await at.take()
+        await until(lambda: at.rows("SELECT dead FROM webhooks") == [(7,)])
+
+
+async def test_a_pulse_that_is_sent_to_nobody_writes_nothing(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(pressed={**PULSE, "send_to": []})) as at:
+        before = at.commits()
+        await at.take(at.message("a.b", 1))
+        assert at.commits() == before
 
 
 async def test_soft_memory_is_written_at_the_end(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ class Draft:
 
     def owe(self, events: Iterable[Event]) -> None:
         """Make the deliveries of some events, one for each webhook that each is sent to."""
-        for event in events:
+        for event in (event for event in events if event.send_to):
             first = self._next
             wanted = [name for name in event.send_to if name in self._expires_s]
             unwanted = [name for name in event.send_to if name not in self._expires_s]

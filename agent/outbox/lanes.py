@@ -148,6 +148,14 @@ class Lanes:
                 if not lane.lent:
                     self._queue(lane)
 
+    def clamp(self, latest: float) -> None:
+        """Nothing is due later than that, whatever the file says."""
+        for lane in self._lanes.values():
+            if lane.due_at > latest:
+                lane.due_at = latest
+                if not lane.lent:
+                    self._queue(lane)
+
     def _load(self, lane: Lane, delivery: Delivery) -> None:
         lane.loaded.append(delivery)
         lane.last_id = delivery.id

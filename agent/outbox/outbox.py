@@ -3,7 +3,7 @@
 The store on its worker thread, the lanes and the numbers in memory.
 
 Memory is changed only behind a commit. A commit that meets an I/O error is tried again until it is durable,
-and the caller, who waits, acknowledges nothing meanwhile.
+and the caller, who waits, acknowledges nothing meanwhile. Reading is tried again too.
 """
 
 import asyncio
@@ -11,28 +11,26 @@ import itertools
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Delivery, Moment, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Numbers
 from agent.outbox.lanes import Lane, Lanes
 from agent.outbox.lock import FileLock
-from agent.outbox.store import Loaded, Store
+from agent.outbox.store import SWEEP_ROWS, Loaded, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SETTLE_WITHIN_S = 1.0
-"""Marks ride in the next commit, at the latest after this."""
 _LOAD_AT_ONCE = 32
 _RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
-_NOT_STORABLE = (sqlite3.Error, ValueError, TypeError, OverflowError)
-"""What a commit raises: the file's errors, and what sqlite3 says of a value that it cannot bind."""
+_MARKS_MAX = 4096
+"""While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
 _IO_ERRORS = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -41,7 +39,6 @@ _IO_ERRORS = frozenset(
         sqlite3.SQLITE_CANTOPEN,
         sqlite3.SQLITE_BUSY,
         sqlite3.SQLITE_LOCKED,
-        sqlite3.SQLITE_NOMEM,
         sqlite3.SQLITE_PROTOCOL,
         sqlite3.SQLITE_CORRUPT,
         sqlite3.SQLITE_NOTADB,
@@ -51,6 +48,17 @@ _IO_ERRORS = frozenset(
 
 class BatchRefused(Exception):
     """The file takes other batches, but not this one: something in it cannot be written. It is not there."""
+
+
+class Sweep(NamedTuple):
+    """What a look through the file has found."""
+
+    expired: Sequence[int]
+    """Ids of deliveries whose time is over."""
+    purge: bool
+    """Whether there is history to delete."""
+    more: bool
+    """Whether to look again at once, as one commit does not take it all."""
 
 
 class Outbox:
@@ -72,6 +80,8 @@ class Outbox:
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.crowded = False
+        """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
         """Called when a mark waits for a commit."""
         self.counters: Mapping[str, Counters] = {}
@@ -126,8 +136,7 @@ class Outbox:
 
         I/O errors are tried again.
         """
-        batch.settled, self._settled = self._settled, []
-        batch.rests, self._rests = list(self._rests.values()), {}
+        self._gather(batch)
         try:
             await self._durable(batch)
         except BatchRefused:
@@ -145,17 +154,26 @@ class Outbox:
         """How many marks wait for a commit."""
         return len(self._settled) + len(self._rests)
 
-    async def sweep(self, now: float) -> tuple[Sequence[int], bool]:
-        """Ids of deliveries whose time is over, and whether there is history to purge: for the next batch."""
+    async def sweep(self, now: float) -> Sweep:
+        """Look for what the next batch is to expire and to purge."""
         expired: Sequence[int] = ()
-        if now >= self._next_expiry:
-            expired, next_expiry = await self._call(self._store.expired, now)
-            self._next_expiry = now + 60 if next_expiry is None else next_expiry
-        return expired, await self._call(self._store.has_history_to_purge, now)
+        try:
+            if now >= self._next_expiry:
+                expired, next_expiry = await self._call(self._store.expired, now)
+                if len(expired) < SWEEP_ROWS:
+                    self._next_expiry = now + 60 if next_expiry is None else next_expiry
+            purge = await self._call(self._store.rows_to_purge, now)
+        except sqlite3.Error as error:
+            self._degrade(error)
+            await self._reopen()
+            self.on_mark()  # a commit shows whether it can be written
+            purge = 0
+        return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
         self._settled.append(settlement)
+        self.crowded = self.crowded or len(self._settled) >= _MARKS_MAX
         self.on_mark()
 
     def remember(self, rest: Rest) -> None:
@@ -165,7 +183,14 @@ class Outbox:
 
     async def pending(self, webhook: str, lane: Lane, limit: int) -> list[Delivery]:
         """What the file has behind the lane's last delivery."""
-        return await self._call(self._store.pending, webhook, lane.subject, lane.last_id, limit)
+        pauses_s = _pauses_s()
+        while True:
+            try:
+                return await self._call(self._store.pending, webhook, lane.subject, lane.last_id, limit)
+            except sqlite3.Error as error:
+                log.error("the outbox cannot be read, trying again: %s", error)
+                self.on_mark()  # a commit opens the file anew where it has to
+            await asyncio.sleep(next(pauses_s))
 
     def size_bytes(self) -> int:
         """What the file and its log take."""
@@ -179,28 +204,44 @@ class Outbox:
             return None
         return next((int(line.split()[1]) for line in text.splitlines() if line.startswith("write_bytes")), None)
 
+    def _gather(self, batch: Batch) -> None:
+        """Let the marks that wait ride in a batch."""
+        batch.settled, self._settled = [*batch.settled, *self._settled], []
+        rests = {rest.webhook: rest for rest in batch.rests} | self._rests
+        batch.rests, self._rests = list(rests.values()), {}
+
     async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
         number = self._number + 1
-        for retry in itertools.count():
+        pauses_s = _pauses_s()
+        while True:
             try:
                 self.counters = await self._call(self._commit, number, batch)
                 break
-            except _NOT_STORABLE as error:
-                there = await self._reopen() >= number
+            except Exception as error:
+                if await self._reopen() >= number:
+                    break
                 if not _is_io(error):
                     raise BatchRefused(str(error)) from error
-                if there:
-                    break
                 self._degrade(error)
-                if whole and batch.settles:  # a full disk: marks and deletions alone first
-                    await self._durable(_settling(batch), whole=False)
-                    batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
-                    number = self._number + 1
-                await asyncio.sleep(_RETRY_S[min(retry, len(_RETRY_S) - 1)])
+            if whole:
+                await self._settle_alone(batch)
+                number = self._number + 1
+            await asyncio.sleep(next(pauses_s))
         self._number = number
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
+        if self.crowded:
+            self.crowded = False
+            for mailbox in self.mailboxes.values():
+                mailbox.changed.set()
+
+    async def _settle_alone(self, batch: Batch) -> None:
+        """On a full disk marks and deletions are committed first, without the rest of the batch."""
+        self._gather(batch)
+        if batch.settles:
+            await self._durable(replace(batch, owed=[], memory={}, ledger={}, subscriptions={}), whole=False)
+            batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -208,16 +249,15 @@ class Outbox:
 
     async def _reopen(self) -> int:
         """Open the file anew, for as long as it takes. Returns the number of the last commit in it."""
-        for retry in itertools.count():
+        pauses_s = _pauses_s()
+        while True:
             try:
                 number = await self._call(self._store.reopen)
                 self.counters = await self._call(self._store.counters)
+                return number
             except sqlite3.Error as error:
                 self._degrade(error)
-                await asyncio.sleep(_RETRY_S[min(retry, len(_RETRY_S) - 1)])
-            else:
-                break
-        return number
+            await asyncio.sleep(next(pauses_s))
 
     def _degrade(self, error: Exception) -> None:
         if self.degraded is None:
@@ -255,18 +295,20 @@ class Mailbox:
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now; they are lent until settled."""
         self._now = now
+        if self._outbox.crowded:
+            return []
         return await self._first(self._lanes.take_due(now, n))
 
     async def probe(self) -> Delivery | None:
         """One delivery, the subjects taking turns, due or not; it is lent until settled."""
-        while lane := self._lanes.take_turn():
+        while not self._outbox.crowded and (lane := self._lanes.take_turn()):
             if found := await self._first([lane]):
                 return found[0]
         return None
 
     def next_due(self) -> float | None:
         """When the next subject that is not lent becomes due; None: nothing waits."""
-        return self._lanes.next_due()
+        return None if self._outbox.crowded else self._lanes.next_due()
 
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back."""
@@ -278,6 +320,10 @@ class Mailbox:
         """All that was held is due now; with `every`, all that waits."""
         self._lanes.release(self._now, every=every)
         self.changed.set()
+
+    def clamp(self, latest: float) -> None:
+        """Nothing that waits is due later than that."""
+        self._lanes.clamp(latest)
 
     def remember(self, rest: Rest) -> None:
         """Keep a breaker's rest over a restart."""
@@ -301,11 +347,12 @@ class Mailbox:
         return found
 
 
-def _settling(batch: Batch) -> Batch:
-    """The part of a batch that makes room or needs none."""
-    return replace(batch, owed=[], memory={}, ledger={}, subscriptions={})
+def _pauses_s() -> Iterator[float]:
+    """How long to wait before each further try."""
+    return itertools.chain(_RETRY_S, itertools.repeat(_RETRY_S[-1]))
 
 
 def _is_io(error: Exception) -> bool:
+    """Whether the same batch may be written later; sqlite3 raises MemoryError for SQLITE_NOMEM."""
     code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _IO_ERRORS
+    return isinstance(error, MemoryError) or (code is not None and code & 0xFF in _IO_ERRORS)

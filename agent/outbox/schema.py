@@ -78,6 +78,7 @@ CREATE TABLE deliveries (
     body BLOB NOT NULL
 ) STRICT;
 CREATE INDEX pending ON deliveries (webhook, subject, id, expires_at) WHERE state = 0;
+CREATE INDEX settled ON deliveries (state, settled_at) WHERE state > 0;
 CREATE TABLE memory (
     rule TEXT NOT NULL,
     sensor TEXT NOT NULL,

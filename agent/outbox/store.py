@@ -25,13 +25,17 @@ from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
 KEEP_DELIVERED_S = 7 * 86400.0
 KEEP_DELIVERED_ROWS = 10_000
 KEEP_DEAD_S = 30 * 86400.0
-PURGE_ROWS = 500
-"""At most so many rows are deleted by one commit, so that it stays short."""
+SWEEP_ROWS = 500
+"""At most so many rows expire, or are deleted, with one commit, so that it stays short."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
     " d.attempts, d.refusals, d.held"
 )
+
+
+_Settled = tuple[int, int, str]
+"""Of a delivery: its id, its event's and its webhook."""
 
 
 class Head(NamedTuple):
@@ -170,16 +174,15 @@ class Store:
         return [_delivery(webhook, row) for row in rows]
 
     def expired(self, now: float) -> tuple[list[int], float | None]:
-        """Ids of pending deliveries whose time is over, and when the next one's will be."""
-        ids = [
-            row[0] for row in self._db.execute("SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ?", (now,))
-        ]
+        """Ids of pending deliveries whose time is over, at most SWEEP_ROWS, and when the next one's will be."""
+        query = "SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ? LIMIT ?"
+        ids = [row[0] for row in self._db.execute(query, (now, SWEEP_ROWS))]
         query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
         return ids, self._db.execute(query, (now,)).fetchone()[0]
 
-    def has_history_to_purge(self, now: float) -> bool:
-        """Whether a purge would delete something."""
-        return any(self._purgeable(now))
+    def rows_to_purge(self, now: float) -> int:
+        """How many rows a purge would delete."""
+        return sum(map(len, self._purgeable(now)))
 
     def switch(self, webhook: str, *, enabled: bool) -> bool:
         """Enable or disable a webhook. Returns whether there is one of this name."""
@@ -224,19 +227,9 @@ class Store:
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         events, deliveries = [], []
         for number, event, owed, unwanted in batch.owed:
-            events.append(
-                (
-                    number,
-                    len(owed),
-                    event.id,
-                    event.type,
-                    event.rule,
-                    event.subject,
-                    event.at,
-                    event.wall,
-                    event.synced,
-                )
-            )
+            told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
+            if owed:
+                events.append((number, len(owed), *told))
             for d in owed:
                 deltas[d.webhook].update(owed=1, pending=1)
                 row = (
@@ -275,37 +268,31 @@ class Store:
     def _purge(self, now: float, deltas: defaultdict[str, Counter[str]]) -> None:
         delivered, dead = self._purgeable(now)
         for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
-            for delivery_id in rows:
-                deltas[self._webhook_of(delivery_id)].update(change)
+            for delivery_id, event, webhook in rows:
+                deltas[webhook].update(change)
                 self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
-        self._db.execute(
-            "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE NOT EXISTS"
-            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)"
-            " AND created_at < ? LIMIT ?)",
-            (now - 60, PURGE_ROWS),
-        )
+                self._db.execute(
+                    "DELETE FROM events WHERE id = ? AND NOT EXISTS"
+                    " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
+                    (event,),
+                )
 
-    def _purgeable(self, now: float) -> tuple[list[int], list[int]]:
-        """Ids of delivered and of dead deliveries that history no longer holds.
-
-        Asks for little where there are none.
-        """
-        kept, dead = self._db.execute("SELECT TOTAL(kept), TOTAL(dead) FROM webhooks").fetchone()
-        oldest = self._db.execute("SELECT MIN(id), created_at FROM events").fetchone()[1] or now
-        surplus = min(PURGE_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
+    def _purgeable(self, now: float) -> tuple[list[_Settled], list[_Settled]]:
+        """Delivered and dead deliveries that history no longer holds."""
+        kept = self._db.execute("SELECT TOTAL(kept) FROM webhooks").fetchone()[0]
+        surplus = min(SWEEP_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
         if surplus > 0:
             delivered = self._older(DELIVERED, now, surplus)
         else:
-            delivered = (
-                self._older(DELIVERED, now - KEEP_DELIVERED_S, PURGE_ROWS) if oldest < now - KEEP_DELIVERED_S else []
-            )
-        return delivered, self._older(
-            DEAD, now - KEEP_DEAD_S, PURGE_ROWS
-        ) if dead and oldest < now - KEEP_DEAD_S else []
+            delivered = self._older(DELIVERED, now - KEEP_DELIVERED_S, SWEEP_ROWS)
+        return delivered, self._older(DEAD, now - KEEP_DEAD_S, SWEEP_ROWS)
 
-    def _older(self, state: int, than: float, limit: int) -> list[int]:
-        query = "SELECT id FROM deliveries WHERE state = ? AND settled_at < ? ORDER BY id LIMIT ?"
-        return [row[0] for row in self._db.execute(query, (state, than, limit))]
+    def _older(self, state: int, than: float, limit: int) -> list[_Settled]:
+        query = (
+            "SELECT d.id, d.event, w.name FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
+            " WHERE d.state = ? AND d.state > 0 AND d.settled_at < ? ORDER BY d.settled_at LIMIT ?"  # as the index says
+        )
+        return self._db.execute(query, (state, than, limit)).fetchall()
 
     def _count(self, deltas: Mapping[str, Counter[str]]) -> None:
         for name, delta in deltas.items():

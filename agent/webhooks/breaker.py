@@ -2,13 +2,14 @@
 
 Five failures marked *rests* in a row, in the order of completion, let the webhook rest, 30 s at first and
 doubling to 15 min; behind a rest exactly one probe goes out. Any answer that is not marked so ends the
-rest. 429 and 503 with Retry-After rest at once, for as long as they say.
+rest. 429 and 503 with Retry-After rest at once, for as long as they say. What is in flight when a rest
+begins makes it no longer, unless it brings a longer Retry-After.
 """
 
 from dataclasses import dataclass
 
 from agent.model import Rest
-from agent.webhooks.retry import JITTER, Health, Outcome, judge
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Health, Outcome, judge
 
 FAILURES_BEFORE_REST = 5
 _HONOURED = frozenset({429, 503})
@@ -37,12 +38,13 @@ class Breaker:
 
     @classmethod
     def restored(cls, webhook: str, rest_min_s: float, rest_max_s: float, rest: Rest | None, now: float) -> "Breaker":
-        """Take up what was kept over a restart; a rest from a wrong time is no longer than the longest."""
+        """Take up what was kept over a restart; a rest from a wrong time is no longer than the longest can be."""
         breaker = cls(webhook, rest_min_s, rest_max_s)
         if rest is not None:
             breaker.disabled = rest.disabled
             if rest.resting_until is not None:
-                breaker.resting_until = min(rest.resting_until, now + rest_max_s * (1 + JITTER))
+                longest_s = max(rest_max_s * (1 + JITTER), RETRY_AFTER_MAX_S)
+                breaker.resting_until = min(rest.resting_until, now + longest_s)
                 breaker.rests, breaker.failures = 1, FAILURES_BEFORE_REST
         return breaker
 
@@ -52,7 +54,10 @@ class Breaker:
         return self.resting_until is not None
 
     def note(self, outcome: Outcome, now: float, jitter: float) -> bool:
-        """Take in what came back of an attempt. Returns whether that ended a row of failures."""
+        """Take in what came back of an attempt.
+
+        Returns whether that ended a row of failures, as the first answer since the start may.
+        """
         _, health = judge(outcome)
         if health is Health.RESTS:
             self._failed(outcome, now, jitter)
@@ -61,7 +66,7 @@ class Breaker:
         self.disabled = self.disabled or health is Health.DISABLED
         if health is not Health.AS_IT_WAS:
             self.misconfigured = health is Health.MISCONFIGURED
-        ended = self.failures > 0 or self.resting
+        ended = self.failures > 0 or self.resting or self.answers == 1
         self.failures, self.rests, self.resting_until = 0, 0, None
         return ended
 
@@ -76,10 +81,11 @@ class Breaker:
 
     def _failed(self, outcome: Outcome, now: float, jitter: float) -> None:
         self.failures += 1
-        told_s = outcome.retry_after_s if outcome.status in _HONOURED else None
+        rest_s = (outcome.retry_after_s or 0.0) if outcome.status in _HONOURED else 0.0
         probing = self.resting_until is not None and self.resting_until <= now
-        if told_s is None and not probing and (self.resting or self.failures < FAILURES_BEFORE_REST):
-            return  # answers to what was in flight when the rest began make it no longer
-        rest_s = min(self.rest_max_s, self.rest_min_s * 2.0 ** min(self.rests, 30)) * (1 + JITTER * jitter)
-        self.rests += 1
-        self.resting_until = max(now + max(rest_s, told_s or 0.0), self.resting_until or 0.0)
+        if probing or (not self.resting and self.failures >= FAILURES_BEFORE_REST):
+            row_s = min(self.rest_max_s, self.rest_min_s * 2.0 ** min(self.rests, 30)) * (1 + JITTER * jitter)
+            rest_s = max(rest_s, row_s)
+            self.rests += 1
+        if rest_s:
+            self.resting_until = max(now + rest_s, self.resting_until or 0.0)

@@ -9,8 +9,9 @@ one probe does.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from agent.clock import DeviceClock
 from agent.model import Delivery, Ending, Rest, Settlement
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
-from agent.webhooks.retry import Outcome, settle
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle
 from agent.webhooks.transport import Transport
 from drivers import signing
 
@@ -48,6 +49,9 @@ class Mailbox(Protocol):
 
     def release(self, *, every: bool = False) -> None:
         """The webhook answers: all that was held is due; with `every`, all that waits."""
+
+    def clamp(self, latest: float) -> None:
+        """Nothing that waits is due later than that."""
 
     def remember(self, rest: Rest) -> None:
         """Keep a rest over a restart; durable with the next commit."""
@@ -89,13 +93,15 @@ class Courier:
         self._random = random
         self._transport = transport
         self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
+        longest_s = max(*config.delays, RETRY_AFTER_MAX_S) * (1 + JITTER)
+        mailbox.clamp(clock.now() + longest_s)  # a time further ahead is from a wrong time line
         self._in_flight: set[asyncio.Task[None]] = set()
         self._witness: dict[int, int] = {}
         """Of deliveries that got no answer.
 
         How many answers the webhook had given when they were last tried.
         """
-        self._stopping = False
+        self._stopping = self._stopped = False
         self._last_error: str | None = None
         self._succeeded = self._failed = 0
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
@@ -103,7 +109,7 @@ class Courier:
     async def run(self) -> None:
         """Deliver until cancelled or told to stop."""
         try:
-            while not self._stopping:
+            while not self._stopped:
                 self._mailbox.changed.clear()
                 for delivery in await self._next():
                     self._launch(delivery)
@@ -122,6 +128,7 @@ class Courier:
         self._stopping = True
         if self._in_flight:
             await asyncio.wait(self._in_flight, timeout=grace_s)
+        self._stopped = True
         self._mailbox.changed.set()
 
     def kept(self) -> Rest:
@@ -187,7 +194,7 @@ class Courier:
             pass
 
     def _next_time(self) -> float | None:
-        if self._breaker.disabled or len(self._in_flight) >= self._config.concurrency:
+        if self._breaker.disabled or self._stopping or len(self._in_flight) >= self._config.concurrency:
             return None
         if not self._breaker.resting:
             return self._mailbox.next_due()
@@ -198,23 +205,31 @@ class Courier:
     def _launch(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._attempt(delivery))
         self._in_flight.add(task)
-        task.add_done_callback(self._landed)
+        task.add_done_callback(partial(self._landed, delivery))
 
-    def _landed(self, task: asyncio.Task[None]) -> None:
+    def _landed(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
+        if task.cancelled():  # nobody knows what came of it
+            self._mailbox.settle(as_it_was(delivery))
         self._mailbox.changed.set()
-        if not task.cancelled() and (error := task.exception()):
-            log.error("%s: an attempt failed in a way that should not be", self._name, exc_info=error)
 
     async def _attempt(self, delivery: Delivery) -> None:
         if delivery.expires_at <= self._clock.now():
+            self._witness.pop(delivery.id, None)
             self._mailbox.settle(Settlement(delivery, Ending.EXPIRED))
             return
         answers = self._witness.setdefault(delivery.id, self._breaker.answers)
         timestamp = int(self._clock.wall())
         headers = signing.headers(self._keys, delivery.event_id, timestamp, delivery.body)
-        outcome = await self._transport.post(delivery.body, headers)
+        outcome = await self._post(delivery.body, headers)
         self._settle(delivery, outcome, others_answered=self._breaker.answers > answers)
+
+    async def _post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
+        try:
+            return await self._transport.post(body, headers)
+        except Exception as error:  # else its subject would be lent for ever
+            log.exception("%s: an attempt failed in a way that should not be", self._name)
+            return Outcome(duration_s=0.0, error="failed", detail=type(error).__name__)
 
     def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
         now = self._clock.now()

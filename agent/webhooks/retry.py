@@ -37,7 +37,7 @@ class Outcome:
     error: str = ""
     """One word for the kind of error where there is no answer.
 
-    Dns, refused, tls, timeout, reset, protocol, address.
+    Dns, refused, tls, timeout, reset, protocol, address, network, failed.
     """
     detail: str = ""
     """For people."""
@@ -132,19 +132,24 @@ def settle(
     return _again(delivery, now + max(pause_s, outcome.retry_after_s or 0.0), attempts, refusals, held=held)
 
 
-def parse_retry_after(text: str | None, wall: float) -> float | None:
-    """Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), at most a day; None.
+def as_it_was(delivery: Delivery) -> Settlement:
+    """For an attempt that was cut off: the delivery goes again as if it had not been tried."""
+    return _again(delivery, delivery.due_at, delivery.attempts, delivery.refusals, held=delivery.held)
 
-    None, or unreadable.
+
+def parse_retry_after(text: str | None, wall: float) -> float | None:
+    """Seconds of a Retry-After header (RFC 9110, 10.2.3: seconds or a date), at most a day.
+
+    None where there is none, or none that can be read. `wall` is Unix seconds.
     """
     if text is None:
         return None
     text = text.strip()
     if text.isascii() and text.isdigit():
-        return min(float(text[:12]), RETRY_AFTER_MAX_S)
+        return min(float(text), RETRY_AFTER_MAX_S)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     if date.tzinfo is None:
         date = date.replace(tzinfo=UTC)

@@ -3,14 +3,15 @@
 import asyncio
 import os
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.model import Ending, Rest, Settlement
-from agent.outbox import BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
+from agent.outbox import Batch, BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
 from agent.outbox.store import Store
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -126,10 +127,105 @@ async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
         await owe(outbox, clock, event(1), event(2, expires_s=10.0))
         clock.advance(11)
         batch = batch_of(outbox, clock.moment())
-        batch.expired, _ = await outbox.sweep(clock.now())
+        batch.expired = (await outbox.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert (outbox.counters["ops"].dead, outbox.counters["ops"].pending) == (1, 1)
         assert balanced(outbox)
+
+
+async def test_what_waits_for_a_removed_or_a_disabled_webhook_expires_all_the_same(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "old"], expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1, to=["ops", "old"]))
+        outbox.remember(Rest("ops", None, disabled=True))
+    async with opened(tmp_path, clock, ["ops"], expires_s=60) as (outbox, _):
+        clock.advance(61)
+        batch = batch_of(outbox, clock.moment())
+        batch.expired = (await outbox.sweep(clock.now())).expired
+        await outbox.commit(batch)
+        assert [(one.owed, one.pending, one.dead) for one in outbox.counters.values()] == [(1, 0, 1)] * 2
+
+
+@pytest.mark.parametrize("ending", Ending)
+async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_its_subject(
+    tmp_path: Path, ending: Ending
+) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2, at=1050.0))
+        mailbox = outbox.mailboxes["ops"]
+        (lent,) = await mailbox.due(clock.now(), 8)
+        clock.advance(61)
+        batch = batch_of(outbox, clock.moment())
+        batch.expired = (await outbox.sweep(clock.now())).expired
+        await outbox.commit(batch)
+        mailbox.settle(Settlement(lent, ending, due_at=clock.now(), attempts=1))
+        await owe(outbox, clock)
+        if ending is Ending.AGAIN:  # the courier sees that its time is over
+            (lent,) = await mailbox.due(clock.now(), 8)
+            mailbox.settle(done(lent, Ending.EXPIRED))
+            await owe(outbox, clock)
+        counters = outbox.counters["ops"]
+        assert (counters.owed, counters.delivered, counters.dead, counters.pending) == (2, 0, 1, 1)
+        assert [d.event_id for d in await mailbox.due(clock.now(), 8)] == ["evt_2"]
+
+
+async def test_only_few_expire_with_one_commit_and_the_others_with_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("store", "outbox"):
+        monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(5)))
+        clock.advance(61)
+        found = []
+        for _ in range(3):
+            batch = batch_of(outbox, clock.moment())
+            batch.expired, _, more = await outbox.sweep(clock.now())
+            await outbox.commit(batch)
+            found.append((len(batch.expired), more))
+        assert found == [(2, True), (2, True), (1, False)]
+        assert outbox.counters["ops"].dead == 5
+
+
+async def test_an_event_that_nobody_is_owed_leaves_nothing_behind(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "old"]) as (outbox, _):
+        pass
+    async with opened(tmp_path, clock, ["ops"]) as (outbox, _):
+        assert batch_of(outbox, clock.moment(), event(1, to=[])).owed == []
+        await owe(outbox, clock, event(2, to=["old"]))
+        assert outbox.counters["old"].dropped_by["webhook_removed"] == 1
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        assert db.execute("SELECT COUNT(*) FROM events").fetchone() == (0,)
+    db.close()
+
+
+async def test_history_is_deleted_though_much_else_waits_and_events_go_with_their_last_delivery(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.outbox.store.KEEP_DELIVERED_ROWS", 1)
+    clock = HandClock()
+    async with opened(tmp_path, clock, ["ops", "phone"]) as (outbox, _):
+        await owe(outbox, clock, *(event(n, to=["ops", "phone"]) for n in range(4)))
+        await deliver(outbox, clock, "ops", 4)
+        await deliver(outbox, clock, "phone", 1)
+        await owe(outbox, clock)
+        clock.advance(1)
+        batch = batch_of(outbox, clock.moment())
+        batch.purge = (await outbox.sweep(clock.now())).purge
+        await outbox.commit(batch)
+        assert [d.event_id for d in await deliver(outbox, clock, "phone", 3)] == ["evt_1", "evt_2", "evt_3"]
+        assert balanced(outbox)
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        assert db.execute("SELECT state, COUNT(*) FROM deliveries GROUP BY state").fetchall() == [(0, 3), (1, 1)]
+        assert db.execute("SELECT event_id FROM events ORDER BY id").fetchall() == [
+            ("evt_1",),
+            ("evt_2",),
+            ("evt_3",),
+        ]
+    db.close()
 
 
 async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_dropped(
@@ -146,7 +242,7 @@ async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_droppe
         clock.advance(31 * 86400)
         for _ in range(4):
             batch = batch_of(outbox, clock.moment())
-            _, batch.purge = await outbox.sweep(clock.now())
+            batch.purge = (await outbox.sweep(clock.now())).purge
             await outbox.commit(batch)
         assert not batch.purge
         assert outbox.counters["ops"].dropped_by["purged"] == 1
@@ -257,32 +353,164 @@ def descriptors_of(path: Path) -> list[int]:
     return found
 
 
+@contextmanager
+def full_disk(folder: Path) -> Iterator[None]:
+    """The write-ahead log becomes /dev/full under SQLite's hands, whose every write says ENOSPC."""
+    log = folder / "outbox.db-wal"
+    full = os.open("/dev/full", os.O_RDWR)
+    for descriptor in descriptors_of(log):
+        os.dup2(full, descriptor)
+    os.close(full)
+    log.rename(folder / "aside")
+    log.symlink_to("/dev/full")
+    yield
+    log.unlink()
+    (folder / "aside").rename(log)
+
+
 async def test_on_a_full_disk_nothing_is_acknowledged_and_it_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
-    """The write-ahead log becomes /dev/full under SQLite's hands, whose every write says ENOSPC."""
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, event(1))
         await deliver(outbox, clock, "ops", 1)
-        log = tmp_path / "outbox.db-wal"
-        full = os.open("/dev/full", os.O_RDWR)
-        for descriptor in descriptors_of(log):
-            os.dup2(full, descriptor)
-        os.close(full)
-        log.rename(tmp_path / "aside")
-        log.symlink_to("/dev/full")
-        commit = asyncio.create_task(owe(outbox, clock, event(2)))
-        await until(lambda: outbox.degraded, what="degraded is shown")
-        assert not commit.done()
-        log.unlink()
-        (tmp_path / "aside").rename(log)
+        with full_disk(tmp_path):
+            commit = asyncio.create_task(owe(outbox, clock, event(2)))
+            await until(lambda: outbox.degraded, what="degraded is shown")
+            assert not commit.done()
         await asyncio.wait_for(commit, 20)
         assert outbox.degraded is None
         counters = outbox.counters["ops"]
         assert (counters.owed, counters.delivered, counters.pending) == (2, 1, 1)
     async with opened(tmp_path, clock) as (outbox, _):
         assert [d.event_id for d in await deliver(outbox, clock, "ops", 1)] == ["evt_2"]
+
+
+async def test_while_the_file_cannot_even_be_opened_a_courier_waits_for_what_it_asked(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(2, subject="b"))
+        (tmp_path / "outbox.db").rename(tmp_path / "outbox.aside")
+        (tmp_path / "outbox.db").mkdir()
+        with full_disk(tmp_path):
+            commit = asyncio.create_task(owe(outbox, clock, event(3, subject="c")))
+            await until(lambda: outbox.degraded == "unable to open database file", what=str(outbox.degraded))
+            asked = asyncio.create_task(outbox.mailboxes["ops"].due(clock.now(), 8))
+            await asyncio.sleep(0.1)
+            assert not asked.done()
+            (tmp_path / "outbox.db").rmdir()
+            (tmp_path / "outbox.aside").rename(tmp_path / "outbox.db")
+        await asyncio.wait_for(commit, 20)
+        assert [d.event_id for d in await asyncio.wait_for(asked, 20)] == ["evt_1", "evt_2"]
+
+
+async def test_a_sweep_that_cannot_read_opens_the_file_anew_and_is_made_later(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        clock.advance(61)
+        outbox._store._db.close()
+        assert await outbox.sweep(clock.now()) == ((), False, False)
+        assert len((await outbox.sweep(clock.now())).expired) == 1
+
+
+async def test_marks_that_come_while_the_disk_is_full_are_committed_before_the_rest_of_the_batch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that has room for marks alone is had by a commit that says so."""
+    clock, true_commit, room = HandClock(), Store.commit, asyncio.Event()
+
+    def commit(store: Store, number: int, batch: Batch) -> None:
+        if batch.owed and not room.is_set():
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorcode = sqlite3.SQLITE_FULL
+            raise error
+        true_commit(store, number, batch)
+
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2, subject="b"))
+        monkeypatch.setattr(Store, "commit", commit)
+        waiting = asyncio.create_task(owe(outbox, clock, event(3)))
+        for delivered in (1, 2):
+            await deliver(outbox, clock, "ops", 1)
+            await until(lambda n=delivered: outbox.counters["ops"].delivered == n)  # type: ignore[misc]
+        assert (outbox.counters["ops"].owed, waiting.done()) == (2, False)
+        room.set()
+        await asyncio.wait_for(waiting, 20)
+        assert outbox.counters["ops"].owed == 3
+        assert balanced(outbox)
+
+
+async def test_nothing_is_lent_while_very_many_marks_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.outbox._MARKS_MAX", 2)
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(4)))
+        await deliver(outbox, clock, "ops", 2)
+        mailbox = outbox.mailboxes["ops"]
+        assert (await mailbox.due(clock.now(), 8), await mailbox.probe(), mailbox.next_due()) == ([], None, None)
+        mailbox.changed.clear()
+        await owe(outbox, clock)
+        assert mailbox.changed.is_set()
+        assert len(await deliver(outbox, clock, "ops", 1)) == 1
+
+
+@pytest.mark.parametrize("error", [KeyError("no such"), RecursionError(), TypeError("none")], ids=repr)
+async def test_whatever_else_a_commit_raises_refuses_the_batch_and_keeps_the_marks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def commit(*_: object) -> None:
+        raise error
+
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        await deliver(outbox, clock, "ops", 1)
+        with monkeypatch.context() as broken:
+            broken.setattr(Store, "commit", commit)
+            with pytest.raises(BatchRefused):
+                await owe(outbox, clock, event(2))
+        await owe(outbox, clock)
+        assert (outbox.counters["ops"].owed, outbox.counters["ops"].delivered) == (1, 1)
+
+
+async def test_without_memory_a_batch_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sqlite3 raises MemoryError for SQLITE_NOMEM."""
+    true_commit, failures = Store.commit, list[int]()
+
+    def commit(store: Store, number: int, batch: Batch) -> None:
+        failures.append(number)
+        if len(failures) == 1:
+            raise MemoryError
+        true_commit(store, number, batch)
+
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        monkeypatch.setattr(Store, "commit", commit)
+        await owe(outbox, clock, event(1))
+        assert outbox.counters["ops"].owed == 1
+
+
+async def test_a_foreign_writer_holds_a_commit_up_and_no_more(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        foreign = sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)
+        foreign.execute("BEGIN IMMEDIATE")
+        commit = asyncio.create_task(owe(outbox, clock, event(2)))
+        await until(lambda: outbox.degraded, what="degraded is shown")
+        assert not commit.done()
+        foreign.execute("ROLLBACK")
+        await asyncio.wait_for(commit, 20)
+        foreign.execute("BEGIN")
+        assert foreign.execute("SELECT COUNT(*) FROM deliveries").fetchone() == (2,)
+        await owe(outbox, clock, event(3))
+        assert outbox.degraded is None, "a foreign reader holds up nothing"
+        foreign.close()
+        assert [d.sequence for d in await deliver(outbox, clock, "ops", 3)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["committed all the same", "not committed"])
@@ -293,9 +521,9 @@ async def test_after_an_io_error_a_batch_that_is_there_is_only_installed_and_ano
     clock = HandClock()
     true_commit, failures = Store.commit, list[sqlite3.OperationalError]()
 
-    def commit(store: Store, number: int, batch: object) -> None:
+    def commit(store: Store, number: int, batch: Batch) -> None:
         if there or failures:
-            true_commit(store, number, batch)  # type: ignore[arg-type]
+            true_commit(store, number, batch)
         if not failures:
             error = sqlite3.OperationalError("disk I/O error")
             error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC

@@ -14,6 +14,8 @@ class Link:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._deaf = self._mute = False
+        self.lost_bytes = 0
+        """What the broker said in vain."""
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
@@ -55,7 +57,10 @@ class Link:
     async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, from_agent: bool) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                if self._deaf if from_agent else self._mute:
+                if from_agent and self._deaf:
+                    continue
+                if not from_agent and self._mute:
+                    self.lost_bytes += len(data)
                     continue
                 sink.write(data)
                 await sink.drain()

@@ -1,8 +1,9 @@
 """The courier with a real outbox and real receivers, good ones and hostile ones."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -17,6 +18,7 @@ from agent.model import Event, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier
+from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
@@ -123,6 +125,33 @@ async def test_no_more_are_sent_at_once_than_the_configuration_says(tmp_path: Pa
         assert receiver.most_at_once == 3
 
 
+async def test_webhooks_never_wait_for_one_another(tmp_path: Path) -> None:
+    async def never(_: web.Request, _n: int) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with Receiver(never) as silent, Receiver() as good, AsyncExitStack() as stack:
+        clock, outbox = SystemClock(), Outbox(tmp_path, {"silent": 600.0, "good": 600.0})
+        await outbox.open(clock)
+        stack.push_async_callback(outbox.close)
+        for name, receiver in (("silent", silent), ("good", good)):
+            config = Webhook.model_validate(
+                {"url": receiver.url, **QUICK, "concurrency": 1, "timeout": {"total": "60s"}}
+            )
+            courier = Courier(name, config, outbox.mailboxes[name], clock, Random(1), Transport(config, clock.wall))
+            stack.push_async_callback(lambda task: task, asyncio.create_task(courier.run()))
+            stack.push_async_callback(courier.stop, 0.0)
+        draft = outbox.draft(clock.moment(), lambda event, _: event.id.encode())
+        moment = clock.moment()
+        draft.owe(
+            Event(f"evt_{n}", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("silent", "good"))
+            for n in range(20)
+        )
+        await outbox.commit(draft.batch())
+        await until(lambda: len(good.got) == 20)
+        await until(lambda: len(silent.got) == 1)
+
+
 async def test_a_redirect_is_never_followed(tmp_path: Path) -> None:
     async with Receiver() as target, Receiver(answer(307, Location=target.url)) as receiver:
         async with desk(tmp_path, receiver.url) as at:
@@ -197,6 +226,72 @@ async def test_a_receiver_that_is_gone_uses_up_no_attempt(tmp_path: Path) -> Non
     await receiver.stop()
 
 
+async def test_the_end_waits_for_all_that_is_in_flight(tmp_path: Path) -> None:
+    answers = {b"evt_1": asyncio.Event(), b"evt_2": asyncio.Event()}
+
+    async def slow(request: web.Request, _: int) -> web.Response:
+        body = await request.read()
+        await next(event for name, event in answers.items() if name in body).wait()
+        return web.Response(status=204)
+
+    async with Receiver(slow) as receiver, desk(tmp_path, receiver.url, timeout={"connect": "5s", "total": "9s"}) as at:
+        await at.owe("a", "b")
+        await until(lambda: receiver.at_once == 2)
+        ending = asyncio.create_task(at.courier.stop(9.0))
+        answers[b"evt_1"].set()
+        await until(lambda: at.courier.view().in_flight == 1)
+        answers[b"evt_2"].set()
+        await ending
+        assert at.courier.view().succeeded == 2
+
+
+async def test_what_the_end_cuts_off_goes_again(tmp_path: Path) -> None:
+    async def never(_: web.Request, _n: int) -> web.Response:
+        await asyncio.sleep(60)
+        return web.Response()
+
+    async with Receiver(never) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: receiver.at_once == 1)
+        await at.courier.stop(0.0)
+        await until(lambda: at.courier.view().in_flight == 0)
+        (delivery,) = await at.outbox.mailboxes["ops"].due(at.clock.now(), 8)
+        assert (delivery.event_id, delivery.attempts) == ("evt_1", 0)
+
+
+async def test_an_attempt_that_fails_in_an_unforeseen_way_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    true_post, posts = Transport.post, list[bytes]()
+
+    async def post(transport: Transport, body: bytes, headers: Any) -> Outcome:
+        posts.append(body)
+        if len(posts) == 1:
+            raise RuntimeError("unforeseen")
+        return await true_post(transport, body, headers)
+
+    monkeypatch.setattr(Transport, "post", post)
+    async with Receiver() as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().last_error == "failed: RuntimeError")
+        await until(lambda: at.courier.view().succeeded == 1)
+        assert len(receiver.got) == 1
+
+
+async def test_a_due_time_that_is_too_far_ahead_is_brought_in_at_the_start(tmp_path: Path) -> None:
+    async with Receiver(answer(500)) as receiver, desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+        await at.owe("a", "b")
+        await until(lambda: at.courier.view().failed == 2)
+        await at.commit()
+    with sqlite3.connect(tmp_path / "outbox.db") as db:
+        db.execute("UPDATE deliveries SET due_at = due_at + 1e9 WHERE subject = 'a'")
+    db.close()
+    async with desk(tmp_path, receiver.url) as at:
+        lanes = at.outbox.mailboxes["ops"]._lanes
+        assert lanes.next_due() == pytest.approx(at.clock.now() + 3600, abs=900), "a right one stays"
+        assert [lane.subject for lane in lanes.take_due(at.clock.now() + 1.2 * 86400, 8)] == ["b", "a"]
+
+
 async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
     async with Receiver(answer(410)) as receiver:
         async with desk(tmp_path, receiver.url) as at:
@@ -250,6 +345,28 @@ async def test_what_is_expired_is_not_sent(tmp_path: Path) -> None:
         await until(lambda: at.outbox.marks)
         await at.commit()
         assert (at.outbox.counters["ops"].dead, receiver.got) == (1, [])
+
+
+async def test_nothing_is_remembered_of_a_delivery_that_expired_between_its_attempts(tmp_path: Path) -> None:
+    async with Receiver(reset) as receiver, desk(tmp_path, receiver.url, expires="500ms") as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().failed == 1)
+        assert at.courier._witness
+        await until(lambda: not len(at.outbox.mailboxes["ops"]._lanes))
+        assert len(receiver.got) == 1
+        assert not at.courier._witness
+
+
+async def test_the_first_answer_after_a_start_makes_due_what_waited_for_one_before(tmp_path: Path) -> None:
+    async with Receiver(answer(503)) as receiver:
+        async with desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+            await at.owe("a", "b")
+            await until(lambda: at.courier.view().failed == 2)
+            await at.commit()
+        receiver.script = answer(204)
+        async with desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+            await at.owe("c")
+            await until(lambda: at.courier.view().succeeded == 3)
 
 
 @pytest.mark.parametrize(

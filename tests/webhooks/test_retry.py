@@ -91,12 +91,14 @@ def test_retry_after_is_the_later_of_it_and_the_schedule() -> None:
     [
         ("120", 120),
         (" 0 ", 0),
+        ("0000000000000120", 120),
         ("999999999", 86400),
         ("9" * 400, 86400),
         ("Wed, 21 Oct 2015 07:28:10 GMT", 10),
         ("Wed, 21 Oct 2015 07:27:00 GMT", 0),
         ("Wed, 21 Oct 2035 07:27:00 GMT", 86400),
         ("soon", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:10 GMT", None),
         ("-5", None),
         ("", None),
         (None, None),
@@ -167,6 +169,28 @@ def test_retry_after_rests_the_webhook_on_429_and_503(status: int, rests: bool) 
     assert one.resting_until == (105 if rests else None)
 
 
+def test_what_answers_at_once_with_a_retry_after_lets_it_rest_for_that_long_and_no_longer() -> None:
+    one = breaker()
+    for _ in range(8):
+        one.note(outcome(503, retry_after_s=5.0), 100.0, 0.0)
+    assert one.resting_until == 105
+    one.note(outcome(503, retry_after_s=60.0), 100.0, 0.0)
+    assert one.resting_until == 160
+
+
+def test_a_retry_after_of_nothing_is_no_rest() -> None:
+    one = breaker()
+    one.note(outcome(503, retry_after_s=0.0), 100.0, 0.0)
+    assert not one.resting
+
+
+def test_a_failed_probe_behind_a_retry_after_begins_with_the_shortest_rest() -> None:
+    one = breaker()
+    one.note(outcome(503, retry_after_s=5.0), 100.0, 0.0)
+    fail(one, 1, now=105.0)
+    assert one.resting_until == 135
+
+
 def test_410_disables_and_a_2xx_ends_misconfigured() -> None:
     one = breaker()
     one.note(outcome(404), 0.0, 0.0)
@@ -181,5 +205,7 @@ def test_410_disables_and_a_2xx_ends_misconfigured() -> None:
 
 def test_a_rest_is_taken_up_over_a_start_but_no_longer_than_the_longest() -> None:
     assert Breaker.restored("ops", 30, 900, Rest("ops", 50.0, disabled=False), 20.0).resting_until == 50
+    told = Breaker.restored("ops", 30, 900, Rest("ops", 7200.0, disabled=False), 20.0)
+    assert told.resting_until == 7200, "a Retry-After may be longer than the longest rest"
     clamped = Breaker.restored("ops", 30, 900, Rest("ops", 1e9, disabled=False), 20.0)
-    assert clamped.resting_until == 20 + 900 * 1.2
+    assert clamped.resting_until == 20 + 86400
