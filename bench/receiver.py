@@ -9,19 +9,19 @@ import time
 
 from aiohttp import web
 
-arrived: dict[float, float] = {}
-"""When it was sent -> when it came, both in seconds of the monotonic clock, which all processes share."""
+arrived: dict[tuple[str, float], float] = {}
+"""Who sent it and when -> when it came, both in seconds of the monotonic clock, which all processes share."""
 
 
 async def hook(request: web.Request) -> web.Response:
     body = json.loads(await request.read())
-    sent = body["data"]["value"] if "data" in body else body["t"]
+    sent = (body["subject"], body["data"]["value"]) if "data" in body else (body["from"], body["t"])
     arrived.setdefault(sent, time.monotonic())
     return web.Response()
 
 
 async def seen(_: web.Request) -> web.Response:
-    return web.json_response(sorted(arrived.items()))
+    return web.json_response(sorted((sent, came) for (_, sent), came in arrived.items()))
 
 
 async def forget(_: web.Request) -> web.Response:
