@@ -43,11 +43,14 @@ class Receiver:
 
 
 def serve(port: int, keys: Sequence[bytes], status: int, tell: Callable[[str], None]) -> None:
-    """Listen on loopback until interrupted."""
+    """Listen on loopback until interrupted. Raises OSError where the port is taken."""
     app = web.Application(client_max_size=_BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", Receiver(keys, status, tell).handle)
-    tell(f"listening on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
-    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+
+    def begun(_: str) -> None:
+        tell(f"listening on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+
+    web.run_app(app, host="127.0.0.1", port=port, print=begun, access_log=None)
 
 
 def summary(body: bytes) -> str:

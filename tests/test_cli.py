@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from copy import copy
 from pathlib import Path
 from random import Random
@@ -50,7 +51,7 @@ def config(folder: Path, **ports: int) -> Path:
 
 def test_a_good_configuration_passes_the_check(tmp_path: Path) -> None:
     result = call("config", "check", "--config", config(tmp_path))
-    assert (result.exit_code, result.output) == (0, "The configuration is good: 1 sources, 1 rules, 1 webhooks.\n")
+    assert (result.exit_code, result.output) == (0, "The configuration is good: 1 source, 1 rule, 1 webhook.\n")
 
 
 @pytest.mark.parametrize("command", [["config", "check"], ["run"], ["status"], ["webhooks", "test", "ops"]])
@@ -104,6 +105,23 @@ def test_webhooks_test_tells_that_nobody_answers(tmp_path: Path) -> None:
     result = call("webhooks", "test", "ops", "--config", config(tmp_path, http=free_port()))
     assert result.exit_code == 1
     assert "refused" in result.output
+
+
+def test_listen_tells_of_a_port_in_use_in_one_line() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        result = call("listen", "--port", str(port))
+    assert result.exit_code == 1
+    assert result.output == f"port {port}: Address already in use; `--port` takes another\n"
+
+
+def test_a_state_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    result = call("run", "--config", path, STATE_DIRECTORY=str(path))
+    assert result.exit_code == 1
+    assert result.output == f"{path}: File exists\n"
 
 
 def test_webhooks_test_knows_the_names(tmp_path: Path) -> None:
