@@ -1,6 +1,6 @@
 """A receiver that only notes when which reading arrived: `python -m bench.receiver PORT`.
 
-GET /seen gives it all as JSON.
+GET /count gives how many, GET /seen gives it all as JSON.
 """
 
 import json
@@ -24,6 +24,10 @@ async def seen(_: web.Request) -> web.Response:
     return web.json_response(sorted((sent, came) for (_, sent), came in arrived.items()))
 
 
+async def count(_: web.Request) -> web.Response:
+    return web.json_response(len(arrived))
+
+
 async def forget(_: web.Request) -> web.Response:
     arrived.clear()
     return web.Response()
@@ -31,7 +35,8 @@ async def forget(_: web.Request) -> web.Response:
 
 def main() -> None:
     app = web.Application()
-    app.add_routes([web.post("/hook", hook), web.get("/seen", seen), web.post("/forget", forget)])
+    app.add_routes([web.post("/hook", hook), web.post("/forget", forget)])
+    app.add_routes([web.get("/seen", seen), web.get("/count", count)])
     web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None, access_log=None)
 
 
