@@ -77,17 +77,15 @@ def demo(duration: str) -> NoReturn:
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with the secret (whsec_...), or several, one a line.",
+    help="A file with one or more secrets (whsec_...), such as secrets.yaml.",
 )
 @click.option("--status", default=200, type=click.IntRange(200, 599), help="What to answer.", show_default=True)
 def listen(port: int, secret_file: Path | None, status: int) -> None:
     """Receive webhooks on loopback, verify them and print a line for each."""
-    from agent.listen import serve
-    from agent.webhooks.signing import key_of
+    from agent.listen import keys_in, serve
 
-    lines = secret_file.read_text(encoding="utf-8").split() if secret_file else []
     try:
-        keys = [key_of(line) for line in lines]
+        keys = keys_in(secret_file.read_text(encoding="utf-8")) if secret_file else []
     except ValueError as error:
         _end(f"{secret_file}: {error}", BAD_CONFIG)
     try:

@@ -1,15 +1,26 @@
 """`bellcrank listen`: a receiver on loopback that verifies what comes and prints a line for each."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from agent.webhooks.signing import BadSignature, verify
+from agent.webhooks.signing import BadSignature, key_of, verify
 
 _BODY_BYTES_MAX = 1024 * 1024
+_SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=]+(?![\w:])")
+"""A name such as `whsec_ops:` is none."""
+
+
+def keys_in(text: str) -> list[bytes]:
+    """The keys of all secrets in a text, whatever else stands there. Raises ValueError where there is none."""
+    secrets = _SECRET.findall(text)
+    if not secrets:
+        raise ValueError("there is no secret (whsec_...): `bellcrank secret new` makes one")
+    return [key_of(secret) for secret in secrets]
 
 
 class Receiver:

@@ -15,7 +15,7 @@ from paho.mqtt import publish
 from standardwebhooks import Webhook
 
 from agent.cli import main
-from agent.listen import Receiver
+from agent.listen import Receiver, keys_in
 from agent.webhooks.signing import key_of
 from tests.faults.oracle import SECRET, Oracle
 from tests.support.agent import AgentProcess, free_port
@@ -105,6 +105,21 @@ def test_webhooks_test_tells_that_nobody_answers(tmp_path: Path) -> None:
     result = call("webhooks", "test", "ops", "--config", config(tmp_path, http=free_port()))
     assert result.exit_code == 1
     assert "refused" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("{}\n", 1), ("{} {}", 2), ("whsec_ops: {}\nother: 'x'\n", 1), ('a: "{}"\nb: {}', 2)]
+)
+def test_listen_takes_the_secrets_of_any_file(text: str, n: int) -> None:
+    assert keys_in(text.format(SECRET, SECRET)) == [key_of(SECRET)] * n
+
+
+@pytest.mark.parametrize("text", ["", "mqtt_password: x", "whsec_ops: x", "ops: whsec_short"])
+def test_listen_says_where_a_file_has_no_secret(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secrets.yaml").write_text(text)
+    result = call("listen", "--secret-file", tmp_path / "secrets.yaml")
+    assert result.exit_code == 78
+    assert "`bellcrank secret new` makes" in result.output
 
 
 def test_listen_tells_of_a_port_in_use_in_one_line() -> None:
