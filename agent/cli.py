@@ -6,10 +6,8 @@
 import contextlib
 import json
 import os
-import re
 import sys
 import threading
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
@@ -57,8 +55,10 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
         code = app.run(file, config, state_dir(config))
     except Locked as locked:
         _end(str(locked), LOCKED)
-    except (NewerSchema, OSError) as error:
+    except NewerSchema as error:
         _end(str(error), UNHEALTHY)
+    except OSError as error:
+        _end(_why(error), UNHEALTHY)
     sys.exit(code)
 
 
@@ -84,22 +84,21 @@ def demo(duration: str) -> NoReturn:
 @click.option(
     "--secret-file",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with one or several secrets (whsec_...), such as secrets.yaml.",
+    help="A file with one or more secrets (whsec_...), such as secrets.yaml.",
 )
 @click.option("--status", default=200, type=click.IntRange(200, 599), help="What to answer.", show_default=True)
 def listen(port: int, secret_file: Path | None, status: int) -> None:
     """Receive webhooks on loopback, verify them and print a line for each."""
-    from agent.listen import serve
-    from drivers.signing import key_of
+    from agent.listen import keys_in, serve
 
     try:
-        text = secret_file.read_text(encoding="utf-8") if secret_file else ""
-        keys = [key_of(secret) for secret in re.findall(r"whsec_[\w+/=-]*", text)]
-    except (ValueError, OSError) as error:
+        keys = keys_in(secret_file.read_text(encoding="utf-8")) if secret_file else []
+    except ValueError as error:
         _end(f"{secret_file}: {error}", BAD_CONFIG)
-    if secret_file and not keys:
-        _end(f"{secret_file}: there is no secret in it: one begins with whsec_", BAD_CONFIG)
-    serve(port, keys, status, click.echo)
+    try:
+        serve(port, keys, status, click.echo)
+    except OSError as error:
+        _end(f"port {port}: {os.strerror(error.errno or 0)}; `--port` takes another", UNHEALTHY)
 
 
 @main.command()
@@ -288,7 +287,7 @@ def _switch_in_outbox(config: "Config", name: str, *, enabled: bool) -> None:
     except FileNotFoundError as error:
         _end(f"no agent runs, and there is no outbox {error.filename}", UNHEALTHY)
     except OSError as error:
-        _end(str(error), UNHEALTHY)
+        _end(_why(error), UNHEALTHY)
     if not known:
         _end(f"there is no webhook {name}", USAGE)
 
@@ -351,6 +350,11 @@ def _end(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def _why(error: OSError) -> str:
+    """What the system refused, without its number."""
+    return f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+
+
 def _reachable(host: str) -> str:
     """Where an agent that listens there can be asked from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
@@ -372,28 +376,25 @@ def _ask_page(url: str, token: str | None) -> dict[str, Any]:
     except urllib.error.HTTPError as error:
         _end(f"{url}: HTTP {error.code} {error.reason}", UNHEALTHY)
     except (OSError, ValueError) as error:
-        _end(f"no agent answers at {url}: {getattr(error, 'reason', error)}", UNHEALTHY)
+        reason = getattr(error, "reason", error)
+        _end(f"no agent answers at {url}: {_why(reason) if isinstance(reason, OSError) else reason}", UNHEALTHY)
     return found
 
 
 def _print_status(found: dict[str, Any]) -> None:
+    from agent.status.words import age, size
+
     agent, outbox = found["agent"], found["outbox"]
-    click.echo(f"{agent['name']}  bellcrank {agent['version']}  up {agent['uptime_s']:.0f} s  clock {agent['clock']}")
+    click.echo(f"{agent['name']}  bellcrank {agent['version']}  up {age(agent['uptime_s'])}  clock {agent['clock']}")
     for trouble in found["troubles"]:
         click.secho(f"  ! {_plain(trouble)}", fg="red")
-    _table("source", "state", "messages", "refused", rows=_rows(found["sources"], "state", "messages", "refused"))
-    _table("sensor", "value", "unit", "age s", rows=_rows(found["sensors"], "value", "unit", "age_s"))
-    rules = [
-        (name, sensor, at["state"], at["since_s"])
-        for name, rule in found["rules"].items()
-        for sensor, at in (rule["states"] or {rule["sensor"]: {"state": "ok", "since_s": None}}).items()
-    ]
-    _table("rule", "sensor", "state", "for s", rows=rules)
-    counts = ("state", "delivered", "pending", "dead", "dropped", "last_error")
-    _table("webhook", *counts, rows=_rows(found["webhooks"], *counts))
+    _table("source", found["sources"], "state", "messages", "refused", "last_refusal")
+    _table("sensor", found["sensors"], "value", "unit", "age_s")
+    _table("rule", _rules(found["rules"]), "sensor", "state", "since_s")
+    _table("webhook", found["webhooks"], "state", "resting_s", "delivered", "pending", "dead", "dropped", "last_error")
     click.echo(
         f"\noutbox: {outbox['owed']} owed = {outbox['delivered']} delivered + {outbox['pending']} pending"
-        f" + {outbox['dead']} dead + {outbox['dropped']} dropped; {outbox['size_bytes']} bytes"
+        f" + {outbox['dead']} dead + {outbox['dropped']} dropped; {size(outbox['size_bytes'])}"
     )
 
 
@@ -403,28 +404,40 @@ def _print_sensors(found: dict[str, dict[str, Any]], *, watch: bool, as_json: bo
         return
     if watch:
         click.clear()
-    rows = _rows(found, "value", "unit", "age_s", "refused", "last_refusal")
-    _table("sensor", "value", "unit", "age s", "refused", "last refusal", rows=rows)
+    _table("sensor", found, "value", "unit", "age_s", "refused", "last_refusal")
     if not found:
         click.echo("no sensor has been heard yet")
 
 
-def _rows(things: dict[str, dict[str, Any]], *keys: str) -> list[Sequence[Any]]:
-    return [(name, *(thing[key] for key in keys)) for name, thing in things.items()]
+def _rules(rules: dict[str, dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
+    """A row for each sensor that a rule remembers; else one for the rule."""
+    rows = []
+    for name, rule in rules.items():
+        unmoved = {"state": "ok" if rule["heard"] else "not heard yet", "since_s": None}
+        states = rule["states"] or {rule["sensor"]: unmoved}
+        rows += [(name, {"sensor": sensor, **at}) for sensor, at in states.items()]
+    return rows
 
 
-def _table(*headers: str, rows: Iterable[Sequence[Any]]) -> None:
+def _table(what: str, things: dict[str, Any] | list[tuple[str, Any]], *keys: str) -> None:
+    """One row for each thing; a key that ends in `_s` is a duration."""
     from tabulate import tabulate
 
-    cells = [[_cell(cell) for cell in row] for row in rows]
+    named = things.items() if isinstance(things, dict) else things
+    cells = [[_plain(name), *(_cell(key, thing[key]) for key in keys)] for name, thing in named]
     if cells:
+        headers = [what, *(key.removesuffix("_s").replace("_", " ") for key in keys)]
         click.echo("\n" + tabulate(cells, headers=headers, tablefmt="plain", disable_numparse=True))
 
 
-def _cell(value: Any) -> str:
+def _cell(key: str, value: Any) -> str:
+    from agent.status.words import age
+
     if value is None:
         return "-"
-    return f"{value:.1f}" if isinstance(value, float) else _plain(str(value))
+    if key.endswith("_s"):
+        return age(value)
+    return _plain(str(value)) or "(empty)"
 
 
 def _plain(text: str) -> str:

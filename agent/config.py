@@ -168,7 +168,8 @@ class Config(BaseModel):
 
     def summary(self) -> str:
         """How much there is of everything."""
-        return f"{len(self.sources)} sources, {len(self.rules)} rules, {len(self.webhooks)} webhooks"
+        parts = {"source": self.sources, "rule": self.rules, "webhook": self.webhooks}
+        return ", ".join(f"{len(part)} {word}{'' if len(part) == 1 else 's'}" for word, part in parts.items())
 
     def expires_s(self) -> dict[str, float]:
         """How long each webhook is owed an event."""

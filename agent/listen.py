@@ -1,15 +1,26 @@
 """`bellcrank listen`: a receiver on loopback that verifies what comes and prints a line for each."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
 
-from drivers.signing import BadSignature, verify
+from drivers.signing import BadSignature, key_of, verify
 
 _BODY_BYTES_MAX = 1024 * 1024
+_SECRET = re.compile(r"\bwhsec_[A-Za-z0-9+/=]+(?![\w:])")
+"""A name such as `whsec_ops:` is none."""
+
+
+def keys_in(text: str) -> list[bytes]:
+    """The keys of all secrets in a text, whatever else stands there. Raises ValueError where there is none."""
+    secrets = _SECRET.findall(text)
+    if not secrets:
+        raise ValueError("there is no secret (whsec_...): `bellcrank secret new` makes one")
+    return [key_of(secret) for secret in secrets]
 
 
 class Receiver:
@@ -43,11 +54,14 @@ class Receiver:
 
 
 def serve(port: int, keys: Sequence[bytes], status: int, tell: Callable[[str], None]) -> None:
-    """Listen on loopback until interrupted."""
+    """Listen on loopback until interrupted. Raises OSError where the port is taken."""
     app = web.Application(client_max_size=_BODY_BYTES_MAX)
     app.router.add_route("*", "/{path:.*}", Receiver(keys, status, tell).handle)
-    tell(f"listening on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
-    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
+
+    def begun(_: str) -> None:
+        tell(f"listening on http://127.0.0.1:{port}/ (Ctrl-C ends it)")
+
+    web.run_app(app, host="127.0.0.1", port=port, print=begun, access_log=None)
 
 
 def summary(body: bytes) -> str:

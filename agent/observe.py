@@ -21,6 +21,7 @@ from agent.status.snapshot import (
     WebhookFacts,
 )
 from agent.version import __version__
+from drivers.base import Refusal
 
 _STUCK_S = 150.0
 """The pipeline moves at the latest every minute."""
@@ -114,7 +115,13 @@ class Observer:
         count = self._pipeline.sources[name]
         refused_by = dict(count.refused_by)
         return SourceFacts(
-            state.state, state.detail, count.messages, count.repeats, sum(refused_by.values()), refused_by
+            state.state,
+            state.detail,
+            count.messages,
+            count.repeats,
+            sum(refused_by.values()),
+            refused_by,
+            _words(count.last) if count.last else None,
         )
 
     def _sensors(self, now: float) -> dict[str, SensorFacts]:
@@ -131,13 +138,13 @@ class Observer:
             unit=None if latest is None else latest.reading.unit,
             age_s=None if latest is None else max(0.0, now - latest.at),
             refused=(count.refused if count else 0) + unfit,
-            last_refusal=f"{last.reason} {last.detail}".strip() if last else "unfit for a rule" if unfit else None,
+            last_refusal=_words(last) if last else "unfit for a rule" if unfit else None,
         )
 
     def _rules(self, now: float) -> dict[str, RuleFacts]:
         engine = self._pipeline.engine
-        found = {name: RuleFacts(", ".join(rule.patterns()), rule.severity) for name, rule in self.config.rules.items()}
-        states: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in found}
+        states: dict[str, dict[str, dict[str, Any]]] = {name: {} for name in self.config.rules}
+        heard = {key[0] for sensor in engine.latest for key, *_ in engine.routes(sensor)}
         for (rule, sensor), memory in engine.memory.items():
             if rule not in states:
                 continue  # the built-in one, of sources
@@ -147,7 +154,14 @@ class Observer:
                 "alert_id": memory.alert_id,
                 "throttled": memory.throttled,
             }
-        return {name: RuleFacts(facts.sensor, facts.severity, states[name]) for name, facts in found.items()}
+        return {
+            name: RuleFacts(", ".join(rule.patterns()), rule.severity, name in heard, states[name])
+            for name, rule in self.config.rules.items()
+        }
+
+
+def _words(refusal: Refusal) -> str:
+    return f"{refusal.reason} {refusal.detail}".strip()
 
 
 def _sum(counters: Sequence[Counters]) -> dict[str, Any]:

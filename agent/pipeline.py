@@ -44,6 +44,7 @@ class SourceCount:
     repeats: int = 0
     """Sent again by the broker though evaluated before."""
     refused_by: Counter[str] = field(default_factory=Counter)
+    last: Refusal | None = None
 
 
 @dataclass(slots=True)
@@ -380,7 +381,12 @@ class Pipeline:
             self._count_refusal(refusal)
 
     def _count_refusal(self, refusal: Refusal) -> None:
-        self.sources[refusal.source].refused_by[refusal.reason] += 1
+        source = self.sources[refusal.source]
+        if refusal.reason not in source.refused_by:
+            what = refusal.sensor or refusal.source
+            log.warning("%s: refused (%s; others like it are only counted): %s", what, refusal.reason, refusal.detail)
+        source.refused_by[refusal.reason] += 1
+        source.last = refusal
         if refusal.sensor is not None:
             self.sensors[refusal.sensor].refused += 1
             self.sensors[refusal.sensor].last = refusal

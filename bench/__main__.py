@@ -61,11 +61,11 @@ def python(module: str, *arguments: object) -> tuple[str, ...]:
     return (sys.executable, "-m", module, *map(str, arguments))
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 60) -> None:
+def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit("the bench waited in vain")
+            raise SystemExit(f"the bench waited in vain for {what}")
         time.sleep(0.02)
 
 
@@ -87,7 +87,7 @@ class Bench:
         settings.write_text(f"listener {self.mqtt} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
         broker = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
         with process(broker, "-c", str(settings)), process(*python("bench.receiver", self.http)):
-            wait_for(lambda: listening(self.mqtt) and listening(self.http))
+            wait_for("broker and receiver", lambda: listening(self.mqtt) and listening(self.http))
             yield
 
     @contextmanager
@@ -96,7 +96,7 @@ class Bench:
         config.write_text(CONFIG.format(mqtt=self.mqtt, http=self.http, status=self.status))
         os.environ["STATE_DIRECTORY"] = str(self.folder / "state")
         with process(*python("agent", "run", "--config", config)) as running:
-            wait_for(lambda: listening(self.status) and self.source_state() == "open")
+            wait_for("the agent", lambda: listening(self.status) and self.source_state() == "open")
             yield running
 
     @contextmanager
@@ -122,6 +122,15 @@ class Bench:
         with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/seen") as answer:
             return [(sent, came) for sent, came in json.load(answer)]
 
+    def count_seen(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.http}/count") as answer:
+            return int(answer.read())
+
+    def all_seen(self, count: int) -> list[tuple[float, float]]:
+        whole = count // SUBJECTS * SUBJECTS
+        wait_for(f"{whole} webhooks", lambda: self.count_seen() >= whole, 600)
+        return self.seen()
+
     def forget(self) -> None:
         urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{self.http}/forget", method="POST")).close()
 
@@ -142,16 +151,14 @@ class Bench:
         """Webhooks a second, from the first reading that was sent to the last that arrived."""
         self.forget()
         self.publish(count)
-        wait_for(lambda: len(self.seen()) >= count // SUBJECTS * SUBJECTS, 300)
-        seen = self.seen()
+        seen = self.all_seen(count)
         return len(seen) / (max(came for _, came in seen) - min(sent for sent, _ in seen))
 
     def latency_ms(self, count: int, rate: float) -> tuple[float, float]:
         """p50 and p99 from publishing to the receiver."""
         self.forget()
         self.publish(count, rate)
-        wait_for(lambda: len(self.seen()) >= count // SUBJECTS * SUBJECTS)
-        ways = sorted((came - sent) * 1000 for sent, came in self.seen())
+        ways = sorted((came - sent) * 1000 for sent, came in self.all_seen(count))
         return statistics.median(ways), ways[int(len(ways) * 0.99)]
 
 
@@ -172,12 +179,12 @@ def measure_agent(bench: Bench, count: int) -> dict[str, float]:
         p50, p99 = bench.latency_ms(1600, 100)
         owed, before = bench.outbox()["owed"], written(agent)
         rate = bench.flood(count)
-        wait_for(lambda: bench.outbox()["pending"] == 0)
+        wait_for("the outbox to be empty", lambda: bench.outbox()["pending"] == 0)
         flood = (written(agent) - before) / (bench.outbox()["owed"] - owed)
         time.sleep(2)  # the last marks
         before, read = written(agent), bench.messages()
         bench.publish(10_000, value=-1.0)
-        wait_for(lambda: bench.messages() - read >= 10_000)
+        wait_for("10,000 readings", lambda: bench.messages() - read >= 10_000)
         time.sleep(2)
         return {
             "webhooks/s in a flood": rate,

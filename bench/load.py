@@ -27,7 +27,8 @@ def main() -> None:
         if rate:
             time.sleep(max(0.0, begin + n / rate - time.monotonic()))
         value = fixed if fixed is not None else time.monotonic()
-        last = client.publish(topic, json.dumps({"t": value, "h": 40.5, "battery": 97, "linkquality": 120}), qos=1)
+        reading = {"t": value, "h": 40.5, "battery": 97, "linkquality": 120, "from": topic}
+        last = client.publish(topic, json.dumps(reading), qos=1)
     last.wait_for_publish()
     client.disconnect()
     client.loop_stop()

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import socket
 from copy import copy
 from pathlib import Path
 from random import Random
@@ -14,7 +15,7 @@ from paho.mqtt import publish
 from standardwebhooks import Webhook
 
 from agent.cli import main
-from agent.listen import Receiver
+from agent.listen import Receiver, keys_in
 from drivers.signing import key_of
 from tests.faults.oracle import SECRET, Oracle
 from tests.support.agent import AgentProcess, free_port
@@ -50,7 +51,7 @@ def config(folder: Path, **ports: int) -> Path:
 
 def test_a_good_configuration_passes_the_check(tmp_path: Path) -> None:
     result = call("config", "check", "--config", config(tmp_path))
-    assert (result.exit_code, result.output) == (0, "The configuration is good: 1 sources, 1 rules, 1 webhooks.\n")
+    assert (result.exit_code, result.output) == (0, "The configuration is good: 1 source, 1 rule, 1 webhook.\n")
 
 
 @pytest.mark.parametrize("command", [["config", "check"], ["run"], ["status"], ["webhooks", "test", "ops"]])
@@ -104,6 +105,38 @@ def test_webhooks_test_tells_that_nobody_answers(tmp_path: Path) -> None:
     result = call("webhooks", "test", "ops", "--config", config(tmp_path, http=free_port()))
     assert result.exit_code == 1
     assert "refused" in result.output
+
+
+@pytest.mark.parametrize(
+    ("text", "n"), [("{}\n", 1), ("{} {}", 2), ("whsec_ops: {}\nother: 'x'\n", 1), ('a: "{}"\nb: {}', 2)]
+)
+def test_listen_takes_the_secrets_of_any_file(text: str, n: int) -> None:
+    assert keys_in(text.format(SECRET, SECRET)) == [key_of(SECRET)] * n
+
+
+@pytest.mark.parametrize("text", ["", "mqtt_password: x", "whsec_ops: x", "ops: whsec_short"])
+def test_listen_says_where_a_file_has_no_secret(tmp_path: Path, text: str) -> None:
+    (tmp_path / "secrets.yaml").write_text(text)
+    result = call("listen", "--secret-file", tmp_path / "secrets.yaml")
+    assert result.exit_code == 78
+    assert "`bellcrank secret new` makes" in result.output
+
+
+def test_listen_tells_of_a_port_in_use_in_one_line() -> None:
+    with socket.socket() as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        port = holder.getsockname()[1]
+        result = call("listen", "--port", str(port))
+    assert result.exit_code == 1
+    assert result.output == f"port {port}: Address already in use; `--port` takes another\n"
+
+
+def test_a_state_folder_that_cannot_be_made_is_told_in_one_line(tmp_path: Path) -> None:
+    path = config(tmp_path)
+    result = call("run", "--config", path, STATE_DIRECTORY=str(path))
+    assert result.exit_code == 1
+    assert result.output == f"{path}: File exists\n"
 
 
 def test_webhooks_test_knows_the_names(tmp_path: Path) -> None:

@@ -252,6 +252,20 @@ async def test_refusals_are_counted_with_their_reason(tmp_path: Path) -> None:
         assert at.pipeline.sensors["a.t"].last == refusal
 
 
+async def test_the_first_refusal_of_a_kind_is_logged_and_the_last_one_shown(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        for n, reason in enumerate(["not_json", "not_json", "too_large"]):
+            refusal = Refusal("a", None, reason, f"<{n}>")
+            await at.take(Message(at.clock.now(), ("a",), (), (refusal,), receipt(n)))
+        assert at.pipeline.sources["a"].last == Refusal("a", None, "too_large", "<2>")
+    assert caplog.messages == [
+        "a: refused (not_json; others like it are only counted): <0>",
+        "a: refused (too_large; others like it are only counted): <2>",
+    ]
+
+
 async def test_a_hold_ends_by_itself_without_a_new_reading(tmp_path: Path) -> None:
     async with house(tmp_path, rules(high={**LEVEL, "for": "100ms"})) as at:
         await at.take(at.message("a.t", 9))

@@ -6,6 +6,7 @@ comes from a sensor is escaped.
 """
 
 import hmac
+import os
 import socket
 from collections.abc import Callable, Iterable
 from importlib.resources import files
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from agent.status import api
 from agent.status.snapshot import Snapshot
+from agent.status.words import age, size
 
 _SHUTDOWN_S = 1.0
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
@@ -70,7 +72,7 @@ class StatusServer:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self._runner.cleanup()
-            raise OSError(error.errno, f"status.listen {host}:{port}: {error.strerror}") from None
+            raise OSError(error.errno, f"status.listen {host}:{port}: {os.strerror(error.errno or 0)}") from None
 
     async def stop(self) -> None:
         """Close the page."""
@@ -113,16 +115,6 @@ class StatusServer:
         return _health(good=self._ready(), word="ready")
 
 
-def age(seconds: float) -> str:
-    """A duration for people, in the two largest units."""
-    left, words = int(seconds), list[str]()
-    for unit, length in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        n, left = divmod(left, length)
-        if n or (unit == "s" and not words):
-            words.append(f"{n} {unit}")
-    return " ".join(words[:2])
-
-
 def _health(*, good: bool, word: str) -> web.Response:
     return web.Response(text=f"{word}\n") if good else web.Response(status=503, text=f"not {word}\n")
 
@@ -150,5 +142,5 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["age"] = age
+    environment.filters |= {"age": age, "size": size}
     return environment

@@ -70,6 +70,7 @@ class SourceFacts:
     repeats: int
     refused: int
     refused_by: Mapping[str, int]
+    last_refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class RuleFacts:
 
     sensor: str
     severity: str
+    heard: bool
+    """Whether a sensor that it watches has said anything since the start."""
     states: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """sensor -> {state, since_s, alert_id, throttled}"""
 
@@ -122,5 +125,6 @@ class Snapshot:
                 found.append(f"source {name} is {source.state}: {source.detail or 'not open yet'}")
         for name, webhook in self.webhooks.items():
             if webhook.state in ("resting", "disabled", "misconfigured", "failing"):
-                found.append(f"webhook {name} is {webhook.state}: {webhook.last_error or 'see the log'}")
+                why = f": {webhook.last_error}" if webhook.last_error else ""
+                found.append(f"webhook {name} is {webhook.state}{why}")
         return found

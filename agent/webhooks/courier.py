@@ -258,6 +258,8 @@ class Courier:
         self._durations_s.append(outcome.duration_s)
         if settlement.ending is Ending.DELIVERED:
             self._succeeded += 1
+            if self._last_error is not None:
+                log.info("%s: answers again", self._name)
             self._last_error = None
             return
         self._failed += 1

@@ -1,6 +1,7 @@
 """One POST: what can come back of it is an `Outcome`, never an exception."""
 
 import asyncio
+import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
@@ -135,7 +136,24 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def _failed(error: BaseException, begin: float) -> Outcome:
-    return Outcome(duration_s=_now() - begin, error=_kind(error), detail=str(error)[:200] or type(error).__name__)
+    return Outcome(duration_s=_now() - begin, error=_kind(error), detail=_detail(error)[:200])
+
+
+def _detail(error: BaseException) -> str:
+    """What is the matter, in the system's words, without those that aiohttp puts around them."""
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"{error.host}:{error.port}: {_words(error.os_error)}"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"{error.host}:{error.port}: {_words(error.certificate_error)}"
+    return str(error) or ("no whole answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+
+
+def _words(cause: BaseException) -> str:
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {cause.verify_message}"
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+        return os.strerror(cause.errno or 0)
+    return str(getattr(cause, "strerror", None) or cause)
 
 
 def _kind(error: BaseException) -> str:

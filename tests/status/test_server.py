@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from agent.status.server import StatusServer, age
+from agent.status.server import StatusServer
 from agent.status.snapshot import (
     AgentFacts,
     OutboxFacts,
@@ -18,6 +18,7 @@ from agent.status.snapshot import (
     SourceFacts,
     WebhookFacts,
 )
+from agent.status.words import age, size
 from tests.support.agent import free_port
 
 HOSTILE = [
@@ -47,9 +48,13 @@ def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | No
             degraded=degraded,
         ),
         webhooks={"ops": WebhookFacts(state="answering", **counts)},  # type: ignore[arg-type]
-        sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1})},
+        sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1}, f"null {value}")},
         sensors={name: SensorFacts(value, "°C", 1.0, 1, f"null {value}")},
-        rules={"cold": RuleFacts(name, "warning", {name: {"state": "firing", "since_s": 5.0, "throttled": 0}})},
+        rules={
+            "cold": RuleFacts(name, "warning", True, {name: {"state": "firing", "since_s": 5.0, "throttled": 0}}),
+            "calm": RuleFacts(name, "warning", True),
+            "deaf": RuleFacts("cellar.t", "warning", False),
+        },
     )
 
 
@@ -76,9 +81,23 @@ async def test_the_page_shows_every_part_in_one_table() -> None:
     async with served() as get:
         status, page, _ = await get("/")
     assert status == 200
-    for text in ("cabin", "All is well", "thermostat.t", "4.2 °C", "firing", "ops", "2 delivered", "1 m 1 s"):
+    for text in ("cabin", "All is well", "thermostat.t", "4.2 °C", "firing", "ops", "2 delivered", "1 m 1 s", "4.1 kB"):
         assert text in page
+    assert "1 refused (null: 1, last: null 4.2)" in page
     assert page.count("<table") == 1
+
+
+async def test_a_rule_is_ok_only_once_its_sensor_was_heard() -> None:
+    async with served() as get:
+        _, page, _ = await get("/")
+    assert '<th scope="row">calm</th><td>ok</td>' in page
+    assert '<th scope="row">deaf</th><td>not heard yet</td><td>cellar.t</td>' in page
+
+
+async def test_an_empty_text_is_seen() -> None:
+    async with served(lambda: snapshot(value="")) as get:
+        _, page, _ = await get("/")
+    assert "<td>(empty) °C</td>" in page
 
 
 async def test_the_json_has_what_the_page_has() -> None:
@@ -174,3 +193,10 @@ async def test_a_port_in_use_is_told_with_its_address() -> None:
 )
 def test_an_age_is_told_in_two_units(seconds: float, text: str) -> None:
     assert age(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("n", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (52_345, "52.3 kB"), (6_400_000, "6.4 MB")]
+)
+def test_a_size_is_told_in_its_largest_unit(n: int, text: str) -> None:
+    assert size(n) == text

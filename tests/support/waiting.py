@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 10.0, what: str = "") -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 30.0, what: str = "") -> None:
     """Return as soon as `condition()` is true; fail with a sentence where it never is."""
     deadline = time.monotonic() + timeout_s
     while not condition():
