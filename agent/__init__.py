@@ -30,6 +30,7 @@ The floors, from the ground; a file imports only from floors below its own:
     app                         puts the parts together, and ends them in order
     trial listen demo logs cli  the people's side
     control_client              how the command line asks the agent
+    recording overhear replay discovery   what arrives, and what the rules would make of it
     starter effective schema    a first configuration, the effective one, its JSON Schema
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.

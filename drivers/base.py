@@ -9,7 +9,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from random import Random
@@ -179,6 +179,22 @@ class SourceState(NamedTuple):
     detail: str = ""
 
 
+class Raw(NamedTuple):
+    """What arrived, before it is decoded: what a recording holds."""
+
+    at: float
+    """On the time line of whoever holds it."""
+    feed: str
+    """Empty: not known."""
+    topic: str | None
+    """Of a broker; None for feeds that have no topics."""
+    source: str | None
+    """Of those feeds."""
+    payload: bytes
+    qos: int = 0
+    retained: bool = False
+
+
 class DriverError(Exception):
     """The feed is lost or could not be opened. The message is for people; the caller opens the feed again."""
 
@@ -321,6 +337,8 @@ class Surroundings:
     """The `brokers:` of the configuration, by name; only drivers that speak to brokers look at it."""
     subscriptions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """What `Subscriptions` each feed yielded last, by its name."""
+    tap: Callable[[Raw], None] | None = None
+    """Shown all that arrives before it is decoded, with `at` as the clock's `now`."""
 
 
 class Driver(ABC):
@@ -355,6 +373,10 @@ class Driver(ABC):
 
         Closing twice is harmless.
         """
+
+    def decode(self, raw: Raw) -> Sequence[Message | Presence]:
+        """What this feed makes of something that was recorded, as if it had just arrived; nothing: it is not for it."""
+        return ()
 
     def behind_since(self) -> float | None:
         """When the oldest message arrived that was read but not yet yielded; None: there is none.

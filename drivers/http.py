@@ -26,13 +26,14 @@ from drivers.base import (
     FeedState,
     Message,
     Presence,
+    Raw,
     Receipt,
     SourceConfig,
     SourceState,
     Surroundings,
 )
 from drivers.buckets import TokenBucket
-from drivers.decoding import Decoded, Decoder
+from drivers.decoding import Decoder
 from drivers.http_gate import Denied, Gate, GithubGate, Request, StandardGate, TokenGate, json_payload
 from drivers.http_server import Server
 from drivers.signing import github_key_of, key_of
@@ -117,9 +118,10 @@ class _Plan:
         named = f"{self.path}\0{message_id}".encode(errors="surrogateescape")
         return Receipt(None, False, hashlib.blake2b(named, digest_size=6).digest())
 
-    def decode(self, payload: bytes) -> Decoded:
-        """The readings in a payload."""
-        return self._decoder.decode(payload, self._names, retained=False)
+    def message(self, at: float, payload: bytes, receipt: Receipt | None) -> Message:
+        """What a payload says."""
+        readings, refusals = self._decoder.decode(payload, self._names, retained=False)
+        return Message(at, (self.name,), readings, refusals, receipt)
 
 
 class _Taken(NamedTuple):
@@ -132,11 +134,6 @@ class _Taken(NamedTuple):
     answer: asyncio.Future[int]
     """Its status."""
 
-    def message(self) -> Message:
-        """What it says."""
-        readings, refusals = self.plan.decode(self.payload)
-        return Message(self.at, (self.plan.name,), readings, refusals, self.receipt)
-
 
 class HttpDriver(Driver):
     """One address and all its sources."""
@@ -147,7 +144,7 @@ class HttpDriver(Driver):
         host, port = address
         self._listen = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.name = f"http:{self._listen}"
-        self._clock = around.clock
+        self._clock, self._tap = around.clock, around.tap
         self._plans = {source.path: _Plan(name, source) for name, source in sources.items()}
         self._server = Server(host, port, self._handle)
         self._intake: deque[_Taken | Presence] = deque()
@@ -184,6 +181,11 @@ class HttpDriver(Driver):
         self._server.refuse_new()
         self._drop_intake()
         self._wake.set()
+
+    def decode(self, raw: Raw) -> Sequence[Message | Presence]:
+        """What the source makes of a body."""
+        plans = [plan for plan in self._plans.values() if plan.name == raw.source]
+        return [plan.message(raw.at, raw.payload, None) for plan in plans]
 
     def behind_since(self) -> float | None:
         """When the oldest request came that waits in the intake."""
@@ -227,7 +229,13 @@ class HttpDriver(Driver):
         self._handling = [one for one in arrived if isinstance(one, _Taken)]
         if self._state.state is FeedState.PAUSED:
             self._stand(FeedState.OPEN)
-        return [one.message() if isinstance(one, _Taken) else one for one in arrived]
+        return [self._message(one) if isinstance(one, _Taken) else one for one in arrived]
+
+    def _message(self, taken: _Taken) -> Message:
+        at, plan, payload, receipt, _ = taken
+        if self._tap is not None:
+            self._tap(Raw(at, self.name, None, plan.name, payload))
+        return plan.message(at, payload, receipt)
 
     def _drop_intake(self) -> None:
         self._answer([one for one in self._intake if isinstance(one, _Taken)], 503)

@@ -24,9 +24,11 @@ from drivers.base import (
     Batch,
     Driver,
     DriverError,
+    FeedState,
     Message,
     NewSession,
     Presence,
+    Raw,
     Receipt,
     Refusal,
     SourceState,
@@ -75,7 +77,7 @@ class MqttDriver(Driver):
     ) -> None:
         self.name = f"broker:{broker}"
         self._config = config
-        self._clock = around.clock
+        self._clock, self._tap = around.clock, around.tap
         self._login = _login(config, around)
         self._version = _VERSIONS[config.protocol]
         self._router = Router(sources)
@@ -134,6 +136,16 @@ class MqttDriver(Driver):
             self._opening.cancel()
         self._let_go()
         self._wake.set()
+
+    def decode(self, raw: Raw) -> Sequence[Message | Presence]:
+        """What the sources of this broker make of it."""
+        routes = NOBODY if raw.topic is None or raw.feed not in ("", self.name) else self._router.route((), raw.topic)
+        told = [
+            Presence(raw.at, source, prefix, FeedState.OPEN if online else FeedState.OFFLINE)
+            for source, prefix, online in said(routes, raw.payload)
+        ]
+        read = self._read(raw.at, raw.topic or "", raw.payload, routes, retained=raw.retained, receipt=None)
+        return [read, *told] if routes.sources else ()
 
     def behind_since(self) -> float | None:
         """When the oldest that waits in the intake arrived."""
@@ -329,13 +341,20 @@ class MqttDriver(Driver):
         return [self._message(waiting) if isinstance(waiting, _Arrived) else waiting for waiting in taken]
 
     def _message(self, arrived: _Arrived) -> Message:
-        at, routes, payload = arrived.at, arrived.routes, arrived.payload
+        at, _, packet_id, _, retained, topic, payload, routes = arrived
+        if self._tap is not None:
+            self._tap(Raw(at, self.name, topic, None, payload, 1 if packet_id else 0, retained))
+        return self._read(at, topic, payload, routes, retained=retained, receipt=_receipt(arrived))
+
+    def _read(
+        self, at: float, topic: str, payload: bytes, routes: Routes, *, retained: bool, receipt: Receipt | None
+    ) -> Message:
         if len(payload) > self._config.max_payload:
             detail = f"{len(payload)} bytes"
             refusals = tuple(Refusal(source, None, "too_large", detail) for source in routes.sources)
-            return Message(at, routes.sources, (), refusals, _receipt(arrived))
-        found = decoded(routes, arrived.topic, payload, retained=arrived.retained)
-        return Message(at, routes.sources, found.readings, found.refusals, _receipt(arrived))
+            return Message(at, routes.sources, (), refusals, receipt)
+        found = decoded(routes, topic, payload, retained=retained)
+        return Message(at, routes.sources, found.readings, found.refusals, receipt)
 
 
 def _login(config: BrokerConfig, around: Surroundings) -> Login:

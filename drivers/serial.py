@@ -23,6 +23,7 @@ from drivers.base import (
     FeedState,
     Message,
     Presence,
+    Raw,
     Refusal,
     SourceConfig,
     SourceState,
@@ -96,7 +97,7 @@ class SerialDriver(Driver):
         self.name = f"serial:{source}"
         self._source = source
         self._config = config
-        self._clock = around.clock
+        self._clock, self._tap = around.clock, around.tap
         self._decoder = Decoder(source, config.format, config.sensors, config.labels, config.attributes)
         self._names = self._decoder.names(source, {})
         self._framer = LineFramer(config.max_line)
@@ -141,6 +142,12 @@ class SerialDriver(Driver):
             self._opening.cancel()
         self._let_go()
         self._wake.set()
+
+    def decode(self, raw: Raw) -> Sequence[Message | Presence]:
+        """What the source makes of a line."""
+        if raw.source != self._source:
+            return ()
+        return [self._message(_Arrived(raw.at, Line(raw.payload), maybe_cut=False))]
 
     def behind_since(self) -> float | None:
         """When the oldest line came that waits in the intake."""
@@ -266,7 +273,11 @@ class SerialDriver(Driver):
             threading.Thread(target=opened.close, daemon=True).start()
 
     def _arrival(self, arrived: _Arrived | Presence) -> Arrival:
-        return self._message(arrived) if isinstance(arrived, _Arrived) else arrived
+        if isinstance(arrived, Presence):
+            return arrived
+        if self._tap is not None:
+            self._tap(Raw(arrived.at, self.name, None, self._source, arrived.line.content))
+        return self._message(arrived)
 
     def _message(self, arrived: _Arrived) -> Message:
         line = arrived.line

@@ -9,6 +9,7 @@ number, and never said later in a burst.
 
 import asyncio
 import hashlib
+import json
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import suppress
@@ -23,7 +24,9 @@ from drivers.base import (
     Message,
     Origin,
     Presence,
+    Raw,
     Reading,
+    Refusal,
     SourceConfig,
     SourceState,
     Surroundings,
@@ -138,7 +141,7 @@ class SimulatedDriver(Driver):
         self.name = f"simulated:{source}"
         self._source = source
         self._config = config
-        self._clock = around.clock
+        self._clock, self._tap = around.clock, around.tap
         self._every_ms = round(config.every * 1000)
         self._closed = asyncio.Event()
         self._state = SourceState(FeedState.CONNECTING)
@@ -178,12 +181,27 @@ class SimulatedDriver(Driver):
                     await self._closed.wait()
         return not self._closed.is_set()
 
+    def decode(self, raw: Raw) -> Sequence[Message | Presence]:
+        """What was simulated once, said again."""
+        if raw.source != self._source:
+            return ()
+        try:
+            said = json.loads(raw.payload)
+            return [self._says(raw.at, {name: said[name] for name in self._config.sensors if name in said})]
+        except (ValueError, TypeError):
+            return [Message(raw.at, (self._source,), (), (Refusal(self._source, None, "not_json"),))]
+
     def _message(self, now: float, number: int) -> Message:
         said = {
             name: value
             for name, sensor in self._config.sensors.items()
             if (value := sensor.wave.value(number, self._every_ms, f"{self._config.seed} {name}")) is not None
         }
+        if self._tap is not None:
+            self._tap(Raw(now, self.name, None, self._source, json.dumps(said).encode()))
+        return self._says(now, said)
+
+    def _says(self, now: float, said: Mapping[str, Value]) -> Message:
         origin = Origin(self._source, self._config.labels, {}, said, False)
         units = {name: sensor.unit for name, sensor in self._config.sensors.items()}
         readings = [Reading(f"{self._source}.{name}", value, units[name], origin) for name, value in said.items()]

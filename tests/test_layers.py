@@ -22,7 +22,8 @@ FLOORS = [
     ["agent.app"],
     ["agent.trial", "agent.listen", "agent.logs", "agent.control_client"],
     ["agent.starter", "agent.effective", "agent.schema"],
-    ["agent.demo"],
+    ["agent.demo", "agent.recording", "agent.overhear"],
+    ["agent.replay", "agent.discovery"],
     ["agent.cli"],
     ["agent.__main__"],
 ]

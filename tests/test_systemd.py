@@ -12,7 +12,8 @@ from random import Random
 
 import pytest
 
-from agent import cli, control_socket
+from agent import control_socket
+from agent.cli import common
 from agent.config import Config, ConfigErrors, load
 from agent.observe import Observer
 from agent.outbox import Outbox
@@ -226,7 +227,7 @@ def test_the_unit_says_what_the_program_does(unit: Path) -> None:
     assert {
         "Type=notify",
         "ExecReload=/bin/kill -HUP $MAINPID",
-        f"RestartPreventExitStatus={cli.BAD_CONFIG}",
+        f"RestartPreventExitStatus={common.BAD_CONFIG}",
         f"RuntimeDirectory={control_socket._SERVICE_RUNTIME.name}",
         f"ConfigurationDirectory={control_socket._SERVICE_CONFIG.name}",
         "StateDirectory=bellcrank",

@@ -15,7 +15,7 @@ engine       all of it together
 from agent.rules.config import Rule
 from agent.rules.engine import SOURCE_GRACE_S, Engine, Site
 from agent.rules.memory import Key, Memory, State
-from agent.rules.step import Step
+from agent.rules.step import Change, Step
 from agent.rules.telling import SOURCES
 
-__all__ = ["SOURCES", "SOURCE_GRACE_S", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]
+__all__ = ["SOURCES", "SOURCE_GRACE_S", "Change", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]

@@ -70,7 +70,8 @@ class Step:
         self._engine = engine
         self._tell = Teller(engine.new_id, engine.labels, moment)
         self._now = engine.now
-        self._changes: list[Change] = []
+        self.changes: list[Change] = []
+        """All that was staged, in order."""
         self._memory: dict[Key, Memory | None] = {}
         """What the changes come to."""
         self._timers: list[tuple[float, Key]] = []
@@ -191,7 +192,7 @@ class Step:
 
     def forget(self, key: Key) -> None:
         """Delete a row of memory."""
-        self._changes.append(Change(key, None, Weight.HARD, self._now))
+        self.changes.append(Change(key, None, Weight.HARD, self._now))
         self._memory[key] = None
         self.hard = True
 
@@ -199,24 +200,24 @@ class Step:
 
     def savepoint(self) -> Savepoint:
         """Mark a point to roll back to, before a message: no presence may come between the two."""
-        return Savepoint(len(self.events), len(self._changes), len(self._heard), len(self._unfit), self.hard, self._now)
+        return Savepoint(len(self.events), len(self.changes), len(self._heard), len(self._unfit), self.hard, self._now)
 
     def rollback(self, savepoint: Savepoint) -> None:
         """Undo what happened since the savepoint."""
         del self.events[savepoint.events :]
-        del self._changes[savepoint.changes :]
+        del self.changes[savepoint.changes :]
         del self._heard[savepoint.heard :]
         del self._unfit[savepoint.unfit :]
         self.hard, self._now = savepoint.hard, savepoint.now
         self._alive = {reading.sensor: at for reading, at in self._heard if not reading.origin.retained}
-        self._memory = {change.key: change.memory for change in self._changes}
+        self._memory = {change.key: change.memory for change in self.changes}
         dues = {key: self._due(key) for key in self._memory}
         self._timers = sorted((due, key) for key, due in dues.items() if due is not None)
         self._passed = 0
 
     def rows(self) -> dict[Key, str | None]:
         """What a commit writes: the changes of this step, and soft ones that wait. None: the row goes."""
-        mine = dict.fromkeys(change.key for change in self._changes if change.weight is not Weight.NONE)
+        mine = dict.fromkeys(change.key for change in self.changes if change.weight is not Weight.NONE)
         memories = {key: self._known(key) for key in {**self._engine.unsaved, **mine}}
         return {key: None if memory is None or memory.is_nothing else memory.dump() for key, memory in memories.items()}
 
@@ -233,7 +234,7 @@ class Step:
         if committed:
             engine.unsaved.clear()
             return
-        for change in self._changes:
+        for change in self.changes:
             if change.weight is Weight.SOFT:
                 engine.unsaved.setdefault(change.key, change.at)
 
@@ -503,7 +504,7 @@ class Step:
         if rule.timed and key not in self._engine.memory:
             for device in rule.devices(key):
                 self._timed[device].add(key)
-        self._changes.append(Change(key, memory, weight, self._now))
+        self.changes.append(Change(key, memory, weight, self._now))
         self._memory[key] = memory
         self.hard = self.hard or weight is Weight.HARD
         due = self._due(key)
