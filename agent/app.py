@@ -162,7 +162,6 @@ class Agent:
         self._pipeline = Pipeline(
             engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions, self._behind_since
         )
-        await self._pipeline.begin(step)
         around = Surroundings(
             config.agent.name,
             loaded.agent_id,
@@ -173,6 +172,7 @@ class Agent:
         )
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+        await self._pipeline.begin(step)
 
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status
