@@ -329,4 +329,4 @@ class NaiveTime(RuleBasedStateMachine):
 
 
 TestNaiveTime = NaiveTime.TestCase
-TestNaiveTime.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestNaiveTime.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)
