@@ -160,7 +160,6 @@ class Agent:
         engine = _engine(config)
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions)
-        await self._pipeline.begin(step)
         around = Surroundings(
             config.agent.name,
             loaded.agent_id,
@@ -172,6 +171,7 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+        await self._pipeline.begin(step)
 
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status

@@ -56,11 +56,11 @@ async def answers(port: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("broken", [ends, fails])
 def agent(folder: Path, status: int) -> Agent:
     return Agent(folder / "bellcrank.yaml", config(folder, status), folder / "state")
 
 
+@pytest.mark.parametrize("broken", [ends, fails])
 @pytest.mark.parametrize(
     ("part", "said"),
     [((parts, "keep_open"), "serial:meter"), ((Courier, "run"), "courier ops")],
