@@ -141,7 +141,10 @@ async def test_only_a_session_in_doubt_costs_a_question_and_an_emptied_ledger(ma
         await link.stop()
 
 
-async def test_more_than_the_intake_holds_may_come_before_the_answer(make: Make, broker: Mosquitto) -> None:
+async def test_more_than_the_intake_holds_may_come_before_the_answer(
+    make: Make, broker: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drivers.mqtt, "_IN_DOUBT_MAX_S", 3600.0)
     reader = make(broker.url, {"a": on("a")})
     await reader.open()
     await reader.close()
