@@ -118,9 +118,10 @@ class Message(NamedTuple):
 
 
 class NewSession(NamedTuple):
-    """The broker has forgotten the session, so packet ids start anew.
+    """What the broker sends again from now on was not evaluated before.
 
-    The ledger of this feed must be emptied durably.
+    It has forgotten the session, so that packet ids start anew, or may have and holds nothing unacknowledged. The
+    ledger of this feed must be emptied durably.
     """
 
     at: float

@@ -35,6 +35,7 @@ REASONS = (
     "not_a_value",
     "jump",
     "too_large",
+    "topic_too_long",
     "cut_line",
     "too_many_sensors",
     "no_availability",

@@ -9,12 +9,16 @@ The broker keeps the session, so only what is new to it is subscribed. With MQTT
 all once more (retained messages do not come again by that) and the filters are kept before the broker is
 told, as each has its identifier. 3.1.1 has no identifiers and sends retained messages at each subscribe:
 there a filter is kept once the broker has granted it, and not subscribed again while the session lasts.
+
+Where CONNECT was sent and what came of it is not known (its answer was lost; this process is new), the session
+is in doubt: it may be a new one, and the ledger that of the old one, whose packet ids mean other messages.
 """
 
 import asyncio
 import hashlib
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
 import paho.mqtt.client as mqtt
@@ -46,8 +50,13 @@ __all__ = ["Availability", "BrokerConfig", "MqttDriver", "MqttSource"]
 
 _BATCH_MESSAGES = 1000
 _BATCH_BYTES = 1024 * 1024
-_INTAKE_MESSAGES = 4000
+_INTAKE_MESSAGES = 3000
+"""With the batch in hand as many as the broker may leave unacknowledged."""
 _INTAKE_BYTES = 8 * 1024 * 1024
+_IN_DOUBT_MAX_S = 10.0
+"""So long a broker may take to answer what is asked of it because its session is in doubt."""
+_NOBODYS = "bellcrank/nobody/#"
+"""A filter that no source can have, as topics of the configuration have no #."""
 _VERSIONS = {"auto": MQTTProtocolVersion.MQTTv5, "5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -62,6 +71,11 @@ class _Arrived(NamedTuple):
     """Empty: it was no UTF-8."""
     payload: bytes
     routes: Routes
+
+    @property
+    def size(self) -> int:
+        """What it holds of the intake's bytes."""
+        return len(self.topic) + len(self.payload)
 
 
 _Waiting = _Arrived | Presence | Subscriptions
@@ -87,6 +101,9 @@ class MqttDriver(Driver):
         self._router.number(self._ids)
         self._granted: set[str] | None = None
         """Filters that the session has, as far as it is known; None before the first connection."""
+        self._in_doubt = True
+        """The session may be another than the one that the ledger is of."""
+        self._answered = False
         self._intake: deque[_Waiting] = deque()
         self._intake_bytes = 0
         self._wake = asyncio.Event()
@@ -107,12 +124,14 @@ class MqttDriver(Driver):
     async def batches(self) -> AsyncIterator[Batch]:
         """Connect and yield what arrives; see `Driver.batches`."""
         try:
+            self._forget_how_it_stood()
+            while self._intake and not self._closed:
+                yield self._batch(self._take())
             session_present = await self._open()
-            if not session_present and not self._closed:
-                while self._intake:
-                    yield self._batch(self._take())
+            if self._in_doubt and not (session_present and await self._sends_again()) and not self._closed:
                 yield [NewSession(self._clock.now())]
             if not self._closed:
+                self._in_doubt = False
                 if self._begin(session_present=session_present):
                     yield [self._subscriptions()]
                 self._subscribe()
@@ -174,20 +193,50 @@ class MqttDriver(Driver):
 
     async def _connect(self) -> bool:
         listener = Listener(self._on_message, self._on_suback, self._on_unsuback, self._on_lost)
-        self._connection = Connection(self._login, self._version, listener)
+        connection = self._connection = Connection(self._login, self._version, listener)
         self._standings.connecting()
-        self._opening = asyncio.ensure_future(self._connection.open())
+        self._opening = asyncio.ensure_future(connection.open())
+        session_present = False
         try:
-            return await self._opening
+            session_present = await self._opening
         except asyncio.CancelledError:
             if not self._closed:
                 raise
             return True
-        except DriverError:
-            self._granted = set()  # the broker may have made a new session and its CONNACK have been lost
-            raise
         finally:
             self._opening = None
+            if connection.may_have_asked and not session_present:
+                # The broker has made a new session, or may have and its CONNACK was lost.
+                self._granted, self._in_doubt = set(), True
+        return session_present
+
+    async def _sends_again(self) -> bool:
+        """Whether the session holds messages that were sent before: then it is the one that the ledger is of.
+
+        A broker sends again what is unacknowledged when it resumes a session (MQTT 5, 4.4), and first, since the
+        order of messages is kept (4.6). This relies on its doing so right behind CONNACK, before it reads on, as
+        mosquitto does: what has not come when a later question is answered is not there. A broker that does it
+        otherwise has some of it told twice, and nothing lost.
+        """
+        connection, self._answered = self._connection, False
+        if connection is None:
+            return True  # it was closed meanwhile
+        connection.unsubscribe([_NOBODYS])
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_IN_DOUBT_MAX_S):
+                while not (self._is_settled() or connection.lost):
+                    self._wake.clear()
+                    await self._wake.wait()
+        if connection.lost and not self._closed:
+            raise DriverError(self._lost("the connection is lost"))
+        return self._has_repeats()
+
+    def _is_settled(self) -> bool:
+        """Whether it is known if the session sends again. A full intake is not read beyond."""
+        return self._answered or self._has_repeats() or self._full(1.0)
+
+    def _has_repeats(self) -> bool:
+        return any(isinstance(waiting, _Arrived) and waiting.dup for waiting in self._intake)
 
     def _on_lost(self, connection: Connection) -> None:
         if connection is self._connection:
@@ -262,6 +311,8 @@ class MqttDriver(Driver):
     def _on_unsuback(self, connection: Connection, text: str) -> None:
         """The session has a filter no longer that nobody wants; its identifier means nothing any more."""
         if connection is self._connection and not self._is_wanted(text):
+            self._answered = True
+            self._wake.set()
             self._ids.pop(text, None)
             if self._kept.pop(text, None) is not None:
                 self._tell([self._subscriptions()])
@@ -283,8 +334,9 @@ class MqttDriver(Driver):
         except UnicodeDecodeError:
             pass  # it is acknowledged, and nobody's
         packet_id = message.mid if message.qos else 0
-        self._intake.append(_Arrived(now, connection, packet_id, message.dup, message.retain, topic, payload, routes))
-        self._intake_bytes += len(payload)
+        arrived = _Arrived(now, connection, packet_id, message.dup, message.retain, topic, payload, routes)
+        self._intake.append(arrived)
+        self._intake_bytes += arrived.size
         self._wake.set()
         if routes.devices:
             for source, prefix, online in said(routes, payload):
@@ -317,12 +369,16 @@ class MqttDriver(Driver):
             self._patience.cancel()
             self._patience = None
 
+    def _forget_how_it_stood(self) -> None:
+        """What an earlier connection has left is still to be handled; how the sources stood on it is past."""
+        self._intake = deque(w for w in self._intake if not isinstance(w, Presence) or w.prefix != w.source)
+
     def _take(self) -> list[_Waiting]:
         taken: list[_Waiting] = []
         size = 0
         while self._intake and len(taken) < _BATCH_MESSAGES and size < _BATCH_BYTES:
             waiting = self._intake.popleft()
-            size += len(waiting.payload) if isinstance(waiting, _Arrived) else 0
+            size += waiting.size if isinstance(waiting, _Arrived) else 0
             taken.append(waiting)
         self._intake_bytes -= size
         if self._patience is not None and not self._full(0.5):

@@ -30,6 +30,8 @@ _PACKETS_AT_ONCE = 200
 """So that a flood leaves room for the other tasks of the loop."""
 _PACKET_BYTES_MAX = 16 * 1024 * 1024
 """The broker is told not to send more at once: paho holds a packet in memory while it arrives."""
+_RECEIVE_MAX = 4000
+"""The broker is told to leave no more unacknowledged: the ledger, which has to know it again, holds 4,096."""
 _RETAINED_ALWAYS, _RETAINED_IF_NEW = 0, 1
 """MQTT 5, 3.8.3.1: whether retained messages come if the subscription existed already."""
 _TAKEN_OVER = 0x8E
@@ -110,6 +112,8 @@ class Connection:
 
     def __init__(self, login: Login, version: MQTTProtocolVersion, listener: Listener) -> None:
         self.lost: str | None = None
+        self.may_have_asked = True
+        """Whether CONNECT may have been sent."""
         self.offers_subscription_ids = version is MQTTProtocolVersion.MQTTv5
         self._login = login
         self._version = version
@@ -156,6 +160,7 @@ class Connection:
         except TimeoutError:
             self._end(f"{url}: no answer: is it an MQTT broker, and for this `protocol`?")
         except (OSError, ValueError) as error:
+            self.may_have_asked = False
             self._end(f"{url}: {tls.why(error)}")
         raise DriverError(self.lost)
 
@@ -221,6 +226,7 @@ class Connection:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = login.session_expiry_s
             properties.MaximumPacketSize = _PACKET_BYTES_MAX
+            properties.ReceiveMaximum = _RECEIVE_MAX
             client.connect(login.host, login.port, login.keepalive_s, clean_start=False, properties=properties)
         else:
             client.connect(login.host, login.port, login.keepalive_s)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 from drivers.base import Refusal
 from drivers.decoding import Decoded, Decoder, Names, shown
 from drivers.mqtt_config import Availability, MqttSource
-from drivers.topics import HIGHEST, Topic, named, parse_topic, sensor_prefix
+from drivers.topics import HIGHEST, TOPIC_BYTES_MAX, Topic, named, parse_topic, sensor_prefix
 
 _ROUTES_MAX = 20_000
 SENSORS_MAX = 10_000
@@ -65,12 +65,14 @@ class Routes(NamedTuple):
 
     plans: tuple[_Route, ...] = ()
     devices: tuple[_Device, ...] = ()
+    too_long_for: tuple[str, ...] = ()
+    """The sources that a topic would be for if it were not too long."""
 
     @property
     def sources(self) -> tuple[str, ...]:
         """The names of the sources."""
         found = [route.plan.name for route in self.plans] + [device.watch.name for device in self.devices]
-        return tuple(dict.fromkeys(found))
+        return tuple(dict.fromkeys(found)) or self.too_long_for
 
 
 NOBODY = Routes()
@@ -116,6 +118,8 @@ class Router:
         """Whom a topic is for: by the identifiers that the broker named, or else all that it matches."""
         routes = self._routes.get((numbers, topic))
         if routes is None:
+            if len(topic.encode()) > TOPIC_BYTES_MAX:
+                return self._too_long(numbers, topic)
             routes = self._new_routes(numbers, topic)
             if len(self._routes) < _ROUTES_MAX:
                 self._routes[(numbers, topic)] = routes
@@ -138,19 +142,28 @@ class Router:
         self.wanted[text] = Wanted(max(qos, so_far.qos), again or so_far.again)
 
     def _new_routes(self, numbers: tuple[int, ...], topic: str) -> Routes:
-        filters = self.wanted if not numbers else [self._by_number.get(number, HIGHEST) for number in numbers]
-        plans = [plan for text in filters for plan in self._plans.get(text, ())]
-        watches = [watch for text in filters for watch in self._watches.get(text, ())]
+        plans, watches = self._meant(numbers)
         return Routes(
             tuple(_Route(plan, _names(plan, values)) for plan, values in _matching(plans, topic)),
             tuple(_Device(watch, _device(watch, values)) for watch, values in _matching(watches, topic)),
         )
 
+    def _too_long(self, numbers: tuple[int, ...], topic: str) -> Routes:
+        """Find out who is to be told, and remember nothing of it."""
+        plans, watches = self._meant(numbers)
+        found = [plan.name for plan, _ in _matching(plans, topic)] + [w.name for w, _ in _matching(watches, topic)]
+        return Routes(too_long_for=tuple(dict.fromkeys(found)))
+
+    def _meant(self, numbers: tuple[int, ...]) -> tuple[list[_Plan], list[_Watch]]:
+        filters = self.wanted if not numbers else [self._by_number.get(number, HIGHEST) for number in numbers]
+        plans = [plan for text in filters for plan in self._plans.get(text, ())]
+        return plans, [watch for text in filters for watch in self._watches.get(text, ())]
+
 
 def decoded(routes: Routes, topic: str, payload: bytes, *, retained: bool) -> Decoded:
     """What a payload says to the sources that it is for."""
     readings: list[Any] = []
-    refusals: list[Refusal] = []
+    refusals = [Refusal(source, None, "topic_too_long", shown(topic)) for source in routes.too_long_for]
     for plan, names in routes.plans:
         if retained and plan.retained == "ignore":
             continue

@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import json
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
@@ -130,6 +130,14 @@ class SimulatedSource(SourceConfig):
         if "format" in self.model_fields_set:
             raise ValueError("a simulated source has no `format`: take it away")
         return self
+
+    def wrong_paths(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """None: there are no paths."""
+        return iter(())
+
+    def decoding(self, sensor: str) -> str:
+        """The wave."""
+        return self.sensors[sensor].wave.model_dump_json()
 
 
 class SimulatedDriver(Driver):

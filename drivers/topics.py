@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 _PLACEHOLDER = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]{0,63})\}")
 _IN_NAMES = str.maketrans({"%": "%25", ".": "%2E", "*": "%2A"})
+TOPIC_BYTES_MAX = 1024
+"""Of what is configured and of what arrives, which MQTT lets be 64 KiB: topics are kept in memory."""
 HIGHEST = ""
 """No filter is empty: under this word the highest identifier ever given is kept."""
 
@@ -43,8 +45,8 @@ class Topic:
 
 def parse_topic(text: str) -> Topic:
     """Read a topic of the configuration. Raises ValueError that says what would be valid."""
-    if not text or len(text.encode()) > 65_535 or "\0" in text:
-        raise ValueError("a topic is 1 to 65,535 bytes of text")
+    if not text or len(text.encode()) > TOPIC_BYTES_MAX or "\0" in text:
+        raise ValueError(f"a topic is 1 to {TOPIC_BYTES_MAX:,} bytes of text")
     levels = tuple(text.split("/"))
     if levels[0] == "$share":
         raise ValueError("no shared subscription: name the topic itself, each agent is given all of it")

@@ -357,7 +357,8 @@ def test_the_listener_takes_the_secrets_of_a_file(
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("", "there is no secret in it"), ("one: x", "there is no secret"), ("whsec_x", "no base64")]
+    ("text", "words"),
+    [("", "there is no secret (whsec_...)"), ("one: x", "there is no secret"), ("whsec_x", "no base64")],
 )
 def test_a_file_without_a_secret_is_not_taken_for_one(tmp_path: Path, text: str, words: str) -> None:
     (tmp_path / "secrets.yaml").write_text(text)

@@ -16,7 +16,7 @@ from agent.model import Ending, Event, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
-from agent.rules import Engine, Memory, Rule
+from agent.rules import Engine, Memory, Rule, Site
 from agent.supervise import keep_open
 from drivers.base import (
     Arrival,
@@ -508,7 +508,8 @@ async def test_a_feed_that_is_lost_is_told_of_each_of_its_sources(tmp_path: Path
 def following(at: House, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",), new_id: Any = None) -> Engine:
     ids = count(1)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
-    return Engine(given, webhooks, {}, new_id or (lambda prefix: f"{prefix}next-{next(ids)}"), meanings)
+    new_id = new_id or (lambda prefix: f"{prefix}next-{next(ids)}")
+    return Engine(given, webhooks, {}, new_id, meanings, Site(sources=["a"], events_to=webhooks))
 
 
 WEEK = {"ops": 3600.0}
@@ -577,6 +578,6 @@ async def test_a_change_that_fails_when_it_is_stored_changes_nothing(tmp_path: P
     async with house(tmp_path, rules(high=LEVEL)) as at:
         await at.take(at.message("a.t", 9))
         with pytest.raises(BatchRefused):
-            await at.pipeline.follow(following(at, rules(), new_id=lambda _: "\ud800"), {"new": 3600.0})
+            await at.pipeline.follow(following(at, rules(), new_id=lambda _: "\ud800"), {**WEEK, "new": 3600.0})
         await at.take(at.message("a.t", 1))
         assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]

@@ -10,6 +10,7 @@ import pytest
 from agent.config import Config, load
 from agent.model import Event, Moment
 from agent.rules import Engine
+from drivers.base import FeedState, Presence
 from drivers.decoding import Decoded, Decoder
 from drivers.mqtt import MqttSource
 from drivers.topics import parse_topic, sensor_prefix
@@ -38,10 +39,13 @@ class House:
             name: (source, Decoder(name, source.format, source.sensors, source.labels, source.attributes))
             for name, source in config.sources.items()
         }
-        self._engine = Engine(
-            config.rules, list(config.webhooks), {}, lambda prefix: f"{prefix}{next(ids)}", config.meanings()
-        )
-        self._engine.load({}, 0.0, self._moment)
+        meanings, site = config.meanings(), config.site()
+        webhooks = list(config.webhooks)
+        self._engine = Engine(config.rules, webhooks, {}, lambda prefix: f"{prefix}{next(ids)}", meanings, site)
+        step = self._engine.load({}, 0.0, self._moment)
+        for source in config.sources:
+            step.presence(Presence(self.at, source, source, FeedState.OPEN), self.at)
+        step.install(committed=True)
 
     def hears(self, sample: Sample) -> None:
         step = self._engine.step(self._moment)
@@ -108,8 +112,9 @@ TABLE: list[tuple[str, Sequence[Sample | float], list[str]]] = [
     ("arduino_serial", [DHT_BANNER, DHT, DHT_FAILED, *HOT[:2], 300, HOT[2]],
      ["too_dry firing greenhouse.humidity 45.1", "too_warm firing greenhouse.temperature 36.4",
       "too_warm resolved greenhouse.temperature 31.0"]),
-    ("freezer_watch", [*LINES[:4], 600, LINES[4]],
-     ["too_warm firing freezer.temperature -14", "too_warm resolved freezer.temperature -17.5"]),
+    ("freezer_watch", [*LINES[:4], 600, LINES[4], 900, LINES[4]],
+     ["too_warm firing freezer.temperature -14", "too_warm resolved freezer.temperature -17.5",
+      "silent firing freezer.temperature -17.5", "silent resolved freezer.temperature -17.5"]),
     ("leak", [*samples("zigbee2mqtt_leak"), 60],
      ["water firing rooms.bathroom.water True", "water resolved rooms.bathroom.water False"]),
     ("door_left_open", [*samples("zigbee2mqtt_door"), 300, samples("zigbee2mqtt_door")[1], 300,

@@ -1,12 +1,14 @@
 """A recording through the rules: the states, the times and the counts that a running agent would have had."""
 
+import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from agent.config import Config, load
-from agent.recording import RecordedValue
+from agent.recording import RecordedValue, read
 from agent.replay import Happened, Replay
 from drivers.base import Raw
 
@@ -105,4 +107,37 @@ def test_explain_shows_each_reading_of_a_rule_and_when_its_time_is_over(config: 
     assert [(one.what, one.why) for one in happened if one.what.startswith("is ")] == [
         ("is pending", "rooms.kitchen.t is 4 °C; its time is over in 2m"),
         ("is pending", "rooms.kitchen.t is 4.5 °C; its time is over in 1m30s"),
+    ]
+
+
+def night(at: str, value: float) -> Raw:
+    (line,) = read([json.dumps({"time": at, "source": "meter", "payload": str(value)})])
+    assert isinstance(line, Raw)
+    return line
+
+
+@pytest.mark.parametrize(
+    ("day", "begins", "ends"),
+    [
+        ("2026-10-24", "2026-10-24T20:00:00+00:00", "2026-10-25T05:00:00+00:00"),
+        ("2027-03-27", "2027-03-27T21:00:00+00:00", "2027-03-28T04:00:00+00:00"),
+    ],
+)
+def test_a_recorded_night_over_a_change_of_summer_time_is_active_by_the_clock_on_the_wall(
+    tmp_path: Path, day: str, begins: str, ends: str
+) -> None:
+    (tmp_path / "bellcrank.yaml").write_text(
+        """
+version: 1
+agent: {timezone: Europe/Berlin}
+sources: {meter: {driver: serial, port: /dev/meter, format: number, sensors: {w: {}}}}
+rules: {at_night: {sensor: meter.w, when: {above: 100}, active: {from: "22:00", to: "06:00"}}}
+"""
+    )
+    noon = datetime.fromisoformat(f"{day}T12:00:00+00:00")
+    recorded = [night((noon + timedelta(minutes=10 * n)).isoformat(), 150) for n in range(6 * 24)]
+    told = [one for one in Replay(load(tmp_path / "bellcrank.yaml")).happened(recorded) if one.what.startswith("tells")]
+    assert [(datetime.fromtimestamp(one.at, UTC).isoformat(), one.what) for one in told] == [
+        (begins, "tells firing"),
+        (ends, "tells resolved"),
     ]

@@ -81,12 +81,12 @@ class Middle(Random):
 
 
 async def keep(driver: Driver, clock: HandClock | None = None) -> int:
-    """Keep it open until it is closed; returns how many batches were taken."""
+    """Keep it open until it is closed; returns how many batches of the driver were taken."""
     taken: list[Batch] = []
 
     async def take(name: str, batch: Batch) -> None:
         assert name == driver.name
-        taken.append(batch)
+        taken.extend([batch] if any(isinstance(arrival, NewSession) for arrival in batch) else [])
 
     await asyncio.wait_for(keep_open(driver, take, clock or HandClock(), Middle()), 10)
     return len(taken)
@@ -115,6 +115,21 @@ async def test_a_feed_that_was_steady_starts_anew(pauses: Pauses) -> None:
     assert pauses == [0.5, 1.0, 0.5, 1.0, 2.0]
 
 
+async def test_a_feed_that_never_answers_is_not_steady_however_long_it_takes(
+    pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = HandClock()
+
+    async def silent() -> AsyncIterator[Batch]:
+        clock.advance(15.0)
+        raise DriverError("no answer")
+        yield []  # makes it a generator
+
+    await keep(Scripted(silent, silent, silent), clock)
+    assert pauses == [0.5, 1.0, 2.0]
+    assert [record.getMessage() for record in caplog.records] == ["scripted: no answer"]
+
+
 async def test_a_closed_feed_is_not_opened_again(pauses: Pauses) -> None:
     assert await keep(Scripted()) == 0
     assert pauses == []
@@ -140,10 +155,28 @@ async def test_an_unexpected_exception_is_told_with_its_traceback_and_ends_nothi
 ) -> None:
     assert await keep(Scripted(failing(error), failing(error), lost("then"))) == 3
     assert pauses == [0.5, 1.0, 2.0]
+    first, second = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert first.exc_info is not None
+    assert first.exc_info[1] is error
+    assert second.exc_info is None
+    assert second.getMessage() == f"scripted: the driver failed again, as told before: {type(error).__name__}"
+
+
+async def test_a_traceback_is_told_once_for_each_place_in_the_code(
+    pauses: Pauses, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = HandClock()
+
+    async def elsewhere() -> AsyncIterator[Batch]:
+        yield [NewSession(0.0)]
+        clock.advance(60.0)
+        raise RuntimeError("there")
+
+    here = failing(RuntimeError("here"))
+    await keep(Scripted(here, lost("no route"), elsewhere, here, elsewhere), clock)
+    assert pauses == [0.5, 1.0, 0.5, 1.0, 0.5], "a steady one starts anew after an exception too"
     told = [record for record in caplog.records if record.levelno == logging.ERROR]
-    assert told
-    assert told[0].exc_info is not None
-    assert told[0].exc_info[1] is error
+    assert [record.exc_info is not None for record in told] == [True, True, False, False]
 
 
 @pytest.mark.usefixtures("pauses")

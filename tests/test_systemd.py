@@ -140,7 +140,7 @@ async def test_the_agent_tells_that_it_is_ready_feeds_the_watchdog_and_says_good
     agent.start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="100000")
     try:
         await until(lambda: ear.listen().count("WATCHDOG=1") > 1, 20)
-        assert ear.heard[0] == "READY=1\nSTATUS=1 sources, 1 rules, 1 webhooks"
+        assert ear.heard[0] == "READY=1\nSTATUS=1 source, 1 rule, 1 webhook"
         assert await asyncio.to_thread(agent.stop) == 0
         assert ear.listen()[-1] == "STOPPING=1\nSTATUS=stopping"
     finally:

@@ -295,7 +295,7 @@ class HttpRig(Rig):
 class MqttRig(Rig):
     """A mosquitto that sends as much unacknowledged as the driver takes. What hangs is the look-up of its name."""
 
-    intake_max = 4000
+    intake_max = 3000
 
     async def __aenter__(self) -> Self:
         self.broker = Mosquitto(self.folder, "max_queued_messages 0", "max_inflight_messages 0")

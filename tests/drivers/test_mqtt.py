@@ -10,6 +10,7 @@ from pydantic import SecretStr, ValidationError
 
 import drivers.mqtt_connection
 import drivers.mqtt_routing
+from agent.outbox.ledger import KEPT
 from drivers.base import FeedState, Message
 from drivers.mqtt import BrokerConfig, MqttDriver
 from tests.drivers.conftest import Make, on
@@ -116,6 +117,22 @@ async def test_a_payload_that_is_too_large_is_refused_and_acknowledged(make: Mak
     assert [(refusal.reason, refusal.detail) for refusal in reader.refusals] == [("too_large", "11 bytes")]
     assert reader.values == [("a.v", 7777777777)]
     await until(lambda: acknowledged(broker) == 2)
+
+
+async def test_a_topic_that_is_too_long_is_refused_and_acknowledged_and_nothing_of_it_is_kept(
+    make: Make, broker: Mosquitto
+) -> None:
+    reader = make(broker.url, {"rooms": on("home/{room}", availability={"topic": "home/{room}"}), "b": on("b/{x}")})
+    await reader.open()
+    await broker.publish(*(Said(f"home/{letter * 1020}", "1") for letter in "xyz"), Said(f"home/{'x' * 1019}", "2"))
+    await reader.come(4)
+    assert [(r.source, r.sensor, r.reason) for r in reader.refusals[:3]] == [("rooms", None, "topic_too_long")] * 3
+    assert reader.refusals[0].detail.startswith("home/xxx")
+    assert [value for _, value in reader.values] == [2]
+    assert [message.sources for message in reader.messages] == [("rooms",)] * 4
+    assert isinstance(reader.driver, MqttDriver)
+    assert len(reader.driver._router._routes) == 1
+    await until(lambda: acknowledged(broker) == 4)
 
 
 async def test_more_sensors_than_a_source_may_have_are_refused(
@@ -269,6 +286,25 @@ async def test_a_full_intake_is_not_read_beyond_and_goes_on_when_there_is_room(m
     await reader.come(60)
     await until(lambda: acknowledged(broker) == 60)
     assert [value for _, value in reader.values] == [7] * 60
+
+
+async def test_topics_count_into_what_the_intake_holds(make: Make, broker: Mosquitto) -> None:
+    reader = make(broker.url, {"rooms": on("home/{room}")})
+    await reader.open()
+    reader.may_go_on.clear()
+    await broker.publish(*[Said(f"home/{'x' * 60_000}", "1")] * 300)
+    await until(lambda: reader.states == {"rooms": FeedState.PAUSED})
+    reader.may_go_on.set()
+    await reader.come(300)
+
+
+async def test_the_broker_is_told_to_leave_no_more_unacknowledged_than_the_ledger_knows_again(
+    make: Make, raw: RawBroker
+) -> None:
+    await make(raw.url, {"a": on("a")}).open()
+    receive_maximum = b"\x21" + (4000).to_bytes(2, "big")
+    assert receive_maximum in raw.got[0].content
+    assert KEPT > 4000
 
 
 async def test_paused_for_half_the_keepalive_it_leaves_and_loses_nothing_at_qos_1(

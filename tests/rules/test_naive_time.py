@@ -242,7 +242,7 @@ def thrice(history: Sequence[Happened]) -> list[tuple[str, int]]:
 class NaiveTime(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.agent = Agent(("ops",), Site(), **RULES)
+        self.agent = Agent(("ops",), Site(("t",)), **RULES)
         self.agent.wall = NOON - 1000
         self.history: list[Happened] = [Passed(1000)]
 
@@ -329,4 +329,4 @@ class NaiveTime(RuleBasedStateMachine):
 
 
 TestNaiveTime = NaiveTime.TestCase
-TestNaiveTime.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestNaiveTime.settings = settings(max_examples=40, stateful_step_count=20, deadline=None)

@@ -99,6 +99,18 @@ def test_a_live_reading_before_a_retained_one_in_the_same_step_counts() -> None:
     assert agent.waits(QUARTER - 1) == []
 
 
+def test_a_message_that_is_undone_is_no_sign_of_life() -> None:
+    agent = opened(silent=SILENT)
+    agent.reads(20)
+    agent.waits(600)
+    step = agent.engine.step(agent.moment)
+    before = step.savepoint()
+    step.reading(reading(21), agent.at)
+    step.rollback(before)
+    agent.finish(step)
+    assert [event.at for event in agent.waits(300)] == [1900]
+
+
 def test_the_first_reading_ever_writes_one_row_so_that_it_is_known_from_then_on() -> None:
     agent = opened(silent=ROOMS)
     assert agent.waits(10 * QUARTER) == []
@@ -343,6 +355,7 @@ def test_a_lost_source_that_the_configuration_no_longer_has_is_done_with() -> No
 
 def test_a_reload_takes_over_what_is_in_memory_only() -> None:
     agent = opened(silent=SILENT, rises={"sensor": SENSOR, "when": {"rising": {"by": 5, "within": "1h"}}})
+    agent.waits(100)
     agent.reads(20)
     agent.waits(600)
     commits = agent.commits
@@ -351,7 +364,7 @@ def test_a_reload_takes_over_what_is_in_memory_only() -> None:
     assert agent.commits == commits
     assert agent.engine.latest[SENSOR].reading.value == 20
     (silence,) = agent.waits(300)
-    assert (silence.rule, silence.at, silence.value) == ("silent", 1900, 20)
+    assert (silence.rule, silence.at, silence.value) == ("silent", 2000, 20)
     assert {event.rule: event.state for event in agent.reads(25)} == {"silent": "resolved", "rises": "firing"}
 
 

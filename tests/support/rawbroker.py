@@ -4,7 +4,7 @@ import asyncio
 import ssl
 from typing import NamedTuple, Self
 
-CONNECT, PUBACK, SUBSCRIBE, DISCONNECT = 1, 4, 8, 14
+CONNECT, PUBACK, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT = 1, 4, 8, 10, 14
 CONNACK = b"\x20\x03\x00\x00\x00"
 """MQTT 5: welcome, and there is no session."""
 CONNACK_SESSION = b"\x20\x03\x01\x00\x00"
@@ -22,12 +22,14 @@ class Packet(NamedTuple):
 
 
 class RawBroker:
-    """Answers CONNECT with `greeting` and grants every subscription; the rest is the test's to `say`."""
+    """Answers CONNECT with `greeting`, grants every subscription and ends it; the rest is the test's to `say`."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
         self.greeting = CONNACK
         self.greeting_3 = CONNACK_3
+        self.ignores: set[int] = set()
+        """Types of packets that it does not answer."""
         self.got: list[Packet] = []
         self._server: asyncio.Server
         self._writer: asyncio.StreamWriter | None = None
@@ -68,12 +70,17 @@ class RawBroker:
             while True:
                 packet = Packet(number, *await _read(reader))
                 self.got.append(packet)
+                if packet.type in self.ignores:
+                    continue
                 if packet.type == CONNECT:
                     is_3 = packet.content[6] < 5
                     writer.write(self.greeting_3 if is_3 else self.greeting)
                 elif packet.type == SUBSCRIBE:
                     granted = b"\x01" if is_3 else b"\x00\x01"
                     writer.write(bytes([0x90, 2 + len(granted)]) + packet.content[:2] + granted)
+                elif packet.type == UNSUBSCRIBE:
+                    ended = b"" if is_3 else b"\x00\x11"
+                    writer.write(bytes([0xB0, 2 + len(ended)]) + packet.content[:2] + ended)
         except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
             writer.transport.abort()
 
