@@ -116,7 +116,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         # missing words
         (changed("version: 1\n", ""), "1:1: version: is missing"),
         (changed("    port: /dev/ttyUSB0\n", ""), "15:3: sources.meter.port: is missing"),
-        (changed("    sensor: room.t\n", ""), "21:3: rules.warm.sensor: is missing"),
+        (changed("    sensor: room.t\n", ""), "21:3: rules.warm: `sensor` is missing"),
         (changed("    url: http://127.0.0.1/hook\n", ""), "25:3: webhooks.ops.url: is missing"),
         (changed("version: 1", "version: 2"), "1:10: version: has to be 1"),
         # kinds
@@ -177,7 +177,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         (changed("{room}", "x{room}"), "12:12: sources.rooms.topic: a placeholder is a whole level"),
         (
             GOOD + "status: {listen: no}\n",
-            "28:18: status.listen: has to be host:port, such as 127.0.0.1:8321, or false",
+            "28:18: status.listen: has to be host:port, such as 127.0.0.1:8321; or false",
         ),
         (GOOD + "status: {listen: 'cabin:80'}\n", "status.listen: has to be an address of this machine"),
         # what one part says of another

@@ -294,7 +294,7 @@ async def test_systemd_is_told_of_a_reload(tmp_path: Path) -> None:
             lines = ear.heard[1].splitlines()
             assert lines[0] == "RELOADING=1"
             assert lines[1].startswith("MONOTONIC_USEC=")
-            assert ear.heard[2] == "READY=1\nSTATUS=1 sources, 2 rules, 1 webhooks"
+            assert ear.heard[2] == "READY=1\nSTATUS=1 source, 2 rules, 1 webhook"
     finally:
         ear.close()
 
