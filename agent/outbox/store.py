@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
+from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest, Settlement
 from agent.outbox.batch import Batch, Key, Numbers
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
-from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
+from agent.outbox.schema import ATTEMPTS_KEPT, DEAD, DELIVERED, PENDING, migrate
 
 KEEP_DELIVERED_S = 7 * 86400.0
 KEEP_DELIVERED_ROWS = 10_000
@@ -78,7 +78,7 @@ class Store:
 
     def open(self, clock: DeviceClock, webhooks: Sequence[str]) -> Loaded:
         """Migrate, adopt the webhooks of the configuration, and read what a start needs."""
-        migrate(self._db)
+        migrate(self._db, self._path, clock.wall())
         self._boot_id = clock.boot_id()
         with self._transaction():
             self._db.execute(
@@ -200,6 +200,7 @@ class Store:
     def _settle(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         for settlement in batch.settled:
             delivery = settlement.delivery
+            self._log_attempt(settlement)
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
                     "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
@@ -219,6 +220,29 @@ class Store:
         for delivery_id in batch.expired:
             if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
                 deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
+
+    def _log_attempt(self, settlement: Settlement) -> None:
+        """Keep how an attempt went, where the delivery is still there; only the last ATTEMPTS_KEPT are kept.
+
+        One that succeeds at once is not logged: `settled_at` says when, and it would cost a lone event 2 kB.
+        """
+        number, attempt = settlement.delivery.id, settlement.attempt
+        if attempt is None or (settlement.ending is Ending.DELIVERED and not self._has_log(number)):
+            return
+        self._db.execute(
+            "INSERT OR REPLACE INTO attempts SELECT ?, ?, ?, ?, ?, ?, ?"
+            " WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = ?)",
+            (number, *attempt[:-1], attempt.answer or None, number),
+        )
+        self._db.execute(
+            "DELETE FROM attempts WHERE delivery = ? AND at <="
+            " (SELECT at FROM attempts WHERE delivery = ? ORDER BY at DESC LIMIT 1 OFFSET ?)",
+            (number, number, ATTEMPTS_KEPT),
+        )
+
+    def _has_log(self, delivery_id: int) -> bool:
+        query = "SELECT 1 FROM attempts WHERE delivery = ? LIMIT 1"
+        return self._db.execute(query, (delivery_id,)).fetchone() is not None
 
     def _move(self, delivery_id: int, before: int, after: int, at: float) -> bool:
         query = "UPDATE deliveries SET state = ?, settled_at = ? WHERE id = ? AND state = ?"
@@ -270,12 +294,17 @@ class Store:
         for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
             for delivery_id, event, webhook in rows:
                 deltas[webhook].update(change)
-                self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
-                self._db.execute(
-                    "DELETE FROM events WHERE id = ? AND NOT EXISTS"
-                    " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
-                    (event,),
-                )
+                self._delete(delivery_id, event)
+
+    def _delete(self, delivery_id: int, event: int) -> None:
+        """A delivery with its log, and its event where this was the last one of it."""
+        self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+        self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery_id,))
+        self._db.execute(
+            "DELETE FROM events WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
+            (event,),
+        )
 
     def _purgeable(self, now: float) -> tuple[list[_Settled], list[_Settled]]:
         """Delivered and dead deliveries that history no longer holds."""

@@ -38,8 +38,8 @@ async def opened(
     state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
     outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
-    loaded = await outbox.open(clock)
     try:
+        loaded = await outbox.open(clock)
         yield outbox, loaded
     finally:
         await outbox.close()
