@@ -20,7 +20,7 @@ The floors, from the ground; a file imports only from floors below its own:
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, envelope, retry, breaker
-    outbox/                     SQLite: batches, numbers, lanes, the intake ledger
+    outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     config yamlfile secretfiles YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
@@ -30,6 +30,7 @@ The floors, from the ground; a file imports only from floors below its own:
     app                         puts the parts together, and ends them in order
     trial listen demo logs cli  the people's side
     control_client              how the command line asks the agent
+    cli_common cli_desk cli_events  what is owed, how it went; send it again, or never
     starter effective schema    a first configuration, the effective one, its JSON Schema
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.

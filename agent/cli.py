@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import click
 
+from agent.cli_events import events_group, webhooks_list
 from agent.version import __version__
 
 if TYPE_CHECKING:
@@ -442,3 +443,7 @@ def _cell(key: str, value: Any) -> str:
 
 def _plain(text: str) -> str:
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:200])
+
+
+main.add_command(events_group)
+webhooks_group.add_command(webhooks_list)

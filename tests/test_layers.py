@@ -23,6 +23,9 @@ FLOORS = [
     ["agent.trial", "agent.listen", "agent.logs", "agent.control_client"],
     ["agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo"],
+    ["agent.cli_common"],
+    ["agent.cli_desk"],
+    ["agent.cli_events"],
     ["agent.cli"],
     ["agent.__main__"],
 ]

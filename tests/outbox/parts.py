@@ -15,11 +15,17 @@ WEEK_S = 7 * 86400.0
 
 
 def event(
-    number: int, *, to: Sequence[str] = ("ops",), subject: str = "a.t", at: float = 1000.0, **more: object
+    number: int,
+    *,
+    to: Sequence[str] = ("ops",),
+    subject: str = "a.t",
+    at: float = 1000.0,
+    type: str = "sensor.event",  # noqa: A002
+    **more: object,
 ) -> Event:
     return Event(
         id=f"evt_{number}",
-        type="sensor.event",
+        type=type,
         subject=subject,
         at=at,
         wall=at,
