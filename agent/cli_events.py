@@ -106,7 +106,7 @@ def events_replay(config_path: Path | None, events: tuple[str, ...], *, yes: boo
         words = _checked(events, options, "delivered,dead" if events else "dead", "pending")
         found = _found(desk, words)
         if found["resolved"] and not yes:
-            click.echo(f"{_events(found['resolved'])} of {found['found']} tell of alerts that are over.")
+            click.echo(f"{found['resolved']} of {_events(found['found'])}: the alert is over already.")
             click.confirm("Send all again?", abort=True)
         moved = _move(desk, "replay", words, found["last"])
     click.echo(f"{_events(moved)} will be sent again.")

@@ -240,7 +240,7 @@ class Store:
             elif settlement.ending is Ending.DELIVERED:
                 if self._move(delivery.id, PENDING, DELIVERED, batch.moment.at):
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
-            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at):
+            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at, settlement.attempts or None):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
         for delivery_id in batch.expired:
             if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
@@ -269,9 +269,13 @@ class Store:
         query = "SELECT 1 FROM attempts WHERE delivery = ? LIMIT 1"
         return self._db.execute(query, (delivery_id,)).fetchone() is not None
 
-    def _move(self, delivery_id: int, before: int, after: int, at: float) -> bool:
-        query = "UPDATE deliveries SET state = ?, settled_at = ? WHERE id = ? AND state = ?"
-        return self._db.execute(query, (after, at, delivery_id, before)).rowcount == 1
+    def _move(self, delivery_id: int, before: int, after: int, at: float, attempts: int | None = None) -> bool:
+        """`attempts`: how many were used up; None: as many as before."""
+        query = (
+            "UPDATE deliveries SET state = ?, settled_at = ?, attempts = COALESCE(?, attempts)"
+            " WHERE id = ? AND state = ?"
+        )
+        return self._db.execute(query, (after, at, attempts, delivery_id, before)).rowcount == 1
 
     def _move_again(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         """What was dead is pending; what was delivered stays counted as that, and is owed once more."""

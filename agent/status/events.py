@@ -20,7 +20,7 @@ def letter_json(letter: Letter, now: float) -> dict[str, Any]:
         "sensor": letter.sensor,
         "state": letter.state,
         "sequence": letter.sequence,
-        "attempts": letter.attempts,
+        "attempts": letter.attempts + (letter.state == "delivered"),  # the one that succeeded used none up
         "time": rfc3339(letter.wall),
         "clock": "synced" if letter.synced else "unsynced",
         "age_s": max(0.0, now - letter.created_at),
