@@ -283,12 +283,14 @@ async def test_while_no_agent_runs_all_the_same_is_done_in_the_file(tmp_path: Pa
         assert (standing.last_error, counters.dead) == ("HTTP 400", 2)
         assert idle.replay(Filter(ids=("evt_0",)).to_replay(), ALL, {"ops": 60.0}).moved == 1
         assert idle.replay(Filter(ids=("evt_1",)).to_replay(), ALL, {}).moved == 0
-        assert idle.discard(Filter(ids=("evt_2",)).to_discard(), ALL).moved == 1
+        assert idle.replay(Filter(ids=("evt_1",)).to_replay(), ALL, {"ops": 60.0}).moved == 1
+        assert idle.discard(Filter(ids=("evt_1", "evt_2")).to_discard(), ALL).moved == 2
         assert idle.moment.at == pytest.approx(1500)
     clock.advance(10)
     async with opened(tmp_path, clock) as (outbox, loaded):
         assert loaded.downtime_s == pytest.approx(510), "the agent did not live meanwhile"
-        assert counts(outbox) == {"owed": 3, "delivered": 0, "pending": 1, "dead": 1, "dropped": 1}
+        assert counts(outbox) == {"owed": 3, "delivered": 0, "pending": 1, "dead": 0, "dropped": 2}
+        await owe(outbox, clock, event(4, at=1600.0))
         (delivery,) = await deliver(outbox, clock, "ops", 1)
         assert delivery.event_id == "evt_0"
         assert delivery.expires_at == pytest.approx(1560)

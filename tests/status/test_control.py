@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
-from agent.outbox import Filter, Moved, Span
-from agent.status.api import ReloadRefused
+from agent.outbox import Archive, Filter, Moved, Span
+from agent.status.api import ReloadRefused, telling_of_events
 from agent.status.control import ControlServer
 from tests.status.test_server import served, snapshot
 
@@ -52,7 +52,8 @@ class Recorder:
 @asynccontextmanager
 async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
     commands = Recorder()
-    server = ControlServer(path, snapshot, commands, for_group=for_group)
+    events = telling_of_events(Archive(path.with_name("outbox.db")), lambda: 0.0)
+    server = ControlServer(path, snapshot, commands, events, for_group=for_group)
     await server.start()
     try:
         yield commands
@@ -147,6 +148,26 @@ async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: An
         with pytest.raises(CommandRefused, match=why) as refused:
             await asked(path, "POST", target, body)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "why"),
+    [
+        ("?limit=many", 400, "limit has to be a whole number"),
+        ("?before=-1", 400, "before has to be a whole number"),
+        ("?after=99999999999999999999", 400, "after has to be a whole number"),
+        ("?state=dead", 400, "unknown filter 'state'"),
+        ("/matching?states=deed", 400, "unknown state 'deed'"),
+        ("", 500, "OperationalError: see the log of the agent"),
+    ],
+)
+async def test_a_look_that_cannot_be_is_told(tmp_path: Path, query: str, status: int, why: str) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path):
+        with pytest.raises(CommandRefused, match=why) as refused:
+            await asked(path, "GET", f"/api/v1/events{query}")
+    assert refused.value.status == status
+    assert not (tmp_path / "outbox.db").exists()
 
 
 def refuse() -> Sequence[str]:
