@@ -20,7 +20,7 @@ The floors, from the ground; a file imports only from floors below its own:
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, envelope, retry, breaker
-    outbox/                     SQLite: batches, numbers, lanes, the intake ledger
+    outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     config yamlfile secretfiles YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge

@@ -23,12 +23,12 @@ from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
 from agent.observe import Observer
-from agent.outbox import Loaded, Outbox
+from agent.outbox import Filter, Loaded, Moved, Outbox, Span
 from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status.api import ReloadRefused
+from agent.status.api import ReloadRefused, telling_of_events
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
@@ -128,6 +128,14 @@ class Agent:
         """Send nothing to a webhook. Returns whether there is one of this name."""
         return await self._switch(webhook, Courier.disable)
 
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered or is dead, a step of the span."""
+        return await self._pipeline.replay(wanted, span)
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, a step of the span."""
+        return await self._pipeline.discard(wanted, span)
+
     async def _switch(self, webhook: str, how: Callable[[Courier], None]) -> bool:
         if webhook not in self._parts.couriers:
             return False
@@ -146,7 +154,8 @@ class Agent:
         stack.push_async_callback(self._end)
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
-        control = ControlServer(place.path, self._observer.snapshot, self, for_group=place.for_group)
+        events = telling_of_events(self._outbox.archive, self._clock.now)
+        control = ControlServer(place.path, self._observer.snapshot, self, events, for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())

@@ -100,6 +100,22 @@ class Ending(StrEnum):
     EXPIRED = "expired"
 
 
+class Attempt(NamedTuple):
+    """One POST of a delivery, as its log keeps it."""
+
+    at: float
+    """When it began, on the agent's time line."""
+    wall: float
+    """The same as Unix seconds."""
+    duration_s: float
+    status: int | None
+    """None: no HTTP answer."""
+    error: str | None
+    """Of a failure: what was the matter, for people, such as `refused: 127.0.0.1:9: Connection refused`."""
+    answer: bytes
+    """Of a failure: the first 512 bytes of what was answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """What became of a delivery.
@@ -114,6 +130,8 @@ class Settlement:
     attempts: int = 0
     refusals: int = 0
     held: bool = False
+    attempt: Attempt | None = None
+    """For the log; None: there was none, or nobody knows what came of it."""
 
 
 @dataclass(frozen=True, slots=True)

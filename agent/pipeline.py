@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Moment
-from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
+from agent.outbox import Batch, BatchRefused, Draft, Envelope, Filter, Ledger, Moved, Outbox, Span
 from agent.rules import Engine, Step
 from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
 from drivers.base import Batch as FeedBatch
@@ -148,6 +148,14 @@ class Pipeline:
         changed.
         """
         await self._ask(partial(self._follow, engine, expires_s))
+
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered or is dead, a step of the span. Durable when it returns."""
+        return await self._ask(lambda: self._outbox.replay(self._clock.moment(), wanted, span))
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, a step of the span. Durable when it returns."""
+        return await self._ask(lambda: self._outbox.discard(self._clock.moment(), wanted, span))
 
     @property
     def engine(self) -> Engine:

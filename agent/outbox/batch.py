@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.model import Delivery, Event, Moment, Rest, Settlement
+from agent.outbox.letters import Movable
 
 Key = tuple[str, str]
 """Rule and sensor."""
@@ -32,6 +33,13 @@ class Owed(NamedTuple):
     unwanted: Sequence[str]
 
 
+class Replay(NamedTuple):
+    """A delivery that is sent again, as a new one: what was delivered or dead is no more."""
+
+    old: Movable
+    delivery: Delivery
+
+
 @dataclass(slots=True)
 class Batch:
     """All or nothing: what one commit makes durable."""
@@ -50,11 +58,14 @@ class Batch:
     """Ids of deliveries whose time is over."""
     purge: bool = False
     """Whether old history is to be deleted."""
+    replays: Sequence[Replay] = ()
+    discarded: Sequence[int] = ()
+    """Ids of deliveries that a person gave up."""
 
     @property
     def settles(self) -> bool:
         """Whether it has a part that makes room, or needs none."""
-        return bool(self.settled or self.rests or self.expired or self.purge)
+        return bool(self.settled or self.rests or self.expired or self.purge or self.discarded)
 
 
 class Draft:
@@ -67,6 +78,28 @@ class Draft:
         self._expires_s = expires_s
         self._envelope = envelope
         self.owed: list[Owed] = []
+        self.replays: list[Replay] = []
+
+    def replay(self, letters: Iterable[Movable]) -> None:
+        """Owe some again: the same event, bytes and `sequence`, for as long as the webhook is owed an event.
+
+        They are in order among themselves, and neither wait for the others of their subject nor hold them up.
+        """
+        now = self.moment.at
+        for old in letters:
+            delivery = Delivery(
+                id=self._next,
+                webhook=old.webhook,
+                sequence=old.sequence,
+                event_id=old.event_id,
+                subject=f"replay:{old.subject}",
+                body=old.body,
+                created_at=now,
+                expires_at=now + self._expires_s[old.webhook],
+                due_at=now,
+            )
+            self._next += 1
+            self.replays.append(Replay(old, delivery))
 
     def owe(self, events: Iterable[Event]) -> None:
         """Make the deliveries of some events, one for each webhook that each is sent to."""
@@ -91,7 +124,7 @@ class Draft:
 
     def batch(self) -> Batch:
         """The batch of what is owed; the rest is the caller's to fill in."""
-        return Batch(self.moment, Numbers(self._next, self._sequences), self.owed)
+        return Batch(self.moment, Numbers(self._next, self._sequences), self.owed, replays=self.replays)
 
     def _delivery(self, event: Event, name: str) -> Delivery:
         number, sequence = self._next, self._sequences.get(name, 0) + 1

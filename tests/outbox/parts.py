@@ -15,11 +15,17 @@ WEEK_S = 7 * 86400.0
 
 
 def event(
-    number: int, *, to: Sequence[str] = ("ops",), subject: str = "a.t", at: float = 1000.0, **more: object
+    number: int,
+    *,
+    to: Sequence[str] = ("ops",),
+    subject: str = "a.t",
+    at: float = 1000.0,
+    type: str = "sensor.event",  # noqa: A002
+    **more: object,
 ) -> Event:
     return Event(
         id=f"evt_{number}",
-        type="sensor.event",
+        type=type,
         subject=subject,
         at=at,
         wall=at,
@@ -38,8 +44,8 @@ async def opened(
     state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
     outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
-    loaded = await outbox.open(clock)
     try:
+        loaded = await outbox.open(clock)
         yield outbox, loaded
     finally:
         await outbox.close()

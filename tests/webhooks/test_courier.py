@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,7 +17,7 @@ from agent.clock import SystemClock
 from agent.model import Event, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
-from agent.webhooks.courier import Courier
+from agent.webhooks.courier import Courier, _why
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.faults.oracle import SECRET
@@ -384,3 +384,27 @@ async def test_the_kind_of_an_error_is_told_in_a_word(tmp_path: Path, url: str, 
             await at.owe("a")
             await until(lambda: at.courier.view().last_error)
             assert (at.courier.view().last_error or "").startswith(word)
+
+
+async def test_each_attempt_is_logged_with_what_was_the_matter(tmp_path: Path) -> None:
+    async def busy(_: web.Request, _n: int) -> web.Response:
+        return web.Response(status=500, body=b"x" * 600)
+
+    script = first(1, busy, first(2, answer(302, Location="/elsewhere"), answer(204)))
+    async with Receiver(script) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded and at.outbox.marks)
+        await at.commit()
+        (letter,) = at.outbox.archive.whole("evt_1")
+    assert [(one.status, one.error, one.answer) for one in letter.log] == [
+        (500, "HTTP 500", b"x" * 512),
+        (302, "HTTP 302, redirects to '/elsewhere', which is not followed", b""),
+        (204, None, b""),
+    ]
+    assert [one.at for one in letter.log] == sorted(one.at for one in letter.log)
+
+
+def test_what_was_the_matter_can_always_be_written() -> None:
+    outcome = Outcome(0.1, 302, detail="no \udcff", location="/elsewhere\udcff")
+    assert _why(outcome).encode() == rb"HTTP 302, redirects to '/elsewhere\udcff', which is not followed"
+    assert _why(replace(outcome, status=None, error="protocol", location=None)).encode() == rb"protocol: no \udcff"
