@@ -128,7 +128,7 @@ class Outbox:
             self._lock.release()
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
-        """A commit in the making; `envelope` writes the bodies."""
+        """A commit in the making; `envelope` writes what each webhook is sent."""
         return Draft(moment, self._numbers, self.expires_s, envelope)
 
     async def commit(self, batch: Batch) -> None:

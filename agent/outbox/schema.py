@@ -5,7 +5,8 @@ sqlite-utils is loaded only where there is a migration to run, since most starts
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
-    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
+    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
+                and `suffix` (of the URL's path) are null where there are none
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
     subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
@@ -14,8 +15,12 @@ Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` 
 """
 
 import sqlite3
+from typing import TYPE_CHECKING
 
-VERSION = 1
+if TYPE_CHECKING:
+    import sqlite_utils
+
+VERSION = 2
 """`PRAGMA user_version` of a file that has all migrations."""
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
@@ -98,6 +103,11 @@ CREATE TABLE subscriptions (
 ) STRICT, WITHOUT ROWID;
 """
 
+_REQUESTS = """
+ALTER TABLE deliveries ADD COLUMN headers TEXT;
+ALTER TABLE deliveries ADD COLUMN suffix TEXT;
+"""
+
 
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
@@ -122,9 +132,17 @@ def _apply(db: sqlite3.Connection) -> None:
 
     @migrations()
     def spine(database: sqlite_utils.Database) -> None:
-        for statement in _SPINE.split(";\n"):
-            if statement.strip():
-                database.execute(statement)
+        _run(database, _SPINE)
+
+    @migrations()
+    def requests(database: sqlite_utils.Database) -> None:
+        _run(database, _REQUESTS)
 
     migrations.apply(sqlite_utils.Database(db))
     db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _run(database: "sqlite_utils.Database", statements: str) -> None:
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            database.execute(statement)

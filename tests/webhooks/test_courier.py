@@ -14,7 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook as Judge
 
 from agent.clock import SystemClock
-from agent.model import Event, Settlement
+from agent.model import Content, Event, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier
@@ -44,7 +44,7 @@ class Desk:
 
     async def owe(self, *subjects: str) -> None:
         draft = self.outbox.draft(
-            self.clock.moment(), lambda event, n: b'{"n": %d, "id": "%s"}' % (n, event.id.encode())
+            self.clock.moment(), lambda event, _, n: Content(b'{"n": %d, "id": "%s"}' % (n, event.id.encode()))
         )
         draft.owe(self.event(subject) for subject in subjects)
         await self.outbox.commit(draft.batch())
@@ -141,7 +141,7 @@ async def test_webhooks_never_wait_for_one_another(tmp_path: Path) -> None:
             courier = Courier(name, config, outbox.mailboxes[name], clock, Random(1), Transport(config, clock.wall))
             stack.push_async_callback(lambda task: task, asyncio.create_task(courier.run()))
             stack.push_async_callback(courier.stop, 0.0)
-        draft = outbox.draft(clock.moment(), lambda event, _: event.id.encode())
+        draft = outbox.draft(clock.moment(), lambda event, *_: Content(event.id.encode()))
         moment = clock.moment()
         draft.owe(
             Event(f"evt_{n}", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("silent", "good"))
@@ -264,11 +264,11 @@ async def test_an_attempt_that_fails_in_an_unforeseen_way_is_made_again(
 ) -> None:
     true_post, posts = Transport.post, list[bytes]()
 
-    async def post(transport: Transport, body: bytes, headers: Any) -> Outcome:
+    async def post(transport: Transport, body: bytes, headers: Any, suffix: str) -> Outcome:
         posts.append(body)
         if len(posts) == 1:
             raise RuntimeError("unforeseen")
-        return await true_post(transport, body, headers)
+        return await true_post(transport, body, headers, suffix)
 
     monkeypatch.setattr(Transport, "post", post)
     async with Receiver() as receiver, desk(tmp_path, receiver.url) as at:
@@ -338,7 +338,7 @@ async def test_a_lost_answer_is_told_again_under_the_same_id(tmp_path: Path) -> 
 
 async def test_what_is_expired_is_not_sent(tmp_path: Path) -> None:
     async with Receiver() as receiver, desk(tmp_path, receiver.url, expires="1ms") as at:
-        draft = at.outbox.draft(at.clock.moment(), lambda *_: b"{}")
+        draft = at.outbox.draft(at.clock.moment(), lambda *_: Content(b"{}"))
         old = at.event("a")
         draft.owe([Event(old.id, old.type, "a", old.at - 5, old.wall, synced=True, send_to=("ops",))])
         await at.outbox.commit(draft.batch())
