@@ -4,24 +4,20 @@ A proxy looks up names itself, so behind one only addresses that stand in the UR
 reach is not known, and has to be allowed. The proxy's own name is looked up here, and guarded as any other.
 """
 
-from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from agent.webhooks.config import literal_address
 
 
-class Proxy(NamedTuple):
-    """`url` may hold a password: only `name` is for people."""
-
-    url: str
-    name: str
+class BadProxy(ValueError):
+    """The environment names something that is no proxy."""
 
 
-def proxy_for(url: str) -> Proxy | None:
-    """The proxy for a URL; None: straight on, as always to this machine itself.
+def proxy_for(url: str) -> str | None:
+    """The URL of the proxy for another one, which may hold a password; None: straight on, as always to this machine.
 
-    Raises ValueError where the environment names something that is none.
+    Raises BadProxy.
     """
     parts = urlsplit(url)
     host = parts.hostname or ""
@@ -30,8 +26,8 @@ def proxy_for(url: str) -> Proxy | None:
         return None
     proxy = urlsplit(given if "://" in given else f"http://{given}")
     if proxy.scheme not in ("http", "https") or not proxy.hostname:
-        raise ValueError(f"{parts.scheme.upper()}_PROXY has to be http://host:port")
-    return Proxy(proxy.geturl(), f"{proxy.hostname}:{proxy.port or (443 if proxy.scheme == 'https' else 80)}")
+        raise BadProxy(f"{parts.scheme.upper()}_PROXY has to be http://host:port")
+    return proxy.geturl()
 
 
 def _is_this_machine(host: str) -> bool:

@@ -1,6 +1,7 @@
 """One request: what can come back of it is an `Outcome`, never an exception."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
@@ -17,7 +18,7 @@ from multidict import CIMultiDict
 from agent.version import __version__
 from agent.webhooks.config import JSON, Webhook, literal_address
 from agent.webhooks.headers import fixed
-from agent.webhooks.proxies import Proxy, proxy_for
+from agent.webhooks.proxies import BadProxy, proxy_for
 from agent.webhooks.retry import Outcome, parse_retry_after
 from drivers import tls
 from drivers.tls import Tls
@@ -111,7 +112,7 @@ class Transport:
             url,
             data=body,
             headers=headers,
-            proxy=proxy.url if proxy else None,
+            proxy=proxy,
             ssl=self._context() if self._is_https else True,
             allow_redirects=False,  # a redirect would be sent the body and the signature
             timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
@@ -148,7 +149,7 @@ class Transport:
         headers.update(fixed(self._webhook.header_texts()))
         return headers
 
-    def _proxy(self) -> Proxy | None:
+    def _proxy(self) -> str | None:
         """The proxy to go through. Raises RefusedAddress where nobody knows whom http:// would reach behind it."""
         proxy = proxy_for(self._webhook.url)
         host = urlsplit(self._webhook.url).hostname or ""
@@ -231,7 +232,7 @@ def _words(cause: BaseException) -> str:
         return tls.why(cause)
     if isinstance(cause, OSError) and (cause.errno or 0) > 0:
         return os.strerror(cause.errno or 0)
-    return str(getattr(cause, "strerror", None) or cause)
+    return str(getattr(cause, "strerror", None) or cause) or "it closes the connection"
 
 
 def _kind(error: BaseException) -> str:
@@ -239,11 +240,13 @@ def _kind(error: BaseException) -> str:
     cause = getattr(error, "os_error", error)
     if tls.alert(str(error)):
         return "tls"
+    if getattr(cause, "errno", None) in (errno.ECONNRESET, errno.EPIPE):
+        return "reset"
     kinds: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
         ("timeout", (asyncio.TimeoutError, TimeoutError)),
         ("address", RefusedAddress),
         ("tls", (aiohttp.ClientSSLError, ssl.SSLError, UnusableTls)),
-        ("proxy", aiohttp.ClientHttpProxyError),
+        ("proxy", (aiohttp.ClientHttpProxyError, BadProxy)),
         ("dns", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
         ("refused", ConnectionRefusedError),
         ("reset", (ConnectionError, aiohttp.ServerDisconnectedError)),

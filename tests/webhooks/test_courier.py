@@ -20,6 +20,7 @@ from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
+from drivers.signing import key_of, verify, verify_github
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
 from tests.support.receiver import Receiver, answer, first, reset
@@ -88,6 +89,28 @@ async def test_what_is_owed_arrives_signed(tmp_path: Path) -> None:
         await until(lambda: at.outbox.marks == 2)
         await at.commit()
         assert at.outbox.counters["ops"].delivered == 2
+
+
+async def test_headers_and_suffix_go_with_every_attempt(tmp_path: Path) -> None:
+    async with Receiver(first(1, answer(500), answer(204))) as receiver, desk(tmp_path, receiver.url) as at:
+        draft = at.outbox.draft(at.clock.moment(), lambda *_: Content(b"x", {"Title": "cold"}, "/fail"))
+        draft.owe([at.event("a")])
+        await at.outbox.commit(draft.batch())
+        await until(lambda: len(receiver.got) == 2)
+    for got in receiver.got:
+        assert (got.path, got.headers["title"], got.body) == ("/hook/fail", "cold", b"x")
+        verify([key_of(SECRET)], got.headers, got.body, None)
+
+
+async def test_githubs_signature_is_over_the_body_alone(tmp_path: Path) -> None:
+    given = {"signature": "github", "secrets": ["any text will do, as long as this", "the one before, as long as it"]}
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, **given) as at:
+        await at.owe("a")
+        await until(lambda: len(receiver.got) == 1)
+    (got,) = receiver.got
+    verify_github([b"any text will do, as long as this"], got.headers, got.body)
+    assert got.headers["x-github-delivery"] == got.headers["webhook-id"] == "evt_1"
+    assert "webhook-signature" not in got.headers
 
 
 async def test_over_retries_id_and_bytes_stay_and_the_timestamp_is_fresh(tmp_path: Path) -> None:
