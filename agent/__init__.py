@@ -29,7 +29,8 @@ The floors, from the ground; a file imports only from floors below its own:
     status/                     snapshot, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
-    trial listen demo logs cli  the people's side
+    trial listen verify demo    the people's side
+    logs cli cli_verify         and the commands
     control_client              how the command line asks the agent
     starter effective schema    a first configuration, the effective one, its JSON Schema
 

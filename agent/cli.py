@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 import click
 
+from agent.cli_verify import verify
 from agent.version import __version__
 
 if TYPE_CHECKING:
@@ -37,6 +38,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 @click.version_option(__version__, prog_name="bellcrank")
 def main() -> None:
     """Turn sensor readings (MQTT, serial) into signed webhooks, and lose none of them."""
+
+
+main.add_command(verify)
 
 
 @main.command()

@@ -20,9 +20,9 @@ FLOORS = [
     ["agent.parts"],
     ["agent.observe"],
     ["agent.app"],
-    ["agent.trial", "agent.listen", "agent.logs", "agent.control_client"],
+    ["agent.trial", "agent.listen", "agent.verify", "agent.logs", "agent.control_client"],
     ["agent.starter", "agent.effective", "agent.schema"],
-    ["agent.demo"],
+    ["agent.demo", "agent.cli_verify"],
     ["agent.cli"],
     ["agent.__main__"],
 ]
