@@ -35,7 +35,7 @@ from agent.systemd import Systemd
 from agent.tasks import Tasks
 from agent.version import __version__
 from agent.webhooks.courier import Courier
-from agent.webhooks.envelope import Writer
+from agent.webhooks.writer import Writer
 from drivers.base import Surroundings
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Agent:
         self._hung_up = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._failed = False
+        self._agent_id = ""
         self._tasks = Tasks(self._fail)
         self._pipeline: Pipeline
         self._parts: Parts
@@ -165,10 +166,10 @@ class Agent:
     async def _prepare(self, loaded: Loaded) -> None:
         """Make what lasts as long as the process, and commit what a changed configuration has to tell."""
         config, clock, outbox = self._config, self._clock, self._outbox
-        write = Writer(config.agent.name, loaded.agent_id)
+        self._agent_id = loaded.agent_id
         engine = _engine(config)
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-        self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions)
+        self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, self._writer(config), loaded.subscriptions)
         around = Surroundings(
             config.agent.name,
             loaded.agent_id,
@@ -195,7 +196,7 @@ class Agent:
         """Bring what runs to what a configuration says. Where that fails, all runs as before."""
         await self._parts.end(self._parts.plan(config))
         try:
-            await self._pipeline.follow(_engine(config), config.expires_s())
+            await self._pipeline.follow(_engine(config), config.expires_s(), self._writer(config))
             self._config = self._observer.config = config
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)
@@ -208,6 +209,9 @@ class Agent:
             self._hung_up.clear()
             with contextlib.suppress(ReloadRefused):
                 await self.reload()
+
+    def _writer(self, config: Config) -> Writer:
+        return Writer(config.agent.name, self._agent_id, config.webhooks)
 
     def _refused(self, error: Exception) -> ReloadRefused:
         """Tell everybody why a reload changed nothing."""

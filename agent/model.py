@@ -67,6 +67,17 @@ class Event:
     summary: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one webhook is sent of an event: made once, kept with the delivery, and the same in every attempt."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those of every request: a content type that is not JSON's, and those that hold placeholders."""
+    suffix: str = ""
+    """Behind the path of the URL, such as `/fail`: a word of a preset, never what a sensor said."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event owed to one webhook, with its bytes."""
@@ -79,7 +90,7 @@ class Delivery:
     event_id: str
     subject: str
     body: bytes
-    """The same in every attempt."""
+    """The same in every attempt, as are `headers` and `suffix` (see Content)."""
     created_at: float
     expires_at: float
     due_at: float
@@ -89,6 +100,8 @@ class Delivery:
     """How many of them were answered with a status that says that this request will never do."""
     held: bool = False
     """Waits for the webhook to answer again, whatever `due_at` says."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
 
 
 class Ending(StrEnum):

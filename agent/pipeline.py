@@ -141,13 +141,13 @@ class Pipeline:
         """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
         return await self._ask(partial(self._forget, sensor))
 
-    async def follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+    async def follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
         """Go on with other rules, which take over the memory, and with other webhooks.
 
-        `expires_s`: how long each webhook is owed an event. Durable when it returns; where it raises, nothing has
-        changed.
+        `expires_s`: how long each webhook is owed an event; `envelope`: what each is sent. Durable when it returns;
+        where it raises, nothing has changed.
         """
-        await self._ask(partial(self._follow, engine, expires_s))
+        await self._ask(partial(self._follow, engine, expires_s, envelope))
 
     async def replay(self, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered or is dead, a step of the span. Durable when it returns."""
@@ -355,15 +355,15 @@ class Pipeline:
         self._wake.set()
         return await result
 
-    async def _follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
-        before, webhooks_before = self._engine, self._outbox.expires_s
+    async def _follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
+        before, webhooks_before, envelope_before = self._engine, self._outbox.expires_s, self._envelope
         step = engine.load(before.rows(), 0.0, self._clock.moment(), before)
         await self._outbox.adopt(expires_s)
-        self._engine = engine
+        self._engine, self._envelope = engine, envelope
         try:
             await self._handle(step, [])
         except BaseException:
-            self._engine = before
+            self._engine, self._envelope = before, envelope_before
             self._outbox.expires_s = webhooks_before
             raise
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agent.model import Delivery, Event, Moment, Rest, Settlement
+from agent.model import Content, Delivery, Event, Moment, Rest, Settlement
 from agent.outbox.letters import Movable
 
 Key = tuple[str, str]
 """Rule and sensor."""
-Envelope = Callable[[Event, int], bytes]
-"""The body of an event for the `sequence` that it has at one webhook."""
+Envelope = Callable[[Event, str, int], Content]
+"""What a webhook is sent of an event, for the `sequence` that it has there."""
 
 
 class Numbers(NamedTuple):
@@ -128,7 +128,7 @@ class Draft:
 
     def _delivery(self, event: Event, name: str) -> Delivery:
         number, sequence = self._next, self._sequences.get(name, 0) + 1
-        body = self._envelope(event, sequence)
+        content = self._envelope(event, name, sequence)
         self._next, self._sequences[name] = number + 1, sequence
         expires_s = self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
         return Delivery(
@@ -137,8 +137,15 @@ class Draft:
             sequence=sequence,
             event_id=event.id,
             subject=event.subject,
-            body=body,
+            body=content.body,
             created_at=event.at,
             expires_at=event.at + expires_s,
             due_at=event.at,
+            headers=content.headers,
+            suffix=content.suffix,
         )
+
+
+def no_content(*_: object) -> Content:
+    """The contents of a batch that owes nothing new."""
+    raise AssertionError("nothing new is owed here")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Moment
-from agent.outbox.batch import Batch, Draft
+from agent.outbox.batch import Batch, Draft, no_content
 from agent.outbox.letters import (
     Filter,
     Letter,
@@ -58,7 +58,7 @@ class IdleOutbox:
         `expires_s`: how long each webhook of the configuration is owed an event; others get nothing.
         """
         found = self._store.read(movable, wanted, span)
-        draft = Draft(self.moment, self._store.numbers(), expires_s, _no_bodies)
+        draft = Draft(self.moment, self._store.numbers(), expires_s, no_content)
         draft.replay(old for old in found if old.webhook in expires_s)
         self._store.move(draft.batch())
         return Moved(len(draft.replays), behind(found))
@@ -99,7 +99,3 @@ def _locked(state_dir: Path) -> Iterator[Store]:
         raise OSError(errno.EIO, str(error), str(path)) from error
     finally:
         lock.release()
-
-
-def _no_bodies(*_: object) -> bytes:
-    raise AssertionError("nothing new is owed here")

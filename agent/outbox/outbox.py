@@ -19,7 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Delivery, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Numbers
+from agent.outbox.batch import Batch, Draft, Envelope, Numbers, no_content
 from agent.outbox.lanes import Lane, Lanes
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
@@ -131,7 +131,7 @@ class Outbox:
             self._lock.release()
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
-        """A commit in the making; `envelope` writes the bodies."""
+        """A commit in the making; `envelope` writes what each webhook is sent."""
         return Draft(moment, self._numbers, self.expires_s, envelope)
 
     async def commit(self, batch: Batch) -> None:
@@ -161,7 +161,7 @@ class Outbox:
         Only to webhooks of the configuration. To be called between commits. Raises BatchRefused, sqlite3.Error.
         """
         found = await self._movable(moment, wanted, span)
-        draft = self.draft(moment, _no_bodies)
+        draft = self.draft(moment, no_content)
         draft.replay(old for old in found if old.webhook in self.expires_s)
         await self.commit(draft.batch())
         return Moved(len(draft.replays), behind(found))
@@ -170,7 +170,7 @@ class Outbox:
         """Give up what is pending or dead, as `replay` does; an attempt that is in flight is finished."""
         found = await self._movable(moment, wanted, span)
         before = self._discarded()
-        batch = self.draft(moment, _no_bodies).batch()
+        batch = self.draft(moment, no_content).batch()
         batch.discarded = [old.id for old in found]
         await self.commit(batch)
         for old in found:
@@ -181,7 +181,7 @@ class Outbox:
     async def _movable(self, moment: Moment, wanted: Filter, span: Span) -> list[Movable]:
         """What matches, seen behind a commit of the marks that wait: what was just delivered is no more pending."""
         if self.marks:
-            await self.commit(self.draft(moment, _no_bodies).batch())
+            await self.commit(self.draft(moment, no_content).batch())
         return await self._call(self._store.read, movable, wanted, span)
 
     def _discarded(self) -> int:
@@ -389,10 +389,6 @@ class Mailbox:
             else:
                 self._lanes.drop(lane)
         return found
-
-
-def _no_bodies(*_: object) -> bytes:
-    raise AssertionError("nothing new is owed here")
 
 
 def _pauses_s() -> Iterator[float]:

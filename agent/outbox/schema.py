@@ -7,7 +7,8 @@ have none.
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
-    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
+    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
+                and `suffix` (of the URL's path) are null where there are none
     attempts    the last ATTEMPTS_KEPT of each delivery that did not succeed at once, gone with it
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
@@ -121,6 +122,10 @@ CREATE TABLE attempts (
     PRIMARY KEY (delivery, at)
 ) STRICT, WITHOUT ROWID;
 """
+_REQUESTS = """
+ALTER TABLE deliveries ADD COLUMN headers TEXT;
+ALTER TABLE deliveries ADD COLUMN suffix TEXT;
+"""
 
 
 def _spine(db: "Database") -> None:
@@ -131,7 +136,11 @@ def _attempts(db: "Database") -> None:
     _execute(db, _ATTEMPTS)
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts)
+def _requests(db: "Database") -> None:
+    _execute(db, _REQUESTS)
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests)
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""

@@ -8,6 +8,7 @@ the batch is there. Settling compares and sets: a counter moves only if the row 
 
 import contextlib
 import hashlib
+import json
 import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
@@ -33,7 +34,7 @@ SWEEP_ROWS = 500
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held"
+    " d.attempts, d.refusals, d.held, d.headers, d.suffix"
 )
 
 
@@ -332,11 +333,17 @@ class Store:
                     d.attempts,
                     d.refusals,
                 )
-                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, None, d.body))
+                request = (json.dumps(dict(d.headers)) if d.headers else None, d.suffix or None)
+                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, d.body, *request))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
-        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
+        self._db.executemany(
+            "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
+            " held, due_at, created_at, expires_at, body, headers, suffix)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            deliveries,
+        )
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -491,7 +498,7 @@ def _counters(row: Sequence[int]) -> Counters:
 
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
-    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held = row
+    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, headers, suffix = row
     return Delivery(
         id=number,
         webhook=webhook,
@@ -505,6 +512,8 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         attempts=attempts,
         refusals=refusals,
         held=bool(held),
+        headers=json.loads(headers) if headers else {},
+        suffix=suffix or "",
     )
 
 

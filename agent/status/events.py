@@ -5,7 +5,7 @@ from typing import Any
 
 from agent.model import Attempt, Counters
 from agent.outbox import Letter, Standing
-from agent.webhooks.envelope import rfc3339
+from agent.templates import rfc3339
 
 
 def letter_json(letter: Letter, now: float) -> dict[str, Any]:

@@ -19,9 +19,9 @@ from agent.clock import DeviceClock
 from agent.model import Attempt, Delivery, Ending, Rest, Settlement
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
+from agent.webhooks.headers import signed
 from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Fate, Outcome, as_it_was, judge, settle
 from agent.webhooks.transport import Transport
-from drivers import signing
 
 log = logging.getLogger(__name__)
 
@@ -220,13 +220,13 @@ class Courier:
             return
         answers = self._witness.setdefault(delivery.id, self._breaker.answers)
         timestamp = int(self._clock.wall())
-        headers = signing.headers(self._keys, delivery.event_id, timestamp, delivery.body)
-        outcome = await self._post(delivery.body, headers)
+        headers = signed(self._config.signature, self._keys, delivery.event_id, timestamp, delivery.body)
+        outcome = await self._post(delivery.body, {**delivery.headers, **headers}, delivery.suffix)
         self._settle(delivery, outcome, others_answered=self._breaker.answers > answers)
 
-    async def _post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    async def _post(self, body: bytes, headers: Mapping[str, str], suffix: str) -> Outcome:
         try:
-            return await self._transport.post(body, headers)
+            return await self._transport.post(body, headers, suffix)
         except Exception as error:  # else its subject would be lent for ever
             log.exception("%s: an attempt failed in a way that should not be", self._name)
             return Outcome(duration_s=0.0, error="failed", detail=type(error).__name__)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.model import Delivery, Ending, Event, Moment, Settlement
+from agent.model import Content, Delivery, Ending, Event, Moment, Settlement
 from agent.outbox import Batch, Loaded, Outbox
 from tests.support.hands import HandClock
 
@@ -35,8 +35,8 @@ def event(
     )
 
 
-def body(told: Event, sequence: int) -> bytes:
-    return f"{told.id} is {sequence}".encode()
+def body(told: Event, _webhook: str, sequence: int) -> Content:
+    return Content(f"{told.id} is {sequence}".encode())
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import pytest
 
 from agent.model import Attempt, Ending, Settlement
 from agent.outbox import Archive, Filter, Outbox, Span, opened_idle
-from tests.outbox.parts import deliver, done, event, opened, owe
+from tests.outbox.parts import body, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 
 ALL = Span()
@@ -97,7 +97,7 @@ async def test_a_replay_takes_its_log_along_and_leaves_the_other_deliveries_of_i
         assert [(one.status, one.error, one.answer) for one in whole["ops"].log] == [(400, "HTTP 400", b"no")]
         assert whole["ops"].body == b"evt_1 is 1"
         clock.advance(8 * 86400)
-        batch = outbox.draft(clock.moment(), lambda *_: b"").batch()
+        batch = outbox.draft(clock.moment(), body).batch()
         batch.purge = True
         await outbox.commit(batch)
         assert [letter.webhook for letter in outbox.archive.whole("evt_1")] == ["ops"]
@@ -250,7 +250,7 @@ async def test_a_firing_is_known_to_be_over_by_what_was_told_since_or_by_the_mem
     async with opened(tmp_path, clock) as (outbox, _):
         for n, word in enumerate(told):
             await owe(outbox, clock, event(n, at=1000.0 + n, rule="cold", type=f"sensor.alert.{word}"))
-        batch = outbox.draft(clock.moment(), lambda *_: b"").batch()
+        batch = outbox.draft(clock.moment(), body).batch()
         batch.memory = {("cold", "a.t"): memory}
         await outbox.commit(batch)
         assert outbox.archive.whole("evt_0")[0].resolved is over
