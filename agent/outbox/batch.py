@@ -93,10 +93,12 @@ class Draft:
                 sequence=old.sequence,
                 event_id=old.event_id,
                 subject=f"replay:{old.subject}",
-                body=old.body,
+                body=old.content.body,
                 created_at=now,
                 expires_at=now + self._expires_s[old.webhook],
                 due_at=now,
+                headers=old.content.headers,
+                suffix=old.content.suffix,
             )
             self._next += 1
             self.replays.append(Replay(old, delivery))

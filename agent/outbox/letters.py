@@ -5,6 +5,7 @@ no commit. A filter is the same for looking, sending again and giving up.
 """
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
-from agent.model import Attempt
+from agent.model import Attempt, Content
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
 
 STATES = {"pending": PENDING, "delivered": DELIVERED, "dead": DEAD}
@@ -160,7 +161,7 @@ class Movable(NamedTuple):
     sequence: int
     event_id: str
     subject: str
-    body: bytes
+    content: Content
 
 
 class Moved(NamedTuple):
@@ -239,10 +240,15 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     """The oldest that match, at most MOVED_ROWS."""
     where, values = _where(wanted, span)
     query = (
-        "SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, d.body"  # noqa: S608
+        "SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject,"  # noqa: S608
+        " d.body, d.headers, d.suffix"
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
-    return [Movable(*row) for row in db.execute(query, (*values, MOVED_ROWS))]
+    rows = db.execute(query, (*values, MOVED_ROWS))
+    return [
+        Movable(*row, Content(body, json.loads(headers) if headers else {}, suffix or ""))
+        for *row, body, headers, suffix in rows
+    ]
 
 
 def behind(found: Sequence[Movable]) -> int | None:

@@ -1,11 +1,12 @@
 """Looking at deliveries, sending them again, giving them up: found by a filter, moved once, counted exactly."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.model import Attempt, Ending, Settlement
+from agent.model import Attempt, Content, Ending, Event, Settlement
 from agent.outbox import Archive, Filter, Outbox, Span, opened_idle
 from tests.outbox.parts import body, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -50,6 +51,26 @@ async def test_a_dead_letter_goes_again_with_its_id_its_bytes_and_its_sequence(t
             ("evt_1", 1, b"evt_1 is 1", 0, 60.0),
             ("evt_2", 2, b"evt_2 is 2", 0, 10.0),
         }
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_a_replay_keeps_its_headers_and_where_it_goes(tmp_path: Path, restart: bool) -> None:
+    def with_headers(told: Event, webhook: str, sequence: int) -> Content:
+        return replace(body(told, webhook, sequence), headers={"x-rule": "cold"}, suffix="/fail")
+
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        draft = outbox.draft(clock.moment(), with_headers)
+        draft.owe([event(1)])
+        await outbox.commit(draft.batch())
+        await settle_first(outbox, clock, Ending.DEAD)
+        assert await replay(outbox, clock, ids="evt_1") == 1
+        if not restart:
+            (sent,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
+    if restart:
+        async with opened(tmp_path, clock) as (outbox, _):
+            (sent,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
+    assert (sent.body, dict(sent.headers), sent.suffix) == (b"evt_1 is 1", {"x-rule": "cold"}, "/fail")
 
 
 async def test_what_was_delivered_and_goes_again_is_owed_once_more(tmp_path: Path) -> None:
