@@ -244,11 +244,11 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
         " d.body, d.headers, d.suffix"
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
-    rows = db.execute(query, (*values, MOVED_ROWS))
-    return [
-        Movable(*row, Content(body, json.loads(headers) if headers else {}, suffix or ""))
-        for *row, body, headers, suffix in rows
-    ]
+    found = []
+    for *row, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
+        content = Content(body, json.loads(headers) if headers else {}, suffix or "")
+        found.append(Movable._make([*row, content]))
+    return found
 
 
 def behind(found: Sequence[Movable]) -> int | None:
