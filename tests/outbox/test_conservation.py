@@ -80,8 +80,11 @@ class House:
             self.naive.rows[f"evt_{self.told}", webhook] = Row("pending", self.clock.now() + LIFE_S)
 
     async def lend(self, webhook: str) -> None:
+        """What has expired is lent too: the courier sees it, and its mark means nothing, though it was replayed."""
         for delivery in await self.outbox.mailboxes[webhook].due(self.clock.now(), 2):
-            self.lent.append((delivery, self.naive.rows.get((delivery.event_id, webhook))))
+            row = self.naive.rows.get((delivery.event_id, webhook))
+            same = row is not None and row.expires_at == delivery.expires_at
+            self.lent.append((delivery, row if same else None))
 
     async def settle(self, ending: Ending) -> None:
         if self.lent:
@@ -136,10 +139,10 @@ class House:
         while self.lent:
             await self.settle(Ending.AGAIN)
         for webhook in WEBHOOKS:
-            await self.lend(webhook)
-            while self.lent:
-                await self.settle(Ending.DELIVERED)
+            while self.outbox.mailboxes[webhook].next_due() is not None:
                 await self.lend(webhook)
+                while self.lent:
+                    await self.settle(Ending.DELIVERED)
         await self.commit()
         assert [self.naive.of(webhook)[2] for webhook in WEBHOOKS] == [0, 0]
 
@@ -197,7 +200,7 @@ async def live(folder: Path, steps: list[tuple[Any, ...]]) -> None:
 
 
 @given(st.lists(STEPS, min_size=5, max_size=25))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_the_counters_are_those_of_a_naive_model(steps: list[tuple[Any, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(live(Path(folder), steps))
