@@ -17,10 +17,11 @@ The floors, from the ground; a file imports only from floors below its own:
     drivers/                    the ground: imports nothing of agent/; signing, for both directions
     version model               facts and the types that flow
     clock                       the only caller of time.*
+    templates                   texts with {placeholders}
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     rules/                      pure: conditions, the state machine, the engine
-    webhooks/                   pure: config, envelope, retry, breaker
-    outbox/                     SQLite: batches, numbers, lanes, the intake ledger
+    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
+    outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     config yamlfile secretfiles YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
@@ -28,7 +29,8 @@ The floors, from the ground; a file imports only from floors below its own:
     status/                     snapshot, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
-    trial listen demo logs cli  the people's side
+    trial listen verify demo    the people's side
+    logs cli                    and the commands
     control_client              how the command line asks the agent
     recording overhear replay discovery   what arrives, and what the rules would make of it
     starter effective schema    a first configuration, the effective one, its JSON Schema

@@ -23,19 +23,19 @@ from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
 from agent.observe import Observer
-from agent.outbox import Loaded, Outbox
+from agent.outbox import Filter, Loaded, Moved, Outbox, Span
 from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status.api import ReloadRefused
+from agent.status.api import ReloadRefused, telling_of_events
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
 from agent.tasks import Tasks
 from agent.version import __version__
 from agent.webhooks.courier import Courier
-from agent.webhooks.envelope import Writer
+from agent.webhooks.writer import Writer
 from drivers.base import Surroundings
 
 log = logging.getLogger(__name__)
@@ -72,6 +72,7 @@ class Agent:
         self._hung_up = asyncio.Event()
         self._reloading = asyncio.Lock()
         self._failed = False
+        self._agent_id = ""
         self._tasks = Tasks(self._fail)
         self._pipeline: Pipeline
         self._parts: Parts
@@ -128,6 +129,14 @@ class Agent:
         """Send nothing to a webhook. Returns whether there is one of this name."""
         return await self._switch(webhook, Courier.disable)
 
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered or is dead, a step of the span."""
+        return await self._pipeline.replay(wanted, span)
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, a step of the span."""
+        return await self._pipeline.discard(wanted, span)
+
     async def _switch(self, webhook: str, how: Callable[[Courier], None]) -> bool:
         if webhook not in self._parts.couriers:
             return False
@@ -146,7 +155,8 @@ class Agent:
         stack.push_async_callback(self._end)
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
-        control = ControlServer(place.path, self._observer.snapshot, self, for_group=place.for_group)
+        events = telling_of_events(self._outbox.archive, self._clock.now)
+        control = ControlServer(place.path, self._observer.snapshot, self, events, for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
@@ -156,10 +166,10 @@ class Agent:
     async def _prepare(self, loaded: Loaded) -> None:
         """Make what lasts as long as the process, and commit what a changed configuration has to tell."""
         config, clock, outbox = self._config, self._clock, self._outbox
-        write = Writer(config.agent.name, loaded.agent_id)
+        self._agent_id = loaded.agent_id
         engine = _engine(config)
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-        self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions)
+        self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, self._writer(config), loaded.subscriptions)
         around = Surroundings(
             config.agent.name,
             loaded.agent_id,
@@ -186,7 +196,7 @@ class Agent:
         """Bring what runs to what a configuration says. Where that fails, all runs as before."""
         await self._parts.end(self._parts.plan(config))
         try:
-            await self._pipeline.follow(_engine(config), config.expires_s())
+            await self._pipeline.follow(_engine(config), config.expires_s(), self._writer(config))
             self._config = self._observer.config = config
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)
@@ -199,6 +209,9 @@ class Agent:
             self._hung_up.clear()
             with contextlib.suppress(ReloadRefused):
                 await self.reload()
+
+    def _writer(self, config: Config) -> Writer:
+        return Writer(config.agent.name, self._agent_id, config.webhooks)
 
     def _refused(self, error: Exception) -> ReloadRefused:
         """Tell everybody why a reload changed nothing."""

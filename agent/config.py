@@ -25,6 +25,7 @@ from agent import secretfiles, yamlfile
 from agent.rules import Site
 from agent.rules.config import Condition, Rule, placeholders
 from agent.webhooks.config import Webhook
+from agent.webhooks.headers import is_secret
 from agent.yamlfile import FORGOTTEN_SPACE, Place, YamlProblem
 from drivers.base import SourceConfig
 from drivers.http import HttpSource
@@ -78,7 +79,7 @@ class AgentConfig(BaseModel):
     timezone: str | None = None
     """Of `active`; the system's where it is left out."""
     events_to: list[Name] | None = None
-    """The webhooks that hear of the agent itself; all where it is left out."""
+    """The webhooks that hear of the agent itself; those with the standard body where it is left out."""
 
     @field_validator("timezone")
     @classmethod
@@ -186,9 +187,12 @@ class Config(BaseModel):
         return Site(
             sources=tuple(self.sources),
             sensors=sensors,
-            events_to=tuple(self.webhooks if events_to is None else dict.fromkeys(events_to)),
+            events_to=self._standard_webhooks() if events_to is None else tuple(dict.fromkeys(events_to)),
             timezone=_system_zone() if self.agent.timezone is None else _zone(self.agent.timezone),
         )
+
+    def _standard_webhooks(self) -> tuple[str, ...]:
+        return tuple(name for name, webhook in self.webhooks.items() if webhook.is_standard)
 
     def sensors(self) -> list[list[str]]:
         """The parts of every sensor's name; some may be placeholders such as `{room}`."""
@@ -397,6 +401,9 @@ class _Reader:
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
         self._check_webhooks(("agent", "events_to"), config.agent.events_to)
+        for name, webhook in config.webhooks.items():
+            for where, wrong in webhook.wrong_places():
+                self._add(("webhooks", name, *where), wrong)
         status = config.status
         if status.listen and not status.on_loopback and status.token is None:
             self._add(("status", "listen"), "off loopback a `token` is needed")
@@ -475,7 +482,8 @@ def _secret_places(value: Any) -> Iterator[Where]:
     waiting: list[tuple[Where, Any, list[Any]]] = [((), value, [file_model()])]
     while waiting:
         where, value, kinds = waiting.pop()
-        if SecretStr in kinds or (not isinstance(value, list) and any(SecretStr in _inside(kind, 0) for kind in kinds)):
+        in_a_list = [inner for kind in kinds if get_origin(kind) is list for inner in _inside(kind, 0)]
+        if _is_secret(where, kinds) or (not isinstance(value, list) and SecretStr in in_a_list):
             yield where
             continue
         members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
@@ -483,6 +491,11 @@ def _secret_places(value: Any) -> Iterator[Where]:
             inner = [found for kind in kinds for found in _inside(kind, step)]
             if inner:
                 waiting.append(((*where, step), member, inner))
+
+
+def _is_secret(where: Where, kinds: list[Any]) -> bool:
+    """Of what may be a secret or not, such as a header, the name decides."""
+    return SecretStr in kinds and (str not in kinds or is_secret(str(where[-1])))
 
 
 # -- words for people

@@ -67,6 +67,17 @@ class Event:
     summary: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What one webhook is sent of an event: made once, kept with the delivery, and the same in every attempt."""
+
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Beside those of every request: a content type that is not JSON's, and those that hold placeholders."""
+    suffix: str = ""
+    """Behind the path of the URL, such as `/fail`: a word of a preset, never what a sensor said."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event owed to one webhook, with its bytes."""
@@ -79,7 +90,7 @@ class Delivery:
     event_id: str
     subject: str
     body: bytes
-    """The same in every attempt."""
+    """The same in every attempt, as are `headers` and `suffix` (see Content)."""
     created_at: float
     expires_at: float
     due_at: float
@@ -89,6 +100,8 @@ class Delivery:
     """How many of them were answered with a status that says that this request will never do."""
     held: bool = False
     """Waits for the webhook to answer again, whatever `due_at` says."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    suffix: str = ""
 
 
 class Ending(StrEnum):
@@ -98,6 +111,22 @@ class Ending(StrEnum):
     AGAIN = "again"
     DEAD = "dead"
     EXPIRED = "expired"
+
+
+class Attempt(NamedTuple):
+    """One POST of a delivery, as its log keeps it."""
+
+    at: float
+    """When it began, on the agent's time line."""
+    wall: float
+    """The same as Unix seconds."""
+    duration_s: float
+    status: int | None
+    """None: no HTTP answer."""
+    error: str | None
+    """Of a failure: what was the matter, for people, such as `refused: 127.0.0.1:9: Connection refused`."""
+    answer: bytes
+    """Of a failure: the first 512 bytes of what was answered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +143,8 @@ class Settlement:
     attempts: int = 0
     refusals: int = 0
     held: bool = False
+    attempt: Attempt | None = None
+    """For the log; None: there was none, or nobody knows what came of it."""
 
 
 @dataclass(frozen=True, slots=True)

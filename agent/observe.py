@@ -105,7 +105,13 @@ class Observer:
         view = courier.view()
         resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
         same = {field.name for field in fields(view)} & {field.name for field in fields(WebhookFacts)}
-        return WebhookFacts(**{name: getattr(view, name) for name in same}, **_sum([counters]), resting_s=resting_s)
+        due_at = None if view.state == "disabled" else self._outbox.mailboxes[name].next_due()
+        return WebhookFacts(
+            **{name: getattr(view, name) for name in same},
+            **_sum([counters]),
+            resting_s=resting_s,
+            next_attempt_s=None if due_at is None else max(0.0, due_at - now, resting_s or 0.0),
+        )
 
     def _sources(self) -> dict[str, SourceFacts]:
         states = {name: state for driver in self._parts.drivers for name, state in driver.states().items()}

@@ -116,13 +116,18 @@ class Parts:
         self._tasks.begin(f"courier {name}", courier.run())
 
     async def _end_courier(self, name: str, following: Webhook | None) -> None:
-        """Let it finish what is in flight. With another address or other secrets the webhook begins anew."""
+        """Let it finish what is in flight. Where it is reached in another way, it begins anew."""
         courier, webhook = self.couriers.pop(name), self._webhooks.pop(name)
         await self._tasks.end(f"courier {name}", courier.stop(_GRACE_S))
         self._rests[name] = courier.kept()
-        if following is not None and (following.url, following.secrets) != (webhook.url, webhook.secrets):
+        if following is not None and _reaches(following) != _reaches(webhook):
             self._rests[name] = replace(self._rests[name], resting_until=None)
             self._outbox.mailboxes[name].release(every=True)
+
+
+def _reaches(webhook: Webhook) -> tuple[object, ...]:
+    """What decides whether a receiver takes a request, whatever it tells."""
+    return webhook.url, webhook.secrets, webhook.signature, webhook.method, webhook.headers, webhook.tls
 
 
 def _settings(plan: Plan, feed: str) -> FeedSettings | None:

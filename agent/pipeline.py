@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Moment
-from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
+from agent.outbox import Batch, BatchRefused, Draft, Envelope, Filter, Ledger, Moved, Outbox, Span
 from agent.rules import Engine, Step
 from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
 from drivers.base import Batch as FeedBatch
@@ -141,13 +141,21 @@ class Pipeline:
         """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
         return await self._ask(partial(self._forget, sensor))
 
-    async def follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+    async def follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
         """Go on with other rules, which take over the memory, and with other webhooks.
 
-        `expires_s`: how long each webhook is owed an event. Durable when it returns; where it raises, nothing has
-        changed.
+        `expires_s`: how long each webhook is owed an event; `envelope`: what each is sent. Durable when it returns;
+        where it raises, nothing has changed.
         """
-        await self._ask(partial(self._follow, engine, expires_s))
+        await self._ask(partial(self._follow, engine, expires_s, envelope))
+
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered or is dead, a step of the span. Durable when it returns."""
+        return await self._ask(lambda: self._outbox.replay(self._clock.moment(), wanted, span))
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, a step of the span. Durable when it returns."""
+        return await self._ask(lambda: self._outbox.discard(self._clock.moment(), wanted, span))
 
     @property
     def engine(self) -> Engine:
@@ -347,15 +355,15 @@ class Pipeline:
         self._wake.set()
         return await result
 
-    async def _follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
-        before, webhooks_before = self._engine, self._outbox.expires_s
+    async def _follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
+        before, webhooks_before, envelope_before = self._engine, self._outbox.expires_s, self._envelope
         step = engine.load(before.rows(), 0.0, self._clock.moment(), before)
         await self._outbox.adopt(expires_s)
-        self._engine = engine
+        self._engine, self._envelope = engine, envelope
         try:
             await self._handle(step, [])
         except BaseException:
-            self._engine = before
+            self._engine, self._envelope = before, envelope_before
             self._outbox.expires_s = webhooks_before
             raise
 

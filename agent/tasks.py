@@ -25,13 +25,13 @@ class Tasks:
     async def end(self, name: str, goodbye: Awaitable[object] | None = None, patience_s: float = 0.0) -> None:
         """Say goodbye, wait for it to end by itself, but not for longer than patience lasts, and cancel it."""
         task = self._running.pop(name, None)
-        if task is None:
-            return
-        if goodbye is not None:
+        if goodbye is not None:  # also to one that has failed: it may hold a port or a connection
             try:
                 await goodbye
             except Exception:
                 log.exception("%s does not end as it should", name)
+        if task is None:
+            return
         await asyncio.wait({task}, timeout=patience_s)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)

@@ -68,6 +68,14 @@ def headers(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes)
     return found
 
 
+def github_headers(keys: Sequence[bytes], message_id: str, body: bytes) -> dict[str, str]:
+    """The headers of GitHub's signature, which has room for one key: the newest."""
+    found = {"x-github-delivery": message_id}
+    if keys:
+        found["x-hub-signature-256"] = _github_signature(keys[0], body)
+    return found
+
+
 def verify(keys: Sequence[bytes], request: Mapping[str, str], body: bytes, now: float | None) -> None:
     """Check a request's headers (names in lower case) against its body. Raises BadSignature.
 
@@ -91,7 +99,7 @@ def verify_github(keys: Sequence[bytes], request: Mapping[str, str], body: bytes
         given = request["x-hub-signature-256"]
     except KeyError as error:
         raise BadSignature(f"the header {error.args[0]} is missing") from None
-    _compare(["sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest() for key in keys], [given])
+    _compare([_github_signature(key, body) for key in keys], [given])
 
 
 def _compare(expected: Sequence[str], given: Sequence[str]) -> None:
@@ -104,6 +112,10 @@ def _compare(expected: Sequence[str], given: Sequence[str]) -> None:
 def _raw(header: str) -> bytes:
     """The bytes of a header as they came: a server reads what is no UTF-8 as surrogates."""
     return header.encode(errors="surrogateescape")
+
+
+def _github_signature(key: bytes, body: bytes) -> str:
+    return "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()
 
 
 def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:

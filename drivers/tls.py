@@ -1,6 +1,7 @@
 """`tls:` of a broker or a webhook, and what to tell people when TLS fails."""
 
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +18,9 @@ _DOUBTS = {
 }
 """By OpenSSL's X509_V_ERR numbers (x509_vfy.h)."""
 _OTHER_HOST, _OTHER_ADDRESS = 62, 64
+_OUTDATED = (9, 10)
+_NO_CHECK_TIME = ssl.VerifyFlags(0x200000)
+"""X509_V_FLAG_NO_CHECK_TIME (x509_vfy.h), which the module has no name for."""
 _ALERTS = {
     "WRONG_VERSION_NUMBER": "it does not speak TLS there",
     "UNSUPPORTED_PROTOCOL": "it speaks older versions of TLS only: `tls.min_version`",
@@ -78,6 +82,23 @@ class Tls(BaseModel):
         if self.cert is not None:
             _load_own(context, self.cert, self.key)
         return context
+
+
+def is_outdated(error: BaseException | None) -> bool:
+    """Whether a certificate was refused only since it has expired or is not valid yet."""
+    return isinstance(error, ssl.SSLCertVerificationError) and error.verify_code in _OUTDATED
+
+
+def blind_to_time(tls: Tls) -> ssl.SSLContext:
+    """To look at an outdated certificate that is otherwise right, and for nothing else. Raises OSError."""
+    context = tls.context()
+    context.verify_flags |= _NO_CHECK_TIME
+    return context
+
+
+def validity(certificate: Mapping[str, Any]) -> str:
+    """From when until when a certificate is valid, as `SSLSocket.getpeercert` gives it."""
+    return f"valid from {certificate.get('notBefore')} until {certificate.get('notAfter')}"
 
 
 def why(error: Exception) -> str:

@@ -16,10 +16,11 @@ from standardwebhooks import Webhook
 
 from agent.cli import main
 from agent.listen import Receiver, keys_in
-from drivers.signing import key_of
+from drivers.signing import key_of, verify
 from tests.faults.oracle import SECRET, Oracle
 from tests.support.agent import AgentProcess, free_port
 from tests.support.mosquitto import Mosquitto
+from tests.support.receiver import Receiver as EveryReceiver
 from tests.support.waiting import until
 
 CONFIG = """
@@ -99,6 +100,26 @@ async def test_webhooks_test_sends_a_verified_event_now(tmp_path: Path) -> None:
     assert "HTTP 200" in result.output
     assert told[0].startswith("VERIFIED evt_")
     assert "webhook.test" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("more", "path", "shown"),
+    [
+        ("body: {text: '{summary}', n: '{sequence}'}", "/hook", '{"text":"A test of the webhook ops","n":null}'),
+        ("preset: slack", "/hook", '{"text":"cabin: webhook.test","attachments":[{"color":'),
+        ("preset: healthchecks", "/hook/log", "cabin: webhook.test\nA test of the webhook ops\n"),
+    ],
+)
+async def test_webhooks_test_sends_what_an_event_would_be(tmp_path: Path, more: str, path: str, shown: str) -> None:
+    async with EveryReceiver() as receiver:
+        file = config(tmp_path, http=receiver.port)
+        file.write_text(file.read_text().replace(f"secrets: [{SECRET}]", f"secrets: [{SECRET}], {more}"))
+        result = await asyncio.to_thread(call, "webhooks", "test", "ops", "--config", file)
+    assert result.exit_code == 0, result.output
+    (got,) = receiver.got
+    assert got.path == path
+    assert got.body.decode().startswith(shown)
+    verify([key_of(SECRET)], got.headers, got.body, None)
 
 
 def test_webhooks_test_tells_that_nobody_answers(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         # missing words
         (changed("version: 1\n", ""), "1:1: version: is missing"),
         (changed("    port: /dev/ttyUSB0\n", ""), "15:3: sources.meter.port: is missing"),
-        (changed("    sensor: room.t\n", ""), "21:3: rules.warm.sensor: is missing"),
+        (changed("    sensor: room.t\n", ""), "21:3: rules.warm: `sensor` is missing"),
         (changed("    url: http://127.0.0.1/hook\n", ""), "25:3: webhooks.ops.url: is missing"),
         (changed("version: 1", "version: 2"), "1:10: version: has to be 1"),
         # kinds
@@ -177,7 +177,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         (changed("{room}", "x{room}"), "12:12: sources.rooms.topic: a placeholder is a whole level"),
         (
             GOOD + "status: {listen: no}\n",
-            "28:18: status.listen: has to be host:port, such as 127.0.0.1:8321, or false",
+            "28:18: status.listen: has to be host:port, such as 127.0.0.1:8321; or false",
         ),
         (GOOD + "status: {listen: 'cabin:80'}\n", "status.listen: has to be an address of this machine"),
         # what one part says of another
@@ -493,3 +493,49 @@ def test_the_state_is_kept_where_the_file_says_then_where_systemd_says(
     assert state_dir(plain, {}) == Path("/var/lib/bellcrank")
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert state_dir(plain, {}) == tmp_path / "bellcrank"
+
+
+def test_what_is_wrong_in_a_body_and_in_headers_is_told_at_its_place(tmp_path: Path) -> None:
+    text = changed(
+        "    unsigned: true\n",
+        """\
+    unsigned: true
+    headers: {X-Title: "{summry}", Host: x}
+    body:
+      text: "{rule} {value:999999999}"
+      parts: ["{sensor}", {level: "{sevrity}"}]
+""",
+    )
+    assert [line.partition("webhooks.")[2] for line in told(tmp_path, text)] == [
+        "ops.headers.X-Title: unknown placeholder {summry}: did you mean summary?",
+        "ops.headers.Host: it is written by bellcrank itself",
+        "ops.body.text: {value:999999999}: a width and digits of at most 100",
+        "ops.body.parts.1.level: unknown placeholder {sevrity}: did you mean severity?",
+    ]
+    lines = text.split("\n")
+    places = [line.split(":")[0] for line in told(tmp_path, text)]
+    assert ["X-Title" in lines[int(places[0]) - 1], "sevrity" in lines[int(places[3]) - 1]] == [True, True]
+
+
+def test_a_secret_header_asks_for_a_file_that_others_cannot_read(tmp_path: Path) -> None:
+    text = changed("    unsigned: true\n", '    unsigned: true\n    headers: {Authorization: "Bearer x", X-Site: y}\n')
+    assert read(tmp_path, text).webhooks["ops"].header_texts() == {"Authorization": "Bearer x", "X-Site": "y"}
+    (line,) = told(tmp_path, text, 0o644)
+    assert "webhooks.ops.headers.Authorization: a secret in a file that others may read" in line
+
+
+def test_the_agent_tells_of_itself_where_the_body_is_the_standard_one(tmp_path: Path) -> None:
+    more = """\
+  chat: {url: "http://127.0.0.1/chat", unsigned: true, body: {text: "{summary}"}}
+  team: {url: "http://127.0.0.1/team", unsigned: true, preset: slack}
+  next: {url: "http://127.0.0.1/next", unsigned: true, headers: {X-A: "{id}"}, method: PUT}
+"""
+    assert read(tmp_path, GOOD + more).site().events_to == ("ops", "next")
+    text = GOOD.replace("version: 1", "version: 1\nagent: {events_to: [chat]}", 1) + more
+    assert read(tmp_path, text).site().events_to == ("chat",)
+
+
+def test_a_summary_of_a_rule_is_checked(tmp_path: Path) -> None:
+    text = changed("    when: {above: 5}\n", '    when: {above: 5}\n    summary: "{sensr}"\n')
+    (line,) = told(tmp_path, text)
+    assert "rules.warm.summary: unknown placeholder {sensr}: did you mean sensor?" in line

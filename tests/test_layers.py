@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["agent.version", "agent.model"],
-    ["agent.clock", "agent.systemd", "agent.tasks"],
+    ["agent.clock", "agent.systemd", "agent.tasks", "agent.templates"],
     ["agent.rules", "agent.outbox", "agent.webhooks"],
     ["agent.yamlfile"],
     ["agent.secretfiles"],
@@ -20,7 +20,7 @@ FLOORS = [
     ["agent.parts"],
     ["agent.observe"],
     ["agent.app"],
-    ["agent.trial", "agent.listen", "agent.logs", "agent.control_client"],
+    ["agent.trial", "agent.listen", "agent.verify", "agent.logs", "agent.control_client"],
     ["agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo", "agent.recording", "agent.overhear"],
     ["agent.replay", "agent.discovery"],

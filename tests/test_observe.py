@@ -76,6 +76,7 @@ async def test_the_snapshot_tells_what_came_what_it_meant_and_who_is_owed_it(tmp
             "repeats": 0,
             "refused": 2,
             "refused_by": {"not_json": 1, "null": 1},
+            "last_refusal": "null",
         }
         hall, attic = found["sensors"]["room.hall.t"], found["sensors"]["room.attic.t"]
         assert (hall["value"], hall["unit"], hall["refused"]) == (9, "°C", 1)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from agent.clock import DeviceClock, SystemClock
-from agent.model import Ending, Event, Settlement
+from agent.model import Content, Ending, Event, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
@@ -40,12 +40,12 @@ from tests.support.waiting import until
 FEED = "broker:house"
 
 
-def envelope(event: Event, sequence: int) -> bytes:
+def envelope(event: Event, _webhook: str, sequence: int) -> Content:
     if event.value == "unwritable":
         raise ValueError("no JSON")
     if event.value == "unstorable":
-        return "\ud800"  # type: ignore[return-value]
-    return f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace")
+        return Content("\ud800")  # type: ignore[arg-type]
+    return Content(f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace"))
 
 
 def rules(**given: dict[str, Any]) -> dict[str, Rule]:
@@ -521,7 +521,7 @@ async def test_other_rules_take_over_memory_holds_and_what_was_not_yet_written(t
         await at.take(at.message("a.t", 9))
         for n in range(3):
             await at.take(at.message("a.b", n))
-        await at.pipeline.follow(following(at, {**given, **rules(more=PULSE)}), WEEK)
+        await at.pipeline.follow(following(at, {**given, **rules(more=PULSE)}), WEEK, envelope)
         assert at.engine is not at.pipeline.engine
         assert at.pipeline.engine.memory["pressed", "a.b"].throttled == 2, "soft memory too"
         assert at.pipeline.engine.latest["a.t"].reading.value == 9
@@ -533,7 +533,7 @@ async def test_a_throttle_goes_on_under_other_rules(tmp_path: Path) -> None:
     given = rules(pressed={**PULSE, "throttle": "1h"})
     async with house(tmp_path, given) as at:
         await at.take(at.message("a.b", 1))
-        await at.pipeline.follow(following(at, {**given, **rules(more=LEVEL)}), WEEK)
+        await at.pipeline.follow(following(at, {**given, **rules(more=LEVEL)}), WEEK, envelope)
         await at.take(at.message("a.b", 2))
         assert at.bodies() == ["pressed pulse 1 1"]
 
@@ -542,7 +542,7 @@ async def test_what_came_before_a_change_of_rules_is_judged_by_the_old_ones(tmp_
     async with house(tmp_path, rules(old=PULSE)) as at:
         taken = asyncio.gather(*(at.take(at.message("a.b", n)) for n in range(3)))
         await asyncio.sleep(0)  # they are handed over
-        await at.pipeline.follow(following(at, rules(new=PULSE)), WEEK)
+        await at.pipeline.follow(following(at, rules(new=PULSE)), WEEK, envelope)
         await taken
         await at.take(at.message("a.b", 3))
         assert at.bodies() == [*(f"old pulse {n} {n + 1}" for n in range(3)), "new pulse 3 4"]
@@ -551,12 +551,12 @@ async def test_what_came_before_a_change_of_rules_is_judged_by_the_old_ones(tmp_
 async def test_a_rule_that_is_gone_is_resolved_durably_before_the_change_takes_effect(tmp_path: Path) -> None:
     async with house(tmp_path, rules(high=LEVEL), ["ops", "old"]) as at:
         await at.take(at.message("a.t", 9))
-        await at.pipeline.follow(following(at, rules()), {"ops": 3600.0, "new": 3600.0})
+        await at.pipeline.follow(following(at, rules()), {"ops": 3600.0, "new": 3600.0}, envelope)
         assert at.bodies()[-1] == "high resolved 9 2"
         assert at.rows("SELECT * FROM memory") == []
         assert at.outbox.counters["old"].dropped_by["webhook_removed"] == 1, "it is no more"
         assert at.outbox.counters["new"].owed == 0, "it is there, and was owed no firing"
-        await at.pipeline.follow(following(at, rules(pressed=PULSE), ["new"]), {"new": 3600.0})
+        await at.pipeline.follow(following(at, rules(pressed=PULSE), ["new"]), {"new": 3600.0}, envelope)
         await at.take(at.message("a.b", 1))
         assert at.outbox.counters["new"].pending == 1
         assert all(counters.balanced for counters in at.outbox.counters.values())
@@ -569,7 +569,7 @@ async def test_a_change_of_rules_that_fails_changes_nothing(tmp_path: Path) -> N
     async with house(tmp_path, rules(high=LEVEL)) as at:
         await at.take(at.message("a.t", 9))
         with pytest.raises(RuntimeError, match="no id"):
-            await at.pipeline.follow(following(at, rules(), new_id=no_id), {"new": 3600.0})
+            await at.pipeline.follow(following(at, rules(), new_id=no_id), {"new": 3600.0}, envelope)
         await at.take(at.message("a.t", 1))
         assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]
 
@@ -578,6 +578,7 @@ async def test_a_change_that_fails_when_it_is_stored_changes_nothing(tmp_path: P
     async with house(tmp_path, rules(high=LEVEL)) as at:
         await at.take(at.message("a.t", 9))
         with pytest.raises(BatchRefused):
-            await at.pipeline.follow(following(at, rules(), new_id=lambda _: "\ud800"), {**WEEK, "new": 3600.0})
+            new = following(at, rules(), new_id=lambda _: "\ud800")
+            await at.pipeline.follow(new, {**WEEK, "new": 3600.0}, envelope)
         await at.take(at.message("a.t", 1))
         assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]

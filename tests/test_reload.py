@@ -294,7 +294,7 @@ async def test_systemd_is_told_of_a_reload(tmp_path: Path) -> None:
             lines = ear.heard[1].splitlines()
             assert lines[0] == "RELOADING=1"
             assert lines[1].startswith("MONOTONIC_USEC=")
-            assert ear.heard[2] == "READY=1\nSTATUS=1 sources, 2 rules, 1 webhooks"
+            assert ear.heard[2] == "READY=1\nSTATUS=1 source, 2 rules, 1 webhook"
     finally:
         ear.close()
 
@@ -339,3 +339,21 @@ def test_only_name_state_and_address_wait_for_a_restart(wanted: dict[str, Any], 
     assert applies.config.agent.labels == asked.agent.labels
     assert applies.config.agent.name == "cabin"
     assert applies.config.status == (running.status if "status.listen" in waits else asked.status)
+
+
+async def test_a_changed_template_serves_what_becomes_owed_from_then_on(tmp_path: Path) -> None:
+    async with running(tmp_path) as at:
+        at.changed("    secrets: [!secret ops]\n", "    secrets: [!secret ops]\n    body: {was: '{value}'}\n")
+        at.receiver.script = answer(503)
+        await at.agent.reload(at.config)
+        at.say(9)
+        await until(lambda: bool(at.receiver.got))
+        at.changed("body: {was: '{value}'}", "body: {now: '{value}'}\n    headers: {X-Rule: '{rule}'}")
+        at.receiver.script = answer(204)
+        await at.agent.reload(at.config)
+        at.say(1)
+        await until(lambda: len({got.id for got in at.receiver.got}) == 2)
+    bodies = {got.id: (json.loads(got.body), got.headers.get("x-rule")) for got in at.receiver.got}
+    assert list(bodies.values()) == [({"was": 9}, None), ({"now": 1}, "warm")]
+    for got in at.receiver.got:
+        Judge(SECRET).verify(got.body, got.headers)

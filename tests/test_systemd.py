@@ -15,6 +15,7 @@ import pytest
 from agent import control_socket
 from agent.cli import common
 from agent.config import Config, ConfigErrors, load
+from agent.model import Content
 from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.parts import Parts
@@ -112,7 +113,7 @@ async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_pat
     clock, asked = HandClock(), 0
     config = Config(version=1, sources={})
     outbox = Outbox(tmp_path, {})
-    stuck = Pipeline(Engine({}, (), {}, str, {}), outbox, {}, clock, lambda _, __: b"")
+    stuck = Pipeline(Engine({}, (), {}, str, {}), outbox, {}, clock, lambda *_: Content(b""))
     around = Surroundings("cabin", "", clock, Random(), {})
     parts = Parts(clock, around, outbox, stuck, {}, Tasks(lambda: None))
     observer = Observer(config, "", clock, stuck, outbox, parts)

@@ -10,7 +10,7 @@ from typing import NoReturn
 import click
 
 from agent.cli import config as config_commands
-from agent.cli import discover, record, rules, status, trying, webhooks
+from agent.cli import discover, events, record, rules, status, trying, verify, webhooks
 from agent.cli.asking import command
 from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
 from agent.version import __version__
@@ -58,13 +58,16 @@ def reload(config_path: Path | None) -> None:
 for _command in (
     trying.demo,
     trying.listen,
+    verify.verify,
     status.status,
     status.sensors_group,
     config_commands.config_group,
     config_commands.secret_group,
     webhooks.webhooks_group,
+    events.events_group,
     rules.rules_group,
     record.record,
     discover.discover,
 ):
     main.add_command(_command)
+webhooks.webhooks_group.add_command(events.webhooks_list)

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from agent.model import Delivery, Event, Moment, Rest, Settlement
+from agent.model import Content, Delivery, Event, Moment, Rest, Settlement
+from agent.outbox.letters import Movable
 
 Key = tuple[str, str]
 """Rule and sensor."""
-Envelope = Callable[[Event, int], bytes]
-"""The body of an event for the `sequence` that it has at one webhook."""
+Envelope = Callable[[Event, str, int], Content]
+"""What a webhook is sent of an event, for the `sequence` that it has there."""
 
 
 class Numbers(NamedTuple):
@@ -30,6 +31,13 @@ class Owed(NamedTuple):
     event: Event
     deliveries: Sequence[Delivery]
     unwanted: Sequence[str]
+
+
+class Replay(NamedTuple):
+    """A delivery that is sent again, as a new one: what was delivered or dead is no more."""
+
+    old: Movable
+    delivery: Delivery
 
 
 @dataclass(slots=True)
@@ -50,11 +58,14 @@ class Batch:
     """Ids of deliveries whose time is over."""
     purge: bool = False
     """Whether old history is to be deleted."""
+    replays: Sequence[Replay] = ()
+    discarded: Sequence[int] = ()
+    """Ids of deliveries that a person gave up."""
 
     @property
     def settles(self) -> bool:
         """Whether it has a part that makes room, or needs none."""
-        return bool(self.settled or self.rests or self.expired or self.purge)
+        return bool(self.settled or self.rests or self.expired or self.purge or self.discarded)
 
 
 class Draft:
@@ -67,6 +78,30 @@ class Draft:
         self._expires_s = expires_s
         self._envelope = envelope
         self.owed: list[Owed] = []
+        self.replays: list[Replay] = []
+
+    def replay(self, letters: Iterable[Movable]) -> None:
+        """Owe some again: the same event, bytes and `sequence`, for as long as the webhook is owed an event.
+
+        They are in order among themselves, and neither wait for the others of their subject nor hold them up.
+        """
+        now = self.moment.at
+        for old in letters:
+            delivery = Delivery(
+                id=self._next,
+                webhook=old.webhook,
+                sequence=old.sequence,
+                event_id=old.event_id,
+                subject=f"replay:{old.subject}",
+                body=old.content.body,
+                created_at=now,
+                expires_at=now + self._expires_s[old.webhook],
+                due_at=now,
+                headers=old.content.headers,
+                suffix=old.content.suffix,
+            )
+            self._next += 1
+            self.replays.append(Replay(old, delivery))
 
     def owe(self, events: Iterable[Event]) -> None:
         """Make the deliveries of some events, one for each webhook that each is sent to."""
@@ -91,11 +126,11 @@ class Draft:
 
     def batch(self) -> Batch:
         """The batch of what is owed; the rest is the caller's to fill in."""
-        return Batch(self.moment, Numbers(self._next, self._sequences), self.owed)
+        return Batch(self.moment, Numbers(self._next, self._sequences), self.owed, replays=self.replays)
 
     def _delivery(self, event: Event, name: str) -> Delivery:
         number, sequence = self._next, self._sequences.get(name, 0) + 1
-        body = self._envelope(event, sequence)
+        content = self._envelope(event, name, sequence)
         self._next, self._sequences[name] = number + 1, sequence
         expires_s = self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
         return Delivery(
@@ -104,8 +139,15 @@ class Draft:
             sequence=sequence,
             event_id=event.id,
             subject=event.subject,
-            body=body,
+            body=content.body,
             created_at=event.at,
             expires_at=event.at + expires_s,
             due_at=event.at,
+            headers=content.headers,
+            suffix=content.suffix,
         )
+
+
+def no_content(*_: object) -> Content:
+    """The contents of a batch that owes nothing new."""
+    raise AssertionError("nothing new is owed here")

@@ -44,6 +44,8 @@ class Lanes:
         self._tickets = 0
         self._loaded = 0
         self._now = 0.0
+        self._gone: set[int] = set()
+        """Lent deliveries that the file has no more."""
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -108,13 +110,16 @@ class Lanes:
 
     def drop(self, lane: Lane) -> None:
         """A lane of which nothing is pending."""
+        lane.ticket = 0
         self._lanes.pop(lane.subject, None)
 
     def settle(self, settlement: Settlement) -> None:
         """Take a lent delivery back."""
         lane = self._lanes[settlement.delivery.subject]
         lane.lent = False
-        if settlement.ending is Ending.AGAIN:
+        gone = settlement.delivery.id in self._gone
+        self._gone.discard(settlement.delivery.id)
+        if settlement.ending is Ending.AGAIN and not gone:
             first = lane.loaded[0]
             first.attempts, first.refusals = settlement.attempts, settlement.refusals
             first.due_at, first.held = settlement.due_at, settlement.held
@@ -123,15 +128,23 @@ class Lanes:
             return
         lane.loaded.popleft()
         self._loaded -= 1
-        if lane.loaded:
-            first = lane.loaded[0]
-            lane.due_at, lane.held, lane.created_at = first.due_at, first.held, first.created_at
-        elif lane.more:
-            lane.due_at, lane.held = 0.0, False
-        else:
-            self.drop(lane)
+        self._go_on(lane)
+
+    def discard(self, subject: str, delivery_id: int) -> None:
+        """A delivery that the file has no more; one that is lent is so until it is settled."""
+        lane = self._lanes.get(subject)
+        if lane is None:
             return
-        self._queue(lane)
+        place = next((n for n, delivery in enumerate(lane.loaded) if delivery.id == delivery_id), None)
+        if place == 0 and lane.lent:
+            self._gone.add(delivery_id)
+        elif place is not None:
+            del lane.loaded[place]
+            self._loaded -= 1
+            if place == 0:
+                self._go_on(lane)
+        elif not lane.loaded and not lane.lent and delivery_id == lane.last_id + 1:  # the first one of a restored lane
+            self._go_on(lane)
 
     def take_back(self) -> None:
         """What is lent may be lent again, as it was: nobody has it any more."""
@@ -155,6 +168,18 @@ class Lanes:
                 lane.due_at = latest
                 if not lane.lent:
                     self._queue(lane)
+
+    def _go_on(self, lane: Lane) -> None:
+        """The first delivery of a lane that is not lent is no more."""
+        if lane.loaded:
+            first = lane.loaded[0]
+            lane.due_at, lane.held, lane.created_at = first.due_at, first.held, first.created_at
+        elif lane.more:
+            lane.due_at, lane.held = 0.0, False
+        else:
+            self.drop(lane)
+            return
+        self._queue(lane)
 
     def _load(self, lane: Lane, delivery: Delivery) -> None:
         lane.loaded.append(delivery)

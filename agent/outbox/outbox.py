@@ -19,8 +19,9 @@ from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Delivery, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Numbers
+from agent.outbox.batch import Batch, Draft, Envelope, Numbers, no_content
 from agent.outbox.lanes import Lane, Lanes
+from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
 from agent.outbox.store import SWEEP_ROWS, Loaded, Store
 
@@ -67,6 +68,8 @@ class Outbox:
     def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
         """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
         self._path = state_dir / "outbox.db"
+        self.archive = Archive(self._path)
+        """For people who ask what it holds."""
         self.expires_s = expires_s
         """What becomes owed to others is numbered and dropped."""
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
@@ -128,7 +131,7 @@ class Outbox:
             self._lock.release()
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
-        """A commit in the making; `envelope` writes the bodies."""
+        """A commit in the making; `envelope` writes what each webhook is sent."""
         return Draft(moment, self._numbers, self.expires_s, envelope)
 
     async def commit(self, batch: Batch) -> None:
@@ -148,6 +151,41 @@ class Outbox:
             for delivery in owed.deliveries:
                 self._next_expiry = min(self._next_expiry, delivery.expires_at)
                 self.mailboxes[delivery.webhook].push(delivery)
+        for _, delivery in batch.replays:
+            self._next_expiry = min(self._next_expiry, delivery.expires_at)
+            self.mailboxes[delivery.webhook].push(delivery)
+
+    async def replay(self, moment: Moment, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered and is dead, the oldest first, at most MOVED_ROWS. Durable when it returns.
+
+        Only to webhooks of the configuration. To be called between commits. Raises BatchRefused, sqlite3.Error.
+        """
+        found = await self._movable(moment, wanted, span)
+        draft = self.draft(moment, no_content)
+        draft.replay(old for old in found if old.webhook in self.expires_s)
+        await self.commit(draft.batch())
+        return Moved(len(draft.replays), behind(found))
+
+    async def discard(self, moment: Moment, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, as `replay` does; an attempt that is in flight is finished."""
+        found = await self._movable(moment, wanted, span)
+        before = self._discarded()
+        batch = self.draft(moment, no_content).batch()
+        batch.discarded = [old.id for old in found]
+        await self.commit(batch)
+        for old in found:
+            if old.webhook in self.mailboxes:
+                self.mailboxes[old.webhook].discard(old.lane, old.id)
+        return Moved(self._discarded() - before, behind(found))
+
+    async def _movable(self, moment: Moment, wanted: Filter, span: Span) -> list[Movable]:
+        """What matches, seen behind a commit of the marks that wait: what was just delivered is no more pending."""
+        if self.marks:
+            await self.commit(self.draft(moment, no_content).batch())
+        return await self._call(self._store.read, movable, wanted, span)
+
+    def _discarded(self) -> int:
+        return sum(counters.dropped_by["discarded"] for counters in self.counters.values())
 
     @property
     def marks(self) -> int:
@@ -240,8 +278,9 @@ class Outbox:
         """On a full disk marks and deletions are committed first, without the rest of the batch."""
         self._gather(batch)
         if batch.settles:
-            await self._durable(replace(batch, owed=[], memory={}, ledger={}, subscriptions={}), whole=False)
-            batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
+            alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+            await self._durable(alone, whole=False)
+            batch.settled, batch.rests, batch.expired, batch.purge, batch.discarded = (), (), (), False, ()
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -286,6 +325,11 @@ class Mailbox:
     def push(self, delivery: Delivery) -> None:
         """A delivery that has just been committed."""
         self._lanes.push(delivery)
+        self.changed.set()
+
+    def discard(self, subject: str, delivery_id: int) -> None:
+        """A delivery that the file has no more."""
+        self._lanes.discard(subject, delivery_id)
         self.changed.set()
 
     def take_back(self) -> None:

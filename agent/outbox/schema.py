@@ -1,11 +1,15 @@
 """The tables of the outbox, as migrations. A file of a newer version is refused.
 
-sqlite-utils is loaded only where there is a migration to run, since most starts have none.
+A file of an older version is copied beside itself first, then brought to this one in one transaction: a start that is
+cut off leaves the old file as it was. sqlite-utils is loaded only where there is a migration to run, since most starts
+have none.
 
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
-    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
+    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
+                and `suffix` (of the URL's path) are null where there are none
+    attempts    the last ATTEMPTS_KEPT of each delivery that did not succeed at once, gone with it
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
     subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
@@ -13,12 +17,20 @@ sqlite-utils is loaded only where there is a migration to run, since most starts
 Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` is Unix seconds.
 """
 
+import contextlib
+import errno
+import os
 import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-VERSION = 1
-"""`PRAGMA user_version` of a file that has all migrations."""
+if TYPE_CHECKING:
+    from sqlite_utils import Database
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
+ATTEMPTS_KEPT = 20
 
 _SPINE = """
 CREATE TABLE meta (
@@ -98,33 +110,107 @@ CREATE TABLE subscriptions (
 ) STRICT, WITHOUT ROWID;
 """
 
+_ATTEMPTS = """
+CREATE TABLE attempts (
+    delivery INTEGER NOT NULL,
+    at REAL NOT NULL,
+    wall REAL NOT NULL,
+    duration_s REAL NOT NULL,
+    status INTEGER,
+    error TEXT,
+    answer BLOB,
+    PRIMARY KEY (delivery, at)
+) STRICT, WITHOUT ROWID;
+"""
+_REQUESTS = """
+ALTER TABLE deliveries ADD COLUMN headers TEXT;
+ALTER TABLE deliveries ADD COLUMN suffix TEXT;
+"""
+
+
+def _spine(db: "Database") -> None:
+    _execute(db, _SPINE)
+
+
+def _attempts(db: "Database") -> None:
+    _execute(db, _ATTEMPTS)
+
+
+def _requests(db: "Database") -> None:
+    _execute(db, _REQUESTS)
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests)
+"""In their order; what stands here is never changed, a new one is added at the end."""
+VERSION = len(_MIGRATIONS)
+"""`PRAGMA user_version` of a file that has all migrations."""
+
 
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
 
 
-def migrate(db: sqlite3.Connection) -> None:
-    """Bring the file to this version. Raises NewerSchema, sqlite3.Error."""
+def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
+    """Bring the file at `path`, which `db` has open, to this version. `wall` is Unix seconds, for the backup's name.
+
+    Raises NewerSchema, and OSError where the backup or the migration fails; then the file is as it was.
+    """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise NewerSchema(
             f"the outbox has schema {version}, this version of bellcrank knows {VERSION}: update bellcrank"
         )
-    if version < VERSION:
+    if version == VERSION:
+        return
+    try:
+        backup = _back_up(db, path, version, wall) if version else None
         _apply(db)
+    except sqlite3.Error as error:
+        what = f"schema {version} cannot be brought to {VERSION}, and is as it was: {error}"
+        raise OSError(errno.EIO, what, str(path)) from error
+    for older in path.parent.glob(f"{path.name}.v*.backup"):
+        if backup not in (None, older):
+            older.unlink()
+
+
+def _back_up(db: sqlite3.Connection, path: Path, version: int, wall: float) -> Path:
+    """Copy the file beside itself, whole or not at all; it is on the disk when this returns."""
+    day = datetime.fromtimestamp(wall, UTC).date().isoformat()
+    backup = path.with_name(f"{path.name}.v{version}-{day}.backup")
+    part = backup.with_suffix(".part")
+    part.unlink(missing_ok=True)
+    part.touch(0o600)
+    with contextlib.closing(sqlite3.connect(part)) as copy:
+        db.backup(copy)
+    part.replace(backup)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return backup
 
 
 def _apply(db: sqlite3.Connection) -> None:
-    import sqlite_utils
+    """All migrations that are missing, in one transaction."""
+    from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("bellcrank")
+    for migration in _MIGRATIONS:
+        migrations(name=migration.__name__.removeprefix("_"))(migration)
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        migrations.apply(Database(db))
+        db.execute(f"PRAGMA user_version = {VERSION}")
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
 
-    @migrations()
-    def spine(database: sqlite_utils.Database) -> None:
-        for statement in _SPINE.split(";\n"):
-            if statement.strip():
-                database.execute(statement)
 
-    migrations.apply(sqlite_utils.Database(db))
-    db.execute(f"PRAGMA user_version = {VERSION}")
+def _execute(db: "Database", statements: str) -> None:
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            db.execute(statement)

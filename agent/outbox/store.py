@@ -8,19 +8,23 @@ the batch is there. Settling compares and sets: a counter moves only if the row 
 
 import contextlib
 import hashlib
+import json
 import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
+from agent.model import DROP_REASONS, Counters, Delivery, Ending, Moment, Rest, Settlement
 from agent.outbox.batch import Batch, Key, Numbers
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
-from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
+from agent.outbox.schema import ATTEMPTS_KEPT, DEAD, DELIVERED, PENDING, migrate
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 KEEP_DELIVERED_S = 7 * 86400.0
 KEEP_DELIVERED_ROWS = 10_000
@@ -30,7 +34,7 @@ SWEEP_ROWS = 500
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held"
+    " d.attempts, d.refusals, d.held, d.headers, d.suffix"
 )
 
 
@@ -78,18 +82,20 @@ class Store:
 
     def open(self, clock: DeviceClock, webhooks: Sequence[str]) -> Loaded:
         """Migrate, adopt the webhooks of the configuration, and read what a start needs."""
-        migrate(self._db)
-        self._boot_id = clock.boot_id()
+        self._prepare(clock)
         with self._transaction():
-            self._db.execute(
-                "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
-                (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
-            )
             self._renew_if_cloned()
             downtime_s = self._resume_time(clock)
             for name in webhooks:
                 self._webhook(name)
         return self._loaded(downtime_s)
+
+    def open_idle(self, clock: DeviceClock) -> Moment:
+        """Migrate, for people who ask while no agent runs. Returns now, on the agent's time line."""
+        self._prepare(clock)
+        self._resume_time(clock)
+        moment = clock.moment()
+        return moment._replace(at=moment.at - clock.offset_s + self.offset_s)
 
     def adopt(self, webhooks: Sequence[str]) -> dict[str, list[Head]]:
         """Make the rows of webhooks that are new in the configuration. Returns what is pending for each."""
@@ -103,6 +109,8 @@ class Store:
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._settle(batch, deltas)
+            self._move_again(batch, deltas)
+            self._discard(batch, deltas)
             self._owe(batch, deltas)
             self._db.executemany(
                 "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -132,6 +140,24 @@ class Store:
                 " alive_at = ?, alive_wall = ?, alive_synced = ?",
                 (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment),
             )
+
+    def move(self, batch: Batch) -> None:
+        """Send again and give up while no agent runs: when it lived last does not change by that."""
+        with self._transaction():
+            deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
+            self._move_again(batch, deltas)
+            self._discard(batch, deltas)
+            self._count(deltas)
+            self._db.execute("UPDATE meta SET next_delivery = ?", (batch.numbers.next_delivery,))
+
+    def read(self, query: Callable[Concatenate[sqlite3.Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask one of `agent.outbox.letters`."""
+        return query(self._db, *args, **kwargs)
+
+    def numbers(self) -> Numbers:
+        """Where the counting stands."""
+        (next_delivery,) = self._db.execute("SELECT next_delivery FROM meta").fetchone()
+        return Numbers(next_delivery, dict(self._db.execute("SELECT name, sequence FROM webhooks")))
 
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it."""
@@ -200,6 +226,7 @@ class Store:
     def _settle(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         for settlement in batch.settled:
             delivery = settlement.delivery
+            self._log_attempt(settlement)
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
                     "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
@@ -214,15 +241,79 @@ class Store:
             elif settlement.ending is Ending.DELIVERED:
                 if self._move(delivery.id, PENDING, DELIVERED, batch.moment.at):
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
-            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at):
+            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at, settlement.attempts or None):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
         for delivery_id in batch.expired:
             if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
                 deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
 
-    def _move(self, delivery_id: int, before: int, after: int, at: float) -> bool:
-        query = "UPDATE deliveries SET state = ?, settled_at = ? WHERE id = ? AND state = ?"
-        return self._db.execute(query, (after, at, delivery_id, before)).rowcount == 1
+    def _log_attempt(self, settlement: Settlement) -> None:
+        """Keep how an attempt went, where the delivery is still there; only the last ATTEMPTS_KEPT are kept.
+
+        One that succeeds at once is not logged: `settled_at` says when, and it would cost a lone event 2 kB.
+        """
+        number, attempt = settlement.delivery.id, settlement.attempt
+        if attempt is None or (settlement.ending is Ending.DELIVERED and not self._has_log(number)):
+            return
+        self._db.execute(
+            "INSERT OR REPLACE INTO attempts SELECT ?, ?, ?, ?, ?, ?, ?"
+            " WHERE EXISTS (SELECT 1 FROM deliveries WHERE id = ?)",
+            (number, *attempt[:-1], attempt.answer or None, number),
+        )
+        self._db.execute(
+            "DELETE FROM attempts WHERE delivery = ? AND at <="
+            " (SELECT at FROM attempts WHERE delivery = ? ORDER BY at DESC LIMIT 1 OFFSET ?)",
+            (number, number, ATTEMPTS_KEPT),
+        )
+
+    def _has_log(self, delivery_id: int) -> bool:
+        query = "SELECT 1 FROM attempts WHERE delivery = ? LIMIT 1"
+        return self._db.execute(query, (delivery_id,)).fetchone() is not None
+
+    def _move(self, delivery_id: int, before: int, after: int, at: float, attempts: int | None = None) -> bool:
+        """`attempts`: how many were used up; None: as many as before."""
+        query = (
+            "UPDATE deliveries SET state = ?, settled_at = ?, attempts = COALESCE(?, attempts)"
+            " WHERE id = ? AND state = ?"
+        )
+        return self._db.execute(query, (after, at, attempts, delivery_id, before)).rowcount == 1
+
+    def _move_again(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        """What was dead is pending; what was delivered stays counted as that, and is owed once more."""
+        for old, d in batch.replays:
+            if self._renumber(old.id, d, DEAD):
+                deltas[d.webhook].update(dead=-1, pending=1)
+            elif self._renumber(old.id, d, DELIVERED):
+                deltas[d.webhook].update(owed=1, pending=1, kept=-1)
+            else:
+                continue
+            self._db.execute(
+                "INSERT INTO events (id, fanout, event_id, type, rule, subject, created_at, wall, synced)"
+                " SELECT ?, 1, event_id, type, rule, subject, created_at, wall, synced FROM events WHERE id = ?",
+                (d.id, old.event),
+            )
+            self._db.execute("UPDATE attempts SET delivery = ? WHERE delivery = ?", (d.id, old.id))
+            self._delete(old.id, old.event)
+
+    def _renumber(self, old: int, d: Delivery, state: int) -> bool:
+        query = (
+            "UPDATE deliveries SET id = ?, event = ?, subject = ?, state = ?, attempts = 0, refusals = 0, held = 0,"
+            " due_at = ?, created_at = ?, expires_at = ?, settled_at = NULL WHERE id = ? AND state = ?"
+        )
+        values = (d.id, d.id, d.subject, PENDING, d.due_at, d.created_at, d.expires_at, old, state)
+        return self._db.execute(query, values).rowcount == 1
+
+    def _discard(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        query = (
+            "SELECT w.name, d.state, d.event FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
+            " WHERE d.id = ? AND d.state IN (?, ?)"
+        )
+        for delivery_id in batch.discarded:
+            row = self._db.execute(query, (delivery_id, PENDING, DEAD)).fetchone()
+            if row is not None:
+                name, state, event = row
+                deltas[name].update({"pending" if state == PENDING else "dead": -1, "dropped_discarded": 1})
+                self._delete(delivery_id, event)
 
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         events, deliveries = [], []
@@ -242,11 +333,17 @@ class Store:
                     d.attempts,
                     d.refusals,
                 )
-                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, None, d.body))
+                request = (json.dumps(dict(d.headers)) if d.headers else None, d.suffix or None)
+                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, d.body, *request))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
-        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
+        self._db.executemany(
+            "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
+            " held, due_at, created_at, expires_at, body, headers, suffix)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            deliveries,
+        )
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -270,12 +367,17 @@ class Store:
         for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
             for delivery_id, event, webhook in rows:
                 deltas[webhook].update(change)
-                self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
-                self._db.execute(
-                    "DELETE FROM events WHERE id = ? AND NOT EXISTS"
-                    " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
-                    (event,),
-                )
+                self._delete(delivery_id, event)
+
+    def _delete(self, delivery_id: int, event: int) -> None:
+        """A delivery with its log, and its event where this was the last one of it."""
+        self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
+        self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery_id,))
+        self._db.execute(
+            "DELETE FROM events WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
+            (event,),
+        )
 
     def _purgeable(self, now: float) -> tuple[list[_Settled], list[_Settled]]:
         """Delivered and dead deliveries that history no longer holds."""
@@ -301,9 +403,18 @@ class Store:
 
     # -- the parts of a start
 
+    def _prepare(self, clock: DeviceClock) -> None:
+        """Migrate, and make what a new file begins with."""
+        migrate(self._db, self._path, clock.wall())
+        self._boot_id = clock.boot_id()
+        self._db.execute(
+            "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
+            (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
+        )
+
     def _loaded(self, downtime_s: float | None) -> Loaded:
-        agent_id, next_delivery = self._db.execute("SELECT agent_id, next_delivery FROM meta").fetchone()
-        webhooks = self._db.execute("SELECT name, sequence, resting_until, disabled FROM webhooks").fetchall()
+        (agent_id,) = self._db.execute("SELECT agent_id FROM meta").fetchone()
+        webhooks = self._db.execute("SELECT name, resting_until, disabled FROM webhooks").fetchall()
         return Loaded(
             agent_id=agent_id,
             offset_s=self.offset_s,
@@ -311,8 +422,8 @@ class Store:
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),
-            rests={name: Rest(name, until, bool(disabled)) for name, _, until, disabled in webhooks},
-            numbers=Numbers(next_delivery, {name: sequence for name, sequence, *_ in webhooks}),
+            rests={name: Rest(name, until, bool(disabled)) for name, until, disabled in webhooks},
+            numbers=self.numbers(),
         )
 
     def _read_ledgers(self) -> dict[str, list[bytes]]:
@@ -387,7 +498,7 @@ def _counters(row: Sequence[int]) -> Counters:
 
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
-    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held = row
+    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, headers, suffix = row
     return Delivery(
         id=number,
         webhook=webhook,
@@ -401,6 +512,8 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         attempts=attempts,
         refusals=refusals,
         held=bool(held),
+        headers=json.loads(headers) if headers else {},
+        suffix=suffix or "",
     )
 
 

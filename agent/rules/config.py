@@ -19,6 +19,7 @@ from pydantic_core import CoreSchema
 
 from agent.rules.conditions import is_empty, overlap
 from agent.rules.patterns import check_pattern
+from agent.templates import SUMMARY_NAMES, Template
 from drivers.units import Duration, Name
 
 Scalar = bool | int | float | str
@@ -57,6 +58,11 @@ def _lo_and_hi(bounds: list[Number]) -> list[Number]:
 def _clock(text: str) -> str:
     if not _CLOCK.fullmatch(text):
         raise ValueError('has to be a time of day in quotes, such as "22:00"')
+    return text
+
+
+def _summary(text: str) -> str:
+    Template(text, SUMMARY_NAMES)
     return text
 
 
@@ -222,6 +228,7 @@ class Rule(BaseModel):
     expires: Duration | None = None
     severity: Severity = "warning"
     event: EventType | None = None
+    summary: Annotated[str, AfterValidator(_summary)] | None = None
     payload: bool = False
     send_to: list[Name] | None = None
 

@@ -15,6 +15,7 @@ from agent.rules.config import Rule
 from agent.rules.memory import Key, Memory
 from agent.rules.step import Latest, Standing, Step
 from agent.rules.telling import SOURCES
+from agent.templates import Template
 
 SOURCE_GRACE_S = 30.0
 """So long a source may be away before anybody is told."""
@@ -65,6 +66,7 @@ class Engine:
         `new_id("evt_")` gives an id that was never given before.
         """
         self.labels = labels
+        self.summaries = {name: Template(rule.summary) for name, rule in rules.items() if rule.summary is not None}
         self.new_id = new_id
         self.site = site
         zone = site.timezone

@@ -68,7 +68,7 @@ class Step:
         self.hard = False
         """Whether something changed that must be on disk before it is acknowledged."""
         self._engine = engine
-        self._tell = Teller(engine.new_id, engine.labels, moment)
+        self._tell = Teller(engine.new_id, engine.labels, moment, engine.summaries)
         self._now = engine.now
         self.changes: list[Change] = []
         """All that was staged, in order."""

@@ -1,11 +1,13 @@
 """Builds the events: what an alert, a reminder, a pulse, or a source that came or went has to tell."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from agent.model import Event, Moment
 from agent.rules.compiled import Compiled
 from agent.rules.memory import Key, Memory, Said, Told
+from agent.templates import SUMMARY_CHARS_MAX, Template, facts_of
 from drivers.base import Reading
 
 SOURCES = ":sources"
@@ -21,6 +23,8 @@ class Teller(NamedTuple):
     new_id: Callable[[str], str]
     labels: Mapping[str, str]
     moment: Moment
+    summaries: Mapping[str, Template]
+    """Of the rules that have one of their own."""
 
     def alert(
         self, key: Key, memory: Memory, said: Said | None, what: str, at: float, reason: str, *, payload: bool
@@ -32,7 +36,7 @@ class Teller(NamedTuple):
         name, subject = key
         said, told = said or _NOTHING_SAID, memory.told or _NOTHING_TOLD
         wall = self.moment.wall_of(at)
-        return Event(
+        event = Event(
             id=self.new_id("evt_"),
             type=_type(told.event, what),
             subject=subject,
@@ -58,6 +62,7 @@ class Teller(NamedTuple):
             has_payload=payload,
             summary=_alert_summary(name, told, said, what),
         )
+        return self._in_own_words(event)
 
     def source(self, key: Key, memory: Memory, said: Said | None, what: str, at: float) -> Event:
         """Tell that a source or a device of it was lost or is there again.
@@ -88,7 +93,7 @@ class Teller(NamedTuple):
     def pulse(self, rule: Compiled, reading: Reading, at: float) -> Event:
         """Tell of one reading."""
         config, said = rule.rule, rule.said(reading)
-        return Event(
+        event = Event(
             id=self.new_id("evt_"),
             type=config.event or "sensor.event",
             subject=reading.sensor,
@@ -109,6 +114,12 @@ class Teller(NamedTuple):
             has_payload=config.payload,
             summary=f"{rule.name}: {_saying(said)}",
         )
+        return self._in_own_words(event)
+
+    def _in_own_words(self, event: Event) -> Event:
+        """The event with the summary of its rule, as that is now."""
+        template = self.summaries.get(event.rule or "")
+        return event if template is None else replace(event, summary=template.text(facts_of(event), SUMMARY_CHARS_MAX))
 
 
 def _type(own: str | None, what: str) -> str:

@@ -3,13 +3,16 @@
 Answers are JSON; what went wrong is `{"error": "a sentence"}`.
 """
 
+import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from aiohttp import web
 
+from agent.outbox import PAGE_ROWS, Archive, Filter, Matching, Moved, Span
+from agent.status.events import page_json, whole_json
 from agent.status.snapshot import Snapshot
 
 log = logging.getLogger(__name__)
@@ -36,6 +39,12 @@ class Commands(Protocol):
 
     async def disable(self, webhook: str) -> bool:
         """Send nothing to a webhook, and keep its queue. Returns whether there is one of this name."""
+
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        """Send again what was delivered or is dead, a step of the span."""
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        """Give up what is pending or dead, a step of the span."""
 
 
 def reading(snapshot: Callable[[], Snapshot]) -> list[web.RouteDef]:
@@ -81,6 +90,50 @@ def changing(commands: Commands) -> list[web.RouteDef]:
     ]
 
 
+def telling_of_events(archive: Archive, now: Callable[[], float]) -> list[web.RouteDef]:
+    """The routes that tell of deliveries. `now()` is on the agent's time line."""
+
+    async def find(request: web.Request) -> web.Response:
+        words = dict(request.query)
+        newest, bodies = "after" not in words, words.pop("bodies", "") == "1"
+        limit = min(PAGE_ROWS, _whole(words.pop("limit", PAGE_ROWS), "limit"))
+        before, after = _whole(words.pop("before", 2**63 - 1), "before"), _whole(words.pop("after", 0), "after")
+        wanted, span = _filter(words), Span(after, before - 1)
+        found = await asyncio.to_thread(archive.find, wanted, span, limit, newest=newest, bodies=bodies)
+        return web.json_response(page_json(found, limit, now()))
+
+    async def matching(request: web.Request) -> web.Response:
+        found: Matching = await asyncio.to_thread(archive.matching, _filter(request.query))
+        return web.json_response(found._asdict())
+
+    async def show(request: web.Request) -> web.Response:
+        event_id = request.match_info["id"]
+        found = await asyncio.to_thread(archive.whole, event_id)
+        if not found:
+            return _refused(404, f"there is no event {event_id}, or no more")
+        return web.json_response({"events": [whole_json(letter, now()) for letter in found]})
+
+    return [
+        web.get("/api/v1/events", find),
+        web.get("/api/v1/events/matching", matching),
+        web.get("/api/v1/events/{id}", show),
+    ]
+
+
+def moving_events(commands: Commands) -> list[web.RouteDef]:
+    """The routes that send deliveries again and give them up, in steps: the answer says where the next one begins."""
+
+    async def replay(request: web.Request) -> web.Response:
+        wanted, span = await _step(request, Filter.to_replay)
+        return web.json_response((await commands.replay(wanted, span))._asdict())
+
+    async def discard(request: web.Request) -> web.Response:
+        wanted, span = await _step(request, Filter.to_discard)
+        return web.json_response((await commands.discard(wanted, span))._asdict())
+
+    return [web.post("/api/v1/events/replay", replay), web.post("/api/v1/events/discard", discard)]
+
+
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer what aiohttp refuses in the same form."""
@@ -93,12 +146,40 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _refused(500, f"{type(error).__name__}: see the log of the agent")
 
 
-async def _name(request: web.Request) -> str:
+async def _step(request: web.Request, narrowed: Callable[[Filter], Filter]) -> tuple[Filter, Span]:
+    """What a step is asked to move, and where it begins."""
+    words = await _object(request)
+    after, upto = _whole(words.pop("after", 0), "after"), _whole(words.pop("upto", 2**63 - 1), "upto")
+    try:
+        return narrowed(Filter.parse(words)), Span(after, upto)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+
+
+def _filter(words: Mapping[str, Any]) -> Filter:
+    try:
+        return Filter.parse(words)
+    except ValueError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+
+
+def _whole(value: Any, word: str) -> int:
+    if str(value).isdecimal() and int(value) < 2**63:
+        return int(value)
+    raise web.HTTPBadRequest(text=f"{word} has to be a whole number")
+
+
+async def _object(request: web.Request) -> dict[str, Any]:
+    """The body, where it is a JSON object; else an empty one."""
     try:
         body = json.loads(await request.content.read(_BODY_BYTES_MAX))
     except ValueError:
         body = None
-    name = body.get("name") if isinstance(body, dict) else None
+    return body if isinstance(body, dict) else {}
+
+
+async def _name(request: web.Request) -> str:
+    name = (await _object(request)).get("name")
     if not isinstance(name, str):
         raise web.HTTPBadRequest(text='the body has to be {"name": "..."}')
     return name

@@ -6,7 +6,7 @@ A unix socket, whose file mode is the authority: who may open it may do all.
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,11 +24,20 @@ class ControlServer:
     """Started once, stopped once, by who holds the lock of the outbox: a socket that stands there already is stale."""
 
     def __init__(
-        self, path: Path, snapshot: Callable[[], Snapshot], commands: api.Commands, *, for_group: bool = False
+        self,
+        path: Path,
+        snapshot: Callable[[], Snapshot],
+        commands: api.Commands,
+        events: Iterable[web.RouteDef] = (),
+        *,
+        for_group: bool = False,
     ) -> None:
-        """`for_group`: whether the group may use the socket, where it may enter its folder."""
+        """`events`: the routes that tell of deliveries.
+
+        `for_group`: whether the group may use the socket, where it may enter its folder.
+        """
         self._path = path
-        self._routes = [*api.reading(snapshot), *api.changing(commands)]
+        self._routes = [*api.reading(snapshot), *api.changing(commands), *events, *api.moving_events(commands)]
         self._for_group = for_group
         self._runner: web.AppRunner | None = None
 

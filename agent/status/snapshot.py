@@ -52,6 +52,7 @@ class WebhookFacts:
     dropped: int
     dropped_by: Mapping[str, int]
     resting_s: float | None = None
+    next_attempt_s: float | None = None
     last_error: str | None = None
     in_flight: int = 0
     succeeded: int = 0

@@ -1,6 +1,8 @@
 """Webhooks: what is told, and how it gets there.
 
-Pure: `config`, `envelope` (an event as bytes), `retry` (what an outcome means), `breaker` (whether the
-receiver answers); `drivers.signing` has the signatures of both directions. With I/O: `transport` (one POST)
-and `courier` (the task that delivers for one webhook).
+Pure: `config`; what is sent: `writer` chooses among `envelope` (the standard body), `bodies` (one of the
+configuration) and `presets/` (those of well-known services), and adds `headers`; `retry` (what an outcome means),
+`breaker` (whether the receiver answers), `proxies` (which way the environment asks for). `agent.templates` has the
+texts with placeholders, `drivers.signing` the signatures of both directions. With I/O: `transport` (one request) and
+`courier` (the task that delivers for one webhook).
 """

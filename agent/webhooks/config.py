@@ -1,12 +1,26 @@
 """What a webhook is in the configuration."""
 
 import ipaddress
-from typing import Annotated, Self
+from collections.abc import Iterable, Iterator
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
-from drivers.signing import key_of
+from agent.webhooks.bodies import Where, wrong_places, wrong_text
+from agent.webhooks.headers import Signature, is_secret, wrong_name
+from agent.webhooks.presets import Presets
+from drivers.signing import github_key_of, key_of
+from drivers.tls import Tls
 from drivers.units import Duration
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -24,6 +38,7 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
+JSON = "application/json"
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 
@@ -55,11 +70,23 @@ class Webhook(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
-    """Where each event is sent with POST."""
+    """Where each event is sent."""
+    signature: Signature = "standard"
+    """Standard Webhooks, or GitHub's `X-Hub-Signature-256`."""
     secrets: list[SecretStr] = Field(default_factory=list)
-    """`whsec_` and base64 of 24 to 64 bytes; newest first, two while changing over."""
+    """`whsec_` and base64 of 24 to 64 bytes; newest first, two while changing over. GitHub's: any text."""
     unsigned: bool = False
     """Has to be said where there is no secret."""
+    preset: Presets | None = None
+    """The body that a well-known service takes: its name, or `{name: options}`."""
+    body: dict[str, Any] | list[Any] | None = Field(default=None, repr=False)
+    """JSON in place of the standard body; its texts hold `{placeholders}`."""
+    headers: dict[str, str | SecretStr] = Field(default_factory=dict, repr=False, max_length=32)
+    """Further ones; they may hold `{placeholders}`."""
+    method: Literal["POST", "PUT", "PATCH"] = "POST"
+    """Each has a body: a GET has none, and tells nothing."""
+    content_type: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]+/[\x20-\x7e]+$", max_length=128)] = JSON
+    """Of the body, which is JSON in any case."""
     timeout: Timeout = Timeout()
     """How long an attempt may take."""
     delays: Annotated[list[Duration], Field(min_length=1, max_length=50)] = DELAYS_S
@@ -72,6 +99,8 @@ class Webhook(BaseModel):
     """How long an event is owed."""
     allow_http: bool = False
     """Whether http:// may be used over the open network."""
+    tls: Tls | None = None
+    """How the receiver is verified; the system's CAs where it is left out."""
 
     @field_validator("url")
     @classmethod
@@ -91,10 +120,20 @@ class Webhook(BaseModel):
 
     @field_validator("secrets")
     @classmethod
-    def _are_keys(cls, secrets: list[SecretStr]) -> list[SecretStr]:
-        for secret in secrets:
-            key_of(secret.get_secret_value())
+    def _are_keys(cls, secrets: list[SecretStr], info: ValidationInfo) -> list[SecretStr]:
+        _keys(secrets, info.data.get("signature", "standard"))
         return secrets
+
+    @field_validator("headers", mode="before")
+    @classmethod
+    def _hides_secrets(cls, given: Any) -> Any:
+        """What is a secret by its name is kept as one."""
+        if not isinstance(given, dict):
+            return given
+        return {
+            name: SecretStr(text) if isinstance(text, str) and is_secret(str(name)) else text
+            for name, text in given.items()
+        }
 
     @model_validator(mode="after")
     def _is_signed_or_says_not(self) -> Self:
@@ -104,14 +143,50 @@ class Webhook(BaseModel):
             raise ValueError("neither `secrets` nor `unsigned: true`: `bellcrank secret new` makes a secret")
         if self.rest.min > self.rest.max:
             raise ValueError("`rest.min` is longer than `rest.max`")
+        if self.tls is not None and urlsplit(self.url).scheme == "http":
+            raise ValueError("`tls` is for https:// alone")
         if (address := literal_address(urlsplit(self.url).hostname or "")) and (why := self.refuses(address)):
             raise ValueError(why)
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_body(self) -> Self:
+        if self.unsigned and "signature" in self.model_fields_set:
+            raise ValueError("`signature` beside `unsigned: true`: it says how `secrets` sign")
+        if self.preset is None:
+            return self
+        for word in ("body", "method", "content_type"):
+            if word in self.model_fields_set:
+                raise ValueError(f"`{word}` beside `preset`, which has its own: take one of them away")
+        if wrong := self.preset.chosen.wrong_path(urlsplit(self.url).path):
+            raise ValueError(f"the `url` does not fit the preset: {wrong}")
         return self
 
     @property
     def keys(self) -> list[bytes]:
         """The keys of the secrets, newest first."""
-        return [key_of(secret.get_secret_value()) for secret in self.secrets]
+        return _keys(self.secrets, self.signature)
+
+    @property
+    def is_standard(self) -> bool:
+        """Whether it is sent the standard body, in which everything can be told."""
+        return self.preset is None and self.body is None
+
+    def header_texts(self) -> dict[str, str]:
+        """The configured headers, which may hold placeholders."""
+        return {
+            name: text.get_secret_value() if isinstance(text, SecretStr) else text
+            for name, text in self.headers.items()
+        }
+
+    def wrong_places(self) -> Iterator[tuple[Where, str]]:
+        """What is wrong in `body` and `headers`, and where."""
+        yield from ((("body", *where), why) for where, why in wrong_places(self.body))
+        before: set[str] = set()
+        for name, text in self.header_texts().items():
+            if why := wrong_name(name) or ("it stands here twice" if name.lower() in before else wrong_text(text)):
+                yield ("headers", name), why
+            before.add(name.lower())
 
     def refuses(self, address: Address) -> str | None:
         """Why nothing is sent to an address; None: it may be sent."""
@@ -122,6 +197,12 @@ class Webhook(BaseModel):
         if self.url.lower().startswith("http://") and not (address.is_private or self.allow_http):
             return "http:// over the open network shows every event to it: use https, or say `allow_http: true`"
         return None
+
+
+def _keys(secrets: Iterable[SecretStr], signature: Signature) -> list[bytes]:
+    """Raises ValueError for one that is none."""
+    make = github_key_of if signature == "github" else key_of
+    return [make(secret.get_secret_value()) for secret in secrets]
 
 
 def literal_address(host: str) -> Address | None:

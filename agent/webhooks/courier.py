@@ -10,18 +10,18 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Protocol
 
 from agent.clock import DeviceClock
-from agent.model import Delivery, Ending, Rest, Settlement
+from agent.model import Attempt, Delivery, Ending, Rest, Settlement
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
-from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle
+from agent.webhooks.headers import signed
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Fate, Outcome, as_it_was, judge, settle
 from agent.webhooks.transport import Transport
-from drivers import signing
 
 log = logging.getLogger(__name__)
 
@@ -220,13 +220,13 @@ class Courier:
             return
         answers = self._witness.setdefault(delivery.id, self._breaker.answers)
         timestamp = int(self._clock.wall())
-        headers = signing.headers(self._keys, delivery.event_id, timestamp, delivery.body)
-        outcome = await self._post(delivery.body, headers)
+        headers = signed(self._config.signature, self._keys, delivery.event_id, timestamp, delivery.body)
+        outcome = await self._post(delivery.body, {**delivery.headers, **headers}, delivery.suffix)
         self._settle(delivery, outcome, others_answered=self._breaker.answers > answers)
 
-    async def _post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
+    async def _post(self, body: bytes, headers: Mapping[str, str], suffix: str) -> Outcome:
         try:
-            return await self._transport.post(body, headers)
+            return await self._transport.post(body, headers, suffix)
         except Exception as error:  # else its subject would be lent for ever
             log.exception("%s: an attempt failed in a way that should not be", self._name)
             return Outcome(duration_s=0.0, error="failed", detail=type(error).__name__)
@@ -248,11 +248,17 @@ class Courier:
         if settlement.ending is Ending.AGAIN:
             self._witness[delivery.id] = self._breaker.answers
         self._note(delivery, outcome, settlement)
-        self._mailbox.settle(settlement)
+        self._mailbox.settle(replace(settlement, attempt=self._attempted(outcome, now)))
         if self._breaker.kept() != before:
             self._mailbox.remember(self._breaker.kept())
         if ended:
             self._mailbox.release()
+
+    def _attempted(self, outcome: Outcome, now: float) -> Attempt:
+        """For the log of the delivery."""
+        error = None if judge(outcome)[0] is Fate.DELIVERED else _why(outcome)
+        wall, took_s = self._clock.wall(), outcome.duration_s
+        return Attempt(now - took_s, wall - took_s, took_s, outcome.status, error, outcome.answer)
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
         self._durations_s.append(outcome.duration_s)
@@ -264,9 +270,7 @@ class Courier:
             return
         self._failed += 1
         told = self._last_error
-        self._last_error = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
-        if outcome.location:
-            self._last_error += f", redirects to {outcome.location[:200]!r}, which is not followed"
+        self._last_error = _why(outcome)
         if told is None:
             log.warning("%s: %s", self._name, self._last_error)
         if settlement.ending is Ending.DEAD:
@@ -276,6 +280,14 @@ class Courier:
                 delivery.event_id,
                 settlement.attempts,
             )
+
+
+def _why(outcome: Outcome) -> str:
+    """What was the matter with a failed attempt, in characters that can be written."""
+    why = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
+    if outcome.location:
+        why += f", redirects to {outcome.location[:200]!r}, which is not followed"
+    return why.encode("utf-8", "backslashreplace").decode()
 
 
 def _quantile_ms(durations_s: list[float], q: float) -> float | None:

@@ -1,24 +1,16 @@
-"""An event on the wire: one body that is both a CloudEvents 1.0 JSON event and a Standard Webhooks payload.
-
-The bytes are made once, when the event becomes owed, and are the same in every attempt.
-"""
+"""The standard body: both a CloudEvents 1.0 JSON event and a Standard Webhooks payload."""
 
 import json
-import logging
 import math
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from agent.model import Event, Moment
-
-log = logging.getLogger(__name__)
+from agent.templates import rfc3339
 
 VALUE_BYTES_MAX = 1024
 ATTRIBUTES_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = 48 * 1024
-LARGE_BODY_BYTES = 20_000
-"""Some receivers refuse larger ones: that is Standard Webhooks' advice."""
 _ALERT_ONLY = ("alert_id", "state", "started_at", "ended_at", "reason")
 
 
@@ -41,23 +33,7 @@ def envelope(event: Event, *, agent_name: str, agent_id: str, sequence: int | No
         "datacontenttype": "application/json",
         "data": _data(event, agent_id),
     }
-    return _encode(body)
-
-
-class Writer:
-    """Writes the bodies of one agent's events, and warns of large ones, once for each rule."""
-
-    def __init__(self, agent_name: str, agent_id: str) -> None:
-        self._agent_name, self._agent_id = agent_name, agent_id
-        self._warned: set[str | None] = set()
-
-    def __call__(self, event: Event, sequence: int) -> bytes:
-        """The body of an event; see `envelope`."""
-        body = envelope(event, agent_name=self._agent_name, agent_id=self._agent_id, sequence=sequence)
-        if len(body) > LARGE_BODY_BYTES and event.rule not in self._warned:
-            self._warned.add(event.rule)
-            log.warning("%s: a body of %d bytes; some receivers refuse over 20 kB", event.rule or event.type, len(body))
-        return body
+    return encode(body)
 
 
 def trial(new_id: str, moment: Moment, webhook: str) -> Event:
@@ -74,15 +50,8 @@ def trial(new_id: str, moment: Moment, webhook: str) -> Event:
     )
 
 
-def rfc3339(wall: float) -> str:
-    """A time of RFC 3339 in UTC with milliseconds, of Unix seconds."""
-    return datetime.fromtimestamp(wall, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _data(event: Event, agent_id: str) -> dict[str, Any]:
-    value, value_cut = _cut(event.value, VALUE_BYTES_MAX)
-    attributes, attributes_cut = _cut(_strict(event.attributes), ATTRIBUTES_BYTES_MAX)
-    payload, payload_cut = _cut(_strict(event.payload), PAYLOAD_BYTES_MAX) if event.has_payload else (None, False)
+    (value, attributes, payload), truncated = told(event)
     data = {
         "alert_id": event.alert_id,
         "rule": event.rule,
@@ -106,20 +75,28 @@ def _data(event: Event, agent_id: str) -> dict[str, Any]:
             del data[key]
     if event.has_payload:
         data["payload"] = payload
-    cut = {"value": value_cut, "attributes": attributes_cut, "payload": payload_cut}
-    if any(cut.values()):
-        data["truncated"] = [name for name, was_cut in cut.items() if was_cut]
+    if truncated:
+        data["truncated"] = truncated
     return data
 
 
-def _cut(value: Any, most: int) -> tuple[Any, bool]:
-    """A value, or the beginning of it (of a list as text) where it is too long to be told.
+def told(event: Event) -> tuple[tuple[Any, Any, Any], list[str]]:
+    """Value, attributes and payload of an event, as far as they are told, and the names of those that were cut."""
+    value, value_cut = cut(event.value, VALUE_BYTES_MAX)
+    attributes, attributes_cut = cut(_strict(event.attributes), ATTRIBUTES_BYTES_MAX)
+    payload, payload_cut = cut(_strict(event.payload), PAYLOAD_BYTES_MAX) if event.has_payload else (None, False)
+    were_cut = {"value": value_cut, "attributes": attributes_cut, "payload": payload_cut}
+    return (value, attributes, payload), [name for name, was_cut in were_cut.items() if was_cut]
+
+
+def cut(value: Any, most: int) -> tuple[Any, bool]:
+    """A value, or the beginning of it (of a list as text) where it takes more bytes than that.
 
     Returns also whether it was cut.
     """
     if value is None or isinstance(value, bool | float | int) or not value:
         return value, False
-    written = _encode(value)
+    written = encode(value)
     if len(written) <= most:
         return value, False
     if isinstance(value, Mapping):
@@ -130,7 +107,7 @@ def _cut(value: Any, most: int) -> tuple[Any, bool]:
 def _cut_text(text: str, most: int) -> str:
     """The beginning of a text that takes at most so many bytes when it is written, with its quotes and escapes."""
     text = text[:most]
-    while (over := len(_encode(text)) - most) > 0:
+    while (over := len(encode(text)) - most) > 0:
         text = text[: -max(1, over // 6)]  # no character takes more than the 6 bytes of an escape
     return text
 
@@ -140,14 +117,15 @@ def _cut_mapping(value: Mapping[str, Any], most: int) -> Any:
     kept: dict[str, Any] = {}
     left = most - 2
     for name, member in value.items():
-        left -= len(_encode({name: member})) - 1
+        left -= len(encode({name: member})) - 1
         if left < 0:
             break
         kept[name] = member
     return kept
 
 
-def _encode(value: Any) -> bytes:
+def encode(value: Any) -> bytes:
+    """JSON, strict and compact. Raises ValueError for what is none."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 

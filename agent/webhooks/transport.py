@@ -1,20 +1,27 @@
-"""One POST: what can come back of it is an `Outcome`, never an exception."""
+"""One request: what can come back of it is an `Outcome`, never an exception."""
 
 import asyncio
+import errno
 import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from multidict import CIMultiDict
 
 from agent.version import __version__
-from agent.webhooks.config import Webhook, literal_address
+from agent.webhooks.config import JSON, Webhook, literal_address
+from agent.webhooks.headers import fixed
+from agent.webhooks.proxies import BadProxy, proxy_for
 from agent.webhooks.retry import Outcome, parse_retry_after
+from drivers import tls
+from drivers.tls import Tls
 
 ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_KEPT = 512
@@ -54,28 +61,41 @@ class GuardedResolver(AbstractResolver):
         """Nothing is held."""
 
 
+class UnusableTls(OSError):
+    """A file of `tls:` that is no longer what it was."""
+
+
 class Transport:
-    """The connections of one webhook, kept alive between attempts."""
+    """The connections of one webhook, kept alive between attempts, with one TLS context.
+
+    The files of `tls:` are read again after TLS has failed, as they may have been renewed.
+    """
 
     def __init__(self, webhook: Webhook, wall: Callable[[], float]) -> None:
         """`wall` gives Unix seconds, for a Retry-After that is a date."""
         self._webhook = webhook
         self._wall = wall
+        self._is_https = urlsplit(webhook.url).scheme == "https"
         self._session: aiohttp.ClientSession | None = None
+        self._tls: ssl.SSLContext | None = None
 
-    async def post(self, body: bytes, headers: Mapping[str, str]) -> Outcome:
-        """Send once; a connection that had gone stale while it was kept alive gets one second try."""
+    async def post(self, body: bytes, headers: Mapping[str, str], suffix: str = "") -> Outcome:
+        """Send once; a connection that had gone stale while it was kept alive gets one second try.
+
+        `suffix` goes behind the path of the URL.
+        """
+        url = _with_suffix(self._webhook.url, suffix)
         begin = _now()
         for may_repeat in (True, False):
             reused = SimpleNamespace(connection=False)
             try:
-                return await self._once(body, headers, reused, begin)
+                return await self._once(url, body, headers, reused, begin)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
                 if may_repeat and reused.connection and not isinstance(error, aiohttp.ClientConnectorError):
                     continue
-                return _failed(error, begin)
+                return await self._failed(error, begin)
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                return _failed(error, begin)
+                return await self._failed(error, begin)
         raise AssertionError("unreachable")
 
     async def close(self) -> None:
@@ -83,12 +103,17 @@ class Transport:
         if self._session is not None:
             await self._session.close()
 
-    async def _once(self, body: bytes, headers: Mapping[str, str], reused: SimpleNamespace, begin: float) -> Outcome:
-        timeout = self._webhook.timeout
-        async with self._open().post(
-            self._webhook.url,
+    async def _once(
+        self, url: str, body: bytes, headers: Mapping[str, str], reused: SimpleNamespace, begin: float
+    ) -> Outcome:
+        timeout, proxy = self._webhook.timeout, self._proxy()
+        async with self._open().request(
+            self._webhook.method,
+            url,
             data=body,
             headers=headers,
+            proxy=proxy,
+            ssl=self._context() if self._is_https else True,
             allow_redirects=False,  # a redirect would be sent the body and the signature
             timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
             trace_request_ctx=reused,
@@ -109,14 +134,66 @@ class Transport:
             trace.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook), ssl=_tls()
+                    limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook)
                 ),
-                headers={"content-type": "application/json", "user-agent": _USER_AGENT},
+                headers=self._headers(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trace_configs=[trace],
             )
         return self._session
+
+    def _headers(self) -> CIMultiDict[str]:
+        """Those of every request; what is configured goes before what is usual."""
+        headers = CIMultiDict({"content-type": JSON, "user-agent": _USER_AGENT})
+        headers.update(fixed(self._webhook.header_texts()))
+        return headers
+
+    def _proxy(self) -> str | None:
+        """The proxy to go through. Raises RefusedAddress where nobody knows whom http:// would reach behind it."""
+        proxy = proxy_for(self._webhook.url)
+        host = urlsplit(self._webhook.url).hostname or ""
+        if proxy and not self._is_https and not self._webhook.allow_http and not literal_address(host):
+            raise RefusedAddress(f"{host}: behind a proxy http:// may go anywhere: say `allow_http: true`")
+        return proxy
+
+    def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            try:
+                self._tls = (self._webhook.tls or Tls()).context()
+            except OSError as error:
+                raise UnusableTls(str(error)) from None
+        return self._tls
+
+    async def _failed(self, error: BaseException, begin: float) -> Outcome:
+        duration_s, kind, detail = _now() - begin, _kind(error), _detail(error)
+        if kind == "tls":
+            self._tls = None
+        if tls.is_outdated(getattr(error, "certificate_error", None)):
+            detail += await self._dates()
+        return Outcome(duration_s=duration_s, error=kind, detail=detail[:300])
+
+    async def _dates(self) -> str:
+        """When the receiver's certificate is valid, seen by a handshake behind which nothing is sent."""
+        parts = urlsplit(self._webhook.url)
+        host, port = parts.hostname or "", parts.port or 443
+        if proxy_for(self._webhook.url):
+            return ""
+        try:
+            context = tls.blind_to_time(self._webhook.tls or Tls())
+            async with asyncio.timeout(self._webhook.timeout.connect):
+                found = await GuardedResolver(self._webhook).resolve(host, port, socket.AF_UNSPEC)
+                address = found[0]["host"]
+                _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
+        except OSError:  # of which TimeoutError is one
+            return ""
+        writer.close()
+        return f" ({tls.validity(writer.get_extra_info('peercert'))})"
+
+
+def _with_suffix(url: str, suffix: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(path=parts.path.rstrip("/") + suffix).geturl() if suffix else url
 
 
 async def _note_reuse(_session: object, context: Any, _params: object) -> None:
@@ -135,34 +212,41 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
     return text
 
 
-def _failed(error: BaseException, begin: float) -> Outcome:
-    return Outcome(duration_s=_now() - begin, error=_kind(error), detail=_detail(error)[:200])
-
-
 def _detail(error: BaseException) -> str:
     """What is the matter, in the system's words, without those that aiohttp puts around them."""
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return f"the proxy {error.host}:{error.port}: {_words(error.os_error)}"
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return f"the proxy answers HTTP {error.status} {error.message[:100]}"
     if isinstance(error, aiohttp.ClientConnectorError):
         return f"{error.host}:{error.port}: {_words(error.os_error)}"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"{error.host}:{error.port}: {_words(error.certificate_error)}"
-    return str(error) or ("no whole answer in time" if isinstance(error, TimeoutError) else type(error).__name__)
+    if isinstance(error, TimeoutError):
+        return "no whole answer in time"
+    return tls.alert(str(error)) or str(error) or type(error).__name__
 
 
 def _words(cause: BaseException) -> str:
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f"certificate verify failed: {cause.verify_message}"
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError) and (cause.errno or 0) > 0:
+    if isinstance(cause, ssl.SSLError):
+        return tls.why(cause)
+    if isinstance(cause, OSError) and (cause.errno or 0) > 0:
         return os.strerror(cause.errno or 0)
-    return str(getattr(cause, "strerror", None) or cause)
+    return str(getattr(cause, "strerror", None) or cause) or "it closes the connection"
 
 
 def _kind(error: BaseException) -> str:
     """One word for the kind of an error."""
     cause = getattr(error, "os_error", error)
+    if tls.alert(str(error)):
+        return "tls"
+    if getattr(cause, "errno", None) in (errno.ECONNRESET, errno.EPIPE):
+        return "reset"
     kinds: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
         ("timeout", (asyncio.TimeoutError, TimeoutError)),
         ("address", RefusedAddress),
-        ("tls", (aiohttp.ClientSSLError, ssl.SSLError)),
+        ("tls", (aiohttp.ClientSSLError, ssl.SSLError, UnusableTls)),
+        ("proxy", (aiohttp.ClientHttpProxyError, BadProxy)),
         ("dns", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
         ("refused", ConnectionRefusedError),
         ("reset", (ConnectionError, aiohttp.ServerDisconnectedError)),
@@ -171,10 +255,6 @@ def _kind(error: BaseException) -> str:
         if isinstance(cause, types) or isinstance(error, types):
             return word
     return "protocol" if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError) else "network"
-
-
-def _tls() -> ssl.SSLContext:
-    return ssl.create_default_context()
 
 
 def _now() -> float:

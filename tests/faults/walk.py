@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from agent.model import Event
+from agent.model import Content, Event
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Key, Rule
@@ -169,7 +169,7 @@ class Walk:
         new_meaning = self.random.random() < 0.2
         self.decoding += new_meaning
         await self.round([])
-        await self.pipeline._follow(self.engine(), {WEBHOOK: 1e9})
+        await self.pipeline._follow(self.engine(), {WEBHOOK: 1e9}, _content)
         if new_meaning:
             self.note(Reloaded(int(self.clock.now()), 0, new_meaning=True))
         self.commit()
@@ -231,7 +231,7 @@ class Walk:
         loaded = await self.outbox.open(self.clock)
         engine = self.engine()
         step = engine.load(loaded.memory, loaded.downtime_s, self.clock.moment())
-        self.pipeline = Pipeline(engine, self.outbox, loaded.ledgers, self.clock, _body)
+        self.pipeline = Pipeline(engine, self.outbox, loaded.ledgers, self.clock, _content)
         if loaded.downtime_s is not None and self.steps:
             self.note(Began(int(self.clock.now()), int(loaded.downtime_s), new_meaning=False))
         before = self.outbox._number
@@ -312,8 +312,8 @@ def first_difference(told: Sequence[Said], wanted: Sequence[Said]) -> str:
     return f"{len(told)} told, not {len(wanted)}"
 
 
-def _body(event: Event, _sequence: int) -> bytes:
-    return f"{event.rule}|{event.sensor}|{event.state or 'pulse'}|{event.at:.0f}|{event.value!r}".encode()
+def _content(event: Event, _webhook: str, _sequence: int) -> Content:
+    return Content(f"{event.rule}|{event.sensor}|{event.state or 'pulse'}|{event.at:.0f}|{event.value!r}".encode())
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from agent.model import Delivery, Ending, Event, Moment, Settlement
+from agent.model import Content, Delivery, Ending, Event, Moment, Settlement
 from agent.outbox import Batch, Loaded, Outbox
 from tests.support.hands import HandClock
 
@@ -15,11 +15,17 @@ WEEK_S = 7 * 86400.0
 
 
 def event(
-    number: int, *, to: Sequence[str] = ("ops",), subject: str = "a.t", at: float = 1000.0, **more: object
+    number: int,
+    *,
+    to: Sequence[str] = ("ops",),
+    subject: str = "a.t",
+    at: float = 1000.0,
+    type: str = "sensor.event",  # noqa: A002
+    **more: object,
 ) -> Event:
     return Event(
         id=f"evt_{number}",
-        type="sensor.event",
+        type=type,
         subject=subject,
         at=at,
         wall=at,
@@ -29,8 +35,8 @@ def event(
     )
 
 
-def body(told: Event, sequence: int) -> bytes:
-    return f"{told.id} is {sequence}".encode()
+def body(told: Event, _webhook: str, sequence: int) -> Content:
+    return Content(f"{told.id} is {sequence}".encode())
 
 
 @asynccontextmanager
@@ -38,8 +44,8 @@ async def opened(
     state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
     outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
-    loaded = await outbox.open(clock)
     try:
+        loaded = await outbox.open(clock)
         yield outbox, loaded
     finally:
         await outbox.close()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.model import Ending, Rest, Settlement
+from agent.model import Content, Ending, Event, Rest, Settlement
 from agent.outbox import Batch, BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
 from agent.outbox.store import Store
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
@@ -600,3 +600,18 @@ async def test_the_filters_of_a_feed_come_back_as_they_were_committed_last(tmp_p
         await owe(outbox, clock, event(1))
     async with opened(tmp_path, clock) as (_, loaded):
         assert loaded.subscriptions == {"broker:a": {"": 3, "y": 2, "z": 3}, "broker:b": {"": 1, "y": 1}}
+
+
+async def test_headers_and_suffix_are_kept_with_the_bytes(tmp_path: Path) -> None:
+    def write(told: Event, _webhook: str, _sequence: int) -> Content:
+        return Content(b"x", {"Title": "Tür"}, "/fail") if told.id == "evt_1" else Content(b"y")
+
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        draft = outbox.draft(clock.moment(), write)
+        draft.owe([event(1), event(2, subject="b.t")])
+        await outbox.commit(draft.batch())
+    async with opened(tmp_path, clock) as (outbox, _):
+        first, second = await outbox.mailboxes["ops"].due(clock.now(), 2)
+        assert (first.body, first.headers, first.suffix) == (b"x", {"Title": "Tür"}, "/fail")
+        assert (second.body, second.headers, second.suffix) == (b"y", {}, "")

@@ -476,3 +476,35 @@ def test_holds_whose_end_cannot_be_stored_begin_anew() -> None:
     agent.reads(4)
     agent.engine.skip_timers(1060)
     assert agent.engine.next_due() == 1120
+
+
+# -- summaries
+
+
+def test_a_rule_tells_in_its_own_words() -> None:
+    words = "{labels.site}/{labels.room}: {value:.1f} {unit} at {attributes.battery} % ({state}) <{summary}>"
+    agent = Agent(cold=COLD | {"summary": words})
+    (fired,) = agent.reads(4.23, unit="°C", labels={"room": "hall"}, attributes={"battery": 97})
+    assert fired.summary == f"cabin/hall: 4.2 °C at 97 % (firing) <cold: {SENSOR} is 4.23 °C>"
+    (resolved,) = agent.reads(7)
+    assert resolved.summary == f"cabin/: 7.0  at  % (resolved) <cold: resolved, {SENSOR} is 7>"
+
+
+def test_a_pulse_tells_in_the_words_of_its_rule_too() -> None:
+    agent = Agent(ring=RING | {"summary": "{{ {value} }}{ended_at}", "payload": True})
+    (pulse,) = agent.reads("pressed", "doorbell.button", payload={"action": "pressed"})
+    assert pulse.summary == "{ pressed }"
+
+
+def test_a_summary_is_no_longer_than_it_may_be() -> None:
+    agent = Agent(cold=COLD | {"summary": "{attributes.a}" * 100})
+    (fired,) = agent.reads(4, attributes={"a": "x" * 10_000})
+    assert fired.summary == "x" * 1000
+
+
+def test_other_words_apply_at_the_next_event_and_change_nothing_else() -> None:
+    agent = Agent(cold=COLD | {"summary": "one"})
+    assert agent.reads(4)[0].summary == "one"
+    agent.rules = {"cold": COLD | {"summary": "two"}}
+    assert agent.reload() == []
+    assert agent.reads(7)[0].summary == "two"

@@ -98,7 +98,7 @@ def test_the_time_zone_is_the_systems_where_none_is_named(tmp_path: Path, monkey
     assert config.site().timezone.utcoffset(None) == timedelta(0)
 
 
-@pytest.mark.parametrize("changed", ["temperature: {path: u}", 'temperature: {path: t, unit: "°C"}'])
+@pytest.mark.parametrize("changed", ["temperature: {path: u}", "temperature: {path: t, scale: 2}"])
 def test_a_compound_means_the_decoding_of_all_its_sensors(tmp_path: Path, changed: str) -> None:
     rule = "{when: {all: [{sensor: thermostat.temperature, above: 5}, {sensor: rooms.hall.window, equals: 1}]}}"
     before = configured(tmp_path, rule).meanings()

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
-from agent.status.api import ReloadRefused
+from agent.outbox import Archive, Filter, Moved, Span
+from agent.status.api import ReloadRefused, telling_of_events
 from agent.status.control import ControlServer
 from tests.status.test_server import served, snapshot
 
@@ -35,6 +36,14 @@ class Recorder:
     async def disable(self, webhook: str) -> bool:
         return self._do("disable", webhook, "ops")
 
+    async def replay(self, wanted: Filter, span: Span) -> Moved:
+        self.done.append(f"replay {wanted.webhook} {wanted.states} {span.after} {span.upto}")
+        return Moved(2, 7)
+
+    async def discard(self, wanted: Filter, span: Span) -> Moved:
+        self.done.append(f"discard {','.join(wanted.ids)} {wanted.states} {span.after} {span.upto}")
+        return Moved(1, None)
+
     def _do(self, what: str, name: str, known: str) -> bool:
         self.done.append(f"{what} {name}")
         return name == known
@@ -43,7 +52,8 @@ class Recorder:
 @asynccontextmanager
 async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
     commands = Recorder()
-    server = ControlServer(path, snapshot, commands, for_group=for_group)
+    events = telling_of_events(Archive(path.with_name("outbox.db")), lambda: 0.0)
+    server = ControlServer(path, snapshot, commands, events, for_group=for_group)
     await server.start()
     try:
         yield commands
@@ -85,6 +95,33 @@ async def test_a_command_is_done_over_the_socket_and_never_over_tcp(
     assert commands.done == [done]
 
 
+STEPS = [
+    ("replay", {"webhook": "ops"}, "replay ops ('dead',) 0 9223372036854775807", {"moved": 2, "next": 7}),
+    (
+        "replay",
+        {"webhook": "ops", "states": "delivered", "after": 3, "upto": 9},
+        "replay ops ('delivered',) 3 9",
+        {"moved": 2, "next": 7},
+    ),
+    (
+        "discard",
+        {"ids": "evt_1,evt_2", "upto": 9},
+        "discard evt_1,evt_2 ('pending', 'dead') 0 9",
+        {"moved": 1, "next": None},
+    ),
+]
+
+
+@pytest.mark.parametrize(("command", "body", "done", "answer"), STEPS)
+async def test_events_are_sent_again_and_given_up_step_by_step(
+    tmp_path: Path, command: str, body: Any, done: str, answer: Any
+) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path) as commands:
+        assert await asked(path, "POST", f"/api/v1/events/{command}", body) == answer
+    assert commands.done == [done]
+
+
 @pytest.mark.parametrize(
     ("target", "body", "status", "why"),
     [
@@ -96,6 +133,13 @@ async def test_a_command_is_done_over_the_socket_and_never_over_tcp(
         ("/api/v1/webhooks/opps/enable", None, 404, "there is no webhook opps"),
         ("/api/v1/webhooks/opps/disable", None, 404, "there is no webhook opps"),
         ("/api/v1/nothing", None, 404, "Not Found"),
+        ("/api/v1/events/replay", {}, 400, "say which events: by their ids, or by a filter"),
+        ("/api/v1/events/replay", {"webhook": "ops", "states": "pending"}, 400, "what is pending is sent anyway"),
+        ("/api/v1/events/discard", {"states": "delivered"}, 400, "what was delivered cannot be discarded"),
+        ("/api/v1/events/discard", {"state": "dead"}, 400, "unknown filter 'state': known are ids, states, webhook"),
+        ("/api/v1/events/discard", {"states": "deed"}, 400, "unknown state 'deed': known are pending, delivered, dead"),
+        ("/api/v1/events/discard", {"since": "yesterday"}, 400, "since has to be a number of Unix seconds"),
+        ("/api/v1/events/discard", {"webhook": "ops", "after": -1}, 400, "after has to be a whole number"),
     ],
 )
 async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: Any, status: int, why: str) -> None:
@@ -104,6 +148,26 @@ async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: An
         with pytest.raises(CommandRefused, match=why) as refused:
             await asked(path, "POST", target, body)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "why"),
+    [
+        ("?limit=many", 400, "limit has to be a whole number"),
+        ("?before=-1", 400, "before has to be a whole number"),
+        ("?after=99999999999999999999", 400, "after has to be a whole number"),
+        ("?state=dead", 400, "unknown filter 'state'"),
+        ("/matching?states=deed", 400, "unknown state 'deed'"),
+        ("", 500, "OperationalError: see the log of the agent"),
+    ],
+)
+async def test_a_look_that_cannot_be_is_told(tmp_path: Path, query: str, status: int, why: str) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path):
+        with pytest.raises(CommandRefused, match=why) as refused:
+            await asked(path, "GET", f"/api/v1/events{query}")
+    assert refused.value.status == status
+    assert not (tmp_path / "outbox.db").exists()
 
 
 def refuse() -> Sequence[str]:

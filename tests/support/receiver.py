@@ -1,6 +1,7 @@
 """A real HTTP receiver that remembers every request and answers as it is told."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Self
@@ -21,6 +22,7 @@ class Got:
     at: float
     peer: tuple[str, int]
     path: str
+    method: str
 
 
 def answer(status: int, **headers: str) -> Script:
@@ -57,11 +59,12 @@ class Receiver:
     got: list[Got] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
+    tls: ssl.SSLContext | None = None
     _runner: web.AppRunner | None = None
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/hook"
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -75,7 +78,7 @@ class Receiver:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls, reuse_address=True).start()
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
@@ -90,7 +93,7 @@ class Receiver:
         assert request.transport is not None
         peer = request.transport.get_extra_info("peername")
         at, message_id = asyncio.get_running_loop().time(), headers.get("webhook-id", "")
-        self.got.append(Got(message_id, body, headers, at, peer, request.path))
+        self.got.append(Got(message_id, body, headers, at, peer, request.path_qs, request.method))
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:

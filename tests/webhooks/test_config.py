@@ -30,7 +30,28 @@ def webhook(**given: Any) -> Webhook:
         ({"concurrency": 0}, "greater than or equal to 1"),
         ({"rest": {"min": "1h", "max": "1m"}}, "longer than"),
         ({"expires": 0}, "greater than 0"),
-        ({"preset": "slack"}, "Extra inputs"),
+        ({"signature": "github", "secrets": ["short"]}, "at least 24 bytes"),
+        ({"signature": "github", "secrets": [], "unsigned": True}, "beside `unsigned: true`"),
+        ({"preset": "slak"}, "unknown preset 'slak': did you mean slack?"),
+        ({"preset": "ntfy"}, "ntfy needs options: {ntfy: {topic: ...}}"),
+        ({"preset": {"ntfy": {}}}, "Field required"),
+        ({"preset": {"slack": {}, "teams": {}}}, "has to be one of slack, discord"),
+        ({"preset": {}}, "has to be one of slack, discord"),
+        ({"preset": {"slack": {"topic": "x"}}}, "Extra inputs"),
+        ({"preset": {"ntfy": {"topic": "a/b"}}}, "match pattern"),
+        ({"preset": {"ntfy": {"topic": "lakehouse"}}}, "leave the path out"),
+        ({"preset": "alertmanager"}, "has to end with /api/v2/alerts"),
+        ({"preset": {"pagerduty": {"routing_key": "r"}}}, "https://events.pagerduty.com/v2/enqueue"),
+        ({"preset": "home_assistant"}, "/api/webhook/"),
+        ({"preset": "healthchecks", "url": "https://hc-ping.com/uuid/fail"}, "leave /fail out"),
+        ({"preset": "slack", "body": {"a": 1}}, "`body` beside `preset`"),
+        ({"preset": "slack", "method": "PUT"}, "`method` beside `preset`"),
+        ({"preset": "slack", "content_type": "text/plain"}, "`content_type` beside `preset`"),
+        ({"method": "GET"}, "'POST', 'PUT' or 'PATCH'"),
+        ({"content_type": "json"}, "match pattern"),
+        ({"content_type": "text/plain\r\nx: y"}, "match pattern"),
+        ({"body": "{summary}"}, "valid dictionary"),
+        ({"url": "http://192.168.1.20/x", "tls": {"min_version": "1.3"}}, "https:// alone"),
     ],
 )
 def test_what_is_wrong_is_refused_with_the_reason(given: dict[str, Any], why: str) -> None:
@@ -48,6 +69,12 @@ def test_what_is_wrong_is_refused_with_the_reason(given: dict[str, Any], why: st
         {"url": "http://93.184.216.34/x", "allow_http": True},
         {"secrets": [], "unsigned": True},
         {"secrets": [SECRET, SECRET]},
+        {"signature": "github", "secrets": ["any text of more than 24 bytes"]},
+        {"preset": "slack"},
+        {"preset": {"teams": {}}},
+        {"preset": {"ntfy": {"topic": "lakehouse"}}, "url": "https://ntfy.example.com"},
+        {"body": {"text": "{summary}"}, "method": "PUT", "content_type": "application/vnd.x+json; charset=utf-8"},
+        {"tls": {"min_version": "1.3"}},
     ],
 )
 def test_what_is_right_is_taken(given: dict[str, Any]) -> None:
@@ -57,3 +84,36 @@ def test_what_is_right_is_taken(given: dict[str, Any]) -> None:
 def test_a_secret_never_shows() -> None:
     assert SECRET not in repr(webhook())
     assert SECRET not in webhook().model_dump_json()
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("webhook-id", "x", "written by bellcrank itself"),
+        ("Webhook-Anything", "x", "written by bellcrank itself"),
+        ("Host", "x", "written by bellcrank itself"),
+        ("Content-Length", "x", "written by bellcrank itself"),
+        ("Content-Type", "x", "`content_type`"),
+        ("X-Hub-Signature-256", "x", "written by bellcrank itself"),
+        ("X Y", "x", "not a name of a header"),
+        ("X-Y\r\n", "x", "not a name of a header"),
+        ("X-Title", "{summry}", "did you mean summary?"),
+        ("X-Title", "{", "doubled"),
+    ],
+)
+def test_a_header_that_cannot_be_is_told_at_its_place(name: str, text: str, why: str) -> None:
+    ((where, told),) = webhook(headers={name: text}).wrong_places()
+    assert where == ("headers", name)
+    assert why in told
+
+
+def test_a_header_stands_once_whatever_its_case() -> None:
+    assert [where for where, _ in webhook(headers={"X-A": "1", "x-a": "2"}).wrong_places()] == [("headers", "x-a")]
+
+
+@pytest.mark.parametrize("name", ["Authorization", "X-Api-Key", "X-Gitlab-Token", "Cookie"])
+def test_a_header_that_is_a_secret_by_its_name_never_shows(name: str) -> None:
+    config = webhook(headers={name: "Bearer hunter2"})
+    assert "hunter2" not in repr(config)
+    assert "hunter2" not in config.model_dump_json()
+    assert config.header_texts() == {name: "Bearer hunter2"}

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,12 +14,13 @@ from aiohttp import web
 from standardwebhooks import Webhook as Judge
 
 from agent.clock import SystemClock
-from agent.model import Event, Settlement
+from agent.model import Content, Event, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
-from agent.webhooks.courier import Courier
+from agent.webhooks.courier import Courier, _why
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
+from drivers.signing import key_of, verify, verify_github
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
 from tests.support.receiver import Receiver, answer, first, reset
@@ -44,7 +45,7 @@ class Desk:
 
     async def owe(self, *subjects: str) -> None:
         draft = self.outbox.draft(
-            self.clock.moment(), lambda event, n: b'{"n": %d, "id": "%s"}' % (n, event.id.encode())
+            self.clock.moment(), lambda event, _, n: Content(b'{"n": %d, "id": "%s"}' % (n, event.id.encode()))
         )
         draft.owe(self.event(subject) for subject in subjects)
         await self.outbox.commit(draft.batch())
@@ -88,6 +89,28 @@ async def test_what_is_owed_arrives_signed(tmp_path: Path) -> None:
         await until(lambda: at.outbox.marks == 2)
         await at.commit()
         assert at.outbox.counters["ops"].delivered == 2
+
+
+async def test_headers_and_suffix_go_with_every_attempt(tmp_path: Path) -> None:
+    async with Receiver(first(1, answer(500), answer(204))) as receiver, desk(tmp_path, receiver.url) as at:
+        draft = at.outbox.draft(at.clock.moment(), lambda *_: Content(b"x", {"Title": "cold"}, "/fail"))
+        draft.owe([at.event("a")])
+        await at.outbox.commit(draft.batch())
+        await until(lambda: len(receiver.got) == 2)
+    for got in receiver.got:
+        assert (got.path, got.headers["title"], got.body) == ("/hook/fail", "cold", b"x")
+        verify([key_of(SECRET)], got.headers, got.body, None)
+
+
+async def test_githubs_signature_is_over_the_body_alone(tmp_path: Path) -> None:
+    given = {"signature": "github", "secrets": ["any text will do, as long as this", "the one before, as long as it"]}
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, **given) as at:
+        await at.owe("a")
+        await until(lambda: len(receiver.got) == 1)
+    (got,) = receiver.got
+    verify_github([b"any text will do, as long as this"], got.headers, got.body)
+    assert got.headers["x-github-delivery"] == got.headers["webhook-id"] == "evt_1"
+    assert "webhook-signature" not in got.headers
 
 
 async def test_over_retries_id_and_bytes_stay_and_the_timestamp_is_fresh(tmp_path: Path) -> None:
@@ -141,7 +164,7 @@ async def test_webhooks_never_wait_for_one_another(tmp_path: Path) -> None:
             courier = Courier(name, config, outbox.mailboxes[name], clock, Random(1), Transport(config, clock.wall))
             stack.push_async_callback(lambda task: task, asyncio.create_task(courier.run()))
             stack.push_async_callback(courier.stop, 0.0)
-        draft = outbox.draft(clock.moment(), lambda event, _: event.id.encode())
+        draft = outbox.draft(clock.moment(), lambda event, *_: Content(event.id.encode()))
         moment = clock.moment()
         draft.owe(
             Event(f"evt_{n}", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("silent", "good"))
@@ -264,11 +287,11 @@ async def test_an_attempt_that_fails_in_an_unforeseen_way_is_made_again(
 ) -> None:
     true_post, posts = Transport.post, list[bytes]()
 
-    async def post(transport: Transport, body: bytes, headers: Any) -> Outcome:
+    async def post(transport: Transport, body: bytes, headers: Any, suffix: str) -> Outcome:
         posts.append(body)
         if len(posts) == 1:
             raise RuntimeError("unforeseen")
-        return await true_post(transport, body, headers)
+        return await true_post(transport, body, headers, suffix)
 
     monkeypatch.setattr(Transport, "post", post)
     async with Receiver() as receiver, desk(tmp_path, receiver.url) as at:
@@ -338,7 +361,7 @@ async def test_a_lost_answer_is_told_again_under_the_same_id(tmp_path: Path) -> 
 
 async def test_what_is_expired_is_not_sent(tmp_path: Path) -> None:
     async with Receiver() as receiver, desk(tmp_path, receiver.url, expires="1ms") as at:
-        draft = at.outbox.draft(at.clock.moment(), lambda *_: b"{}")
+        draft = at.outbox.draft(at.clock.moment(), lambda *_: Content(b"{}"))
         old = at.event("a")
         draft.owe([Event(old.id, old.type, "a", old.at - 5, old.wall, synced=True, send_to=("ops",))])
         await at.outbox.commit(draft.batch())
@@ -384,3 +407,27 @@ async def test_the_kind_of_an_error_is_told_in_a_word(tmp_path: Path, url: str, 
             await at.owe("a")
             await until(lambda: at.courier.view().last_error)
             assert (at.courier.view().last_error or "").startswith(word)
+
+
+async def test_each_attempt_is_logged_with_what_was_the_matter(tmp_path: Path) -> None:
+    async def busy(_: web.Request, _n: int) -> web.Response:
+        return web.Response(status=500, body=b"x" * 600)
+
+    script = first(1, busy, first(2, answer(302, Location="/elsewhere"), answer(204)))
+    async with Receiver(script) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().succeeded and at.outbox.marks)
+        await at.commit()
+        (letter,) = at.outbox.archive.whole("evt_1")
+    assert [(one.status, one.error, one.answer) for one in letter.log] == [
+        (500, "HTTP 500", b"x" * 512),
+        (302, "HTTP 302, redirects to '/elsewhere', which is not followed", b""),
+        (204, None, b""),
+    ]
+    assert [one.at for one in letter.log] == sorted(one.at for one in letter.log)
+
+
+def test_what_was_the_matter_can_always_be_written() -> None:
+    outcome = Outcome(0.1, 302, detail="no \udcff", location="/elsewhere\udcff")
+    assert _why(outcome).encode() == rb"HTTP 302, redirects to '/elsewhere\udcff', which is not followed"
+    assert _why(replace(outcome, status=None, error="protocol", location=None)).encode() == rb"protocol: no \udcff"

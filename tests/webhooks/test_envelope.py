@@ -8,30 +8,13 @@ import pytest
 from cloudevents.v1.http import from_json
 
 from agent.model import Event, Moment
-from agent.webhooks.envelope import Writer, envelope, rfc3339, trial
+from agent.templates import rfc3339
+from agent.webhooks.config import Webhook
+from agent.webhooks.envelope import envelope, trial
+from agent.webhooks.writer import Writer
+from tests.webhooks.events import ALERT, PULSE
 
-ALERT = Event(
-    id="evt_1",
-    type="sensor.alert.firing",
-    subject="thermostat.temperature",
-    at=1.0,
-    wall=1767323045.678,
-    synced=True,
-    send_to=("ops",),
-    rule="too_cold",
-    state="firing",
-    severity="critical",
-    sensor="thermostat.temperature",
-    value=4.2,
-    unit="°C",
-    condition={"below": 5},
-    reason="condition",
-    alert_id="alt_1",
-    started_wall=1767323045.678,
-    labels={"site": "cabin"},
-    summary="too_cold: thermostat.temperature is 4.2 °C",
-)
-PULSE = replace(ALERT, type="sensor.event", state=None, reason=None, alert_id=None, started_wall=None)
+OPS = Webhook(url="https://ops.example.com", unsigned=True)
 
 
 def body(event: Event, sequence: int | None = 42) -> dict[str, Any]:
@@ -140,10 +123,10 @@ def test_what_just_fits_is_not_cut() -> None:
 
 
 def test_a_large_body_is_warned_of_once_for_each_rule(caplog: pytest.LogCaptureFixture) -> None:
-    write = Writer("lakehouse", "a1")
+    write = Writer("lakehouse", "a1", {"ops": OPS})
     large = replace(PULSE, payload="x" * 20_000, has_payload=True)
     for event in (PULSE, large, large, replace(large, rule="other")):
-        assert json.loads(write(event, 7))["sequence"] == "00000000000000000007"
+        assert json.loads(write(event, "ops", 7).body)["sequence"] == "00000000000000000007"
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["too_cold", "other"]
 
 

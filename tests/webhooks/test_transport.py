@@ -1,13 +1,22 @@
-"""What people are told of an attempt without an answer, from real sockets."""
+"""One request: what is sent and which way, and what people are told where there is no answer, by real sockets."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
 
 from agent.webhooks.config import Webhook
+from agent.webhooks.proxies import proxy_for
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.support.agent import free_port
+from tests.support.certificates import Authority, Pair, tls_server
+from tests.support.proxy import proxy
+from tests.support.receiver import Receiver, answer
 
 
 async def post(url: str) -> Outcome:
@@ -59,3 +68,236 @@ async def test_a_port_without_tls_is_told_by_its_address() -> None:
     assert outcome.error == "tls"
     assert outcome.detail.startswith(f"127.0.0.1:{plain}: ")
     assert "ssl:default" not in outcome.detail
+
+
+def told_by(outcome: Outcome) -> tuple[str, str]:
+    return outcome.error, outcome.detail
+
+
+@asynccontextmanager
+async def transport(url: str, **given: Any) -> AsyncIterator[Transport]:
+    made = Transport(Webhook.model_validate({"url": url, "unsigned": True, **given}), lambda: 0.0)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+async def sent(url: str, **given: Any) -> Outcome:
+    async with transport(url, **given) as made:
+        return await made.post(b"{}", {})
+
+
+# -- what is sent
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+async def test_method_and_headers_are_those_of_the_configuration(method: str) -> None:
+    headers = {"Authorization": "Bearer t", "User-Agent": "mine", "X-Name": "Tür"}
+    async with Receiver() as receiver, transport(receiver.url, method=method, headers=headers) as made:
+        await made.post(b"{}", {"webhook-id": "evt_1"})
+        await made.post(b"x", {"content-type": "text/plain", "x-name": "other"})
+    first, second = receiver.got
+    assert first.method == method
+    assert first.headers["authorization"] == "Bearer t"
+    assert first.headers["user-agent"] == "mine"
+    assert first.headers["x-name"].startswith("=?utf-8?")
+    assert first.headers["content-type"] == "application/json"
+    assert (second.headers["content-type"], second.headers["x-name"]) == ("text/plain", "other")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"), [("/a", "/a/fail"), ("/a/", "/a/fail"), ("/a?rid=1", "/a/fail?rid=1"), ("", "/fail")]
+)
+async def test_a_suffix_goes_behind_the_path(path: str, asked: str) -> None:
+    async with Receiver() as receiver, transport(f"http://127.0.0.1:{receiver.port}{path}") as made:
+        assert (await made.post(b"{}", {}, "/fail")).status == 204
+    assert [got.path for got in receiver.got] == [asked]
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+def server(pair: Pair, asks_for: Path | None = None, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*pair)
+    if asks_for is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(asks_for)
+    if version is not None:
+        context.maximum_version = version
+    return context
+
+
+async def test_a_receiver_is_verified_by_the_ca_of_the_configuration(ca: Authority) -> None:
+    async with Receiver(tls=server(ca.issue("good"))) as receiver:
+        assert (await sent(receiver.url, tls={"ca": ca.own.cert})).status == 204
+        refused = await sent(receiver.url)
+    assert told_by(refused) == (
+        "tls",
+        f"127.0.0.1:{receiver.port}: its certificate is of a CA that is not known here: name that as `tls.ca`",
+    )
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize(
+    ("dates", "why"),
+    [
+        (
+            {"until": 2021},
+            "its certificate has expired (valid from Jan  1 00:00:00 2020 GMT until Dec 31 23:59:59 2021 GMT)",
+        ),
+        (
+            {"since": 2090, "until": 2091},
+            "is the clock right? (valid from Jan  1 00:00:00 2090 GMT until Dec 31 23:59:59 2091 GMT)",
+        ),
+        ({"names": "DNS:elsewhere"}, "its certificate is for another host (certificate is not valid for '127.0.0.1')"),
+    ],
+)
+async def test_a_certificate_that_is_refused_is_told_with_its_dates(
+    ca: Authority, dates: dict[str, Any], why: str
+) -> None:
+    async with Receiver(tls=server(ca.issue(f"bad{len(why)}", **dates))) as receiver:
+        outcome = await sent(receiver.url, tls={"ca": ca.own.cert})
+    assert outcome.status is None, "no answer: it is tried again, whatever it takes"
+    assert outcome.error == "tls"
+    assert why in outcome.detail.replace("IP address mismatch, ", "")
+    assert not receiver.got, "nothing was sent but the handshake"
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_a_client_certificate_is_shown_where_one_is_asked_for(ca: Authority, version: ssl.TLSVersion) -> None:
+    agent = ca.issue(f"agent{version}", names="DNS:agent")
+    asking = server(ca.issue(f"asking{version}"), asks_for=ca.own.cert, version=version)
+    async with Receiver(tls=asking) as receiver:
+        own = {"ca": ca.own.cert, "cert": agent.cert, "key": agent.key}
+        assert (await sent(receiver.url, tls=own)).status == 204
+        assert (await sent(receiver.url, tls={"ca": ca.own.cert})).status is None
+    assert len(receiver.got) == 1
+
+
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+async def test_a_client_certificate_that_is_missing_is_told(ca: Authority, version: str) -> None:
+    asking = ca.issue(f"strict{version}")
+    with tls_server(asking, version, "-Verify", "1", "-CAfile", ca.own.cert) as port:
+        outcome = await sent(f"https://127.0.0.1:{port}/", tls={"ca": ca.own.cert})
+    assert outcome.error == "tls", outcome
+    assert "client certificate" in outcome.detail
+
+
+async def test_an_old_version_of_tls_is_refused_where_a_newer_is_asked_for(ca: Authority) -> None:
+    with tls_server(ca.issue("old"), "-tls1_2") as port:
+        outcome = await sent(f"https://127.0.0.1:{port}/", tls={"ca": ca.own.cert, "min_version": "1.3"})
+    assert outcome.error == "tls", outcome
+    assert "tls.min_version" in outcome.detail
+
+
+async def test_a_connection_that_is_cut_in_the_handshake_is_told_in_words(ca: Authority) -> None:
+    old = server(ca.issue("cut"), version=ssl.TLSVersion.TLSv1_2)
+    async with Receiver(tls=old) as receiver:  # asyncio's server hangs up without an alert
+        outcome = await sent(receiver.url, tls={"ca": ca.own.cert, "min_version": "1.3"})
+    assert told_by(outcome) == ("reset", f"127.0.0.1:{receiver.port}: it closes the connection")
+
+
+async def test_files_that_were_renewed_are_read_again_after_tls_has_failed(ca: Authority, tmp_path: Path) -> None:
+    other = Authority(tmp_path / "other")
+    known = tmp_path / "ca.pem"
+    known.write_bytes(other.own.cert.read_bytes())
+    receiver = Receiver(tls=server(ca.issue("renewed")))
+    async with receiver, transport(receiver.url, tls={"ca": known}) as made:
+        assert (await made.post(b"{}", {})).error == "tls"
+        known.write_text("nothing")
+        assert told_by(await made.post(b"{}", {})) == ("tls", f"{known} is no PEM file")
+        known.write_bytes(ca.own.cert.read_bytes())
+        assert (await made.post(b"{}", {})).status == 204
+        known.unlink()
+        assert (await made.post(b"{}", {})).status == 204, "one context for all, as long as it is good"
+
+
+# -- proxies
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http", "https", "no", "all"):
+        for given in (f"{name}_proxy", f"{name.upper()}_PROXY"):
+            monkeypatch.delenv(given, raising=False)
+
+
+async def test_https_goes_through_the_proxy_and_is_verified_end_to_end(
+    ca: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Receiver(tls=server(ca.issue("far", names="DNS:ops.example.com"))) as receiver:
+        async with proxy(receiver.port) as between:
+            monkeypatch.setenv("HTTPS_PROXY", between.url.replace("http://", "http://me:pw@"))
+            assert (await sent("https://ops.example.com/hook", tls={"ca": ca.own.cert})).status == 204
+            wrong = await sent("https://other.example.com/hook", tls={"ca": ca.own.cert})
+        assert between.asked == [f"CONNECT {name}.example.com:443 HTTP/1.1" for name in ("ops", "other")]
+        assert "Proxy-Authorization: Basic bWU6cHc=" in between.heads[0]
+        assert (wrong.error, len(receiver.got)) == ("tls", 1)
+        assert "proxy-authorization" not in receiver.got[0].headers
+
+
+async def test_http_goes_through_the_proxy_only_where_it_may_go_anywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver() as receiver, proxy(receiver.port) as between:
+        monkeypatch.setenv("http_proxy", between.url.removeprefix("http://"))
+        assert (await sent("http://ops.example.com/hook", allow_http=True)).status == 204
+        assert (await sent("http://192.168.7.7/hook")).status == 204
+        refused = await sent("http://ops.example.com/hook")
+    assert between.asked == [f"POST http://{host}/hook HTTP/1.1" for host in ("ops.example.com", "192.168.7.7")]
+    assert refused.error == "address"
+    assert "allow_http" in refused.detail
+
+
+async def test_a_redirect_is_not_followed_behind_a_proxy_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver(answer(307, Location="http://evil.example.com/")) as receiver, proxy(receiver.port) as between:
+        monkeypatch.setenv("HTTP_PROXY", between.url)
+        outcome = await sent("http://ops.example.com/hook", allow_http=True)
+    assert (outcome.status, outcome.location, len(between.asked)) == (307, "http://evil.example.com/", 1)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    async with Receiver() as receiver:
+        assert (await sent(f"http://{host}:{receiver.port}/")).status == 204
+
+
+async def test_what_no_proxy_names_is_reached_without_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.setenv("NO_PROXY", "metadata.example.com,.lan")
+    assert proxy_for("https://ops.example.com/") is not None
+    assert proxy_for("https://metadata.example.com/") is None
+    assert proxy_for("https://nas.lan/") is None
+    assert proxy_for("http://ops.example.com/") is None
+
+
+async def test_what_is_wrong_with_a_proxy_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = free_port()
+    monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@127.0.0.1:{nobody}")
+    outcome = await sent("https://ops.example.com/")
+    assert told_by(outcome) == ("refused", f"the proxy 127.0.0.1:{nobody}: Connection refused")
+    async with proxy(nobody, refuses=b"407 Proxy Authentication Required") as between:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://me:hunter2@127.0.0.1:{between.port}")
+        outcome = await sent("https://ops.example.com/")
+    assert outcome.status is None, "the receiver has said nothing"
+    assert told_by(outcome) == ("proxy", "the proxy answers HTTP 407 Proxy Authentication Required")
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://me:hunter2@127.0.0.1:1080")
+    outcome = await sent("https://ops.example.com/")
+    assert told_by(outcome) == ("proxy", "HTTPS_PROXY has to be http://host:port")
+
+
+async def test_a_proxy_is_guarded_as_any_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def metadata(*_: object) -> list[dict[str, Any]]:
+        return [{"host": "169.254.169.254", "port": 80, "hostname": "x", "family": 2, "proto": 0, "flags": 0}]
+
+    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", metadata)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
+    outcome = await sent("https://ops.example.com/")
+    assert outcome.error == "address"
+    assert "169.254.169.254 is link-local" in outcome.detail

@@ -1,0 +1,170 @@
+"""Files of older versions come to this one with a backup beside them, and whole or not at all."""
+
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from agent.outbox import schema
+from tests.outbox.parts import deliver, event, opened, owe
+from tests.support.hands import HandClock
+
+SPINE = """
+CREATE TABLE [_sqlite_migrations] ([id] INTEGER PRIMARY KEY, [migration_set] TEXT, [name] TEXT, [applied_at] TEXT);
+CREATE UNIQUE INDEX [idx__sqlite_migrations_migration_set_name] ON [_sqlite_migrations] ([migration_set], [name]);
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1), commit_number INTEGER NOT NULL, next_delivery INTEGER NOT NULL,
+    agent_id TEXT NOT NULL, machine_id TEXT NOT NULL, boot_id TEXT NOT NULL, offset_s REAL NOT NULL,
+    alive_at REAL NOT NULL, alive_wall REAL NOT NULL, alive_synced INTEGER NOT NULL
+) STRICT;
+CREATE TABLE webhooks (
+    id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, sequence INTEGER NOT NULL DEFAULT 0,
+    owed INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, pending INTEGER NOT NULL DEFAULT 0,
+    dead INTEGER NOT NULL DEFAULT 0, dropped_full INTEGER NOT NULL DEFAULT 0,
+    dropped_discarded INTEGER NOT NULL DEFAULT 0, dropped_purged INTEGER NOT NULL DEFAULT 0,
+    dropped_replaced INTEGER NOT NULL DEFAULT 0, dropped_webhook_removed INTEGER NOT NULL DEFAULT 0,
+    kept INTEGER NOT NULL DEFAULT 0, resting_until REAL, disabled INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY, fanout INTEGER NOT NULL, event_id TEXT NOT NULL, type TEXT NOT NULL, rule TEXT,
+    subject TEXT NOT NULL, created_at REAL NOT NULL, wall REAL NOT NULL, synced INTEGER NOT NULL
+) STRICT;
+CREATE TABLE deliveries (
+    id INTEGER PRIMARY KEY, event INTEGER NOT NULL, webhook INTEGER NOT NULL, sequence INTEGER NOT NULL,
+    subject TEXT NOT NULL, state INTEGER NOT NULL, attempts INTEGER NOT NULL, refusals INTEGER NOT NULL,
+    held INTEGER NOT NULL, due_at REAL NOT NULL, created_at REAL NOT NULL, expires_at REAL NOT NULL,
+    settled_at REAL, body BLOB NOT NULL
+) STRICT;
+CREATE INDEX pending ON deliveries (webhook, subject, id, expires_at) WHERE state = 0;
+CREATE INDEX settled ON deliveries (state, settled_at) WHERE state > 0;
+CREATE TABLE memory (
+    rule TEXT NOT NULL, sensor TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (rule, sensor)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE ledger (id INTEGER PRIMARY KEY, feed TEXT NOT NULL, entries BLOB NOT NULL) STRICT;
+CREATE TABLE subscriptions (
+    feed TEXT NOT NULL, filter TEXT NOT NULL, identifier INTEGER NOT NULL, PRIMARY KEY (feed, filter)
+) STRICT, WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+ROWS = """
+INSERT INTO _sqlite_migrations VALUES (1, 'bellcrank', 'spine', '2026-01-02 03:04:05+00:00');
+INSERT INTO meta VALUES (1, 41, 4, 'an agent', '', 'first boot', 0, 900, 1789999900, 1);
+INSERT INTO webhooks (id, name, sequence, owed, delivered, pending, dead, kept, resting_until)
+    VALUES (1, 'ops', 3, 3, 1, 1, 1, 1, 77.0);
+INSERT INTO events VALUES
+    (1, 1, 'evt_1', 'sensor.event', 'r', 'a.t', 800, 1789999800, 1),
+    (2, 1, 'evt_2', 'sensor.event', 'r', 'a.t', 801, 1789999801, 1),
+    (3, 1, 'evt_3', 'sensor.event', 'r', 'a.t', 802, 1789999802, 1);
+INSERT INTO deliveries VALUES
+    (1, 1, 1, 1, 'a.t', 1, 0, 0, 0, 800, 800, 99999, 805, x'31'),
+    (2, 2, 1, 2, 'a.t', 2, 5, 5, 0, 801, 801, 99999, 806, x'32'),
+    (3, 3, 1, 3, 'a.t', 0, 2, 0, 1, 950, 802, 99999, NULL, x'33');
+INSERT INTO memory VALUES ('cold', 'a.t', 'one');
+INSERT INTO ledger VALUES (1, 'broker:house', x'3132333435363738');
+INSERT INTO subscriptions VALUES ('broker:house', 'x/+', 1);
+"""
+"""What the first schema looked like, with a row or more in each table: never to be changed."""
+
+
+def first_version(folder: Path) -> Path:
+    path = folder / "outbox.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(f"PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; {SPINE}{ROWS}")
+    return path
+
+
+def content(path: Path) -> list[str]:
+    with closing(sqlite3.connect(path)) as db:
+        return list(db.iterdump())
+
+
+def backups(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("*.backup"))
+
+
+async def test_a_file_of_the_first_version_goes_on_with_all_that_it_held(tmp_path: Path) -> None:
+    first_version(tmp_path)
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, loaded):
+        assert loaded.agent_id
+        assert loaded.memory == {("cold", "a.t"): "one"}
+        assert loaded.ledgers == {"broker:house": [b"12345678"]}
+        assert loaded.subscriptions == {"broker:house": {"x/+": 1}}
+        assert loaded.rests["ops"].resting_until == 77.0
+        assert loaded.numbers == (4, {"ops": 3})
+        counters = outbox.counters["ops"]
+        assert (counters.owed, counters.delivered, counters.pending, counters.dead) == (3, 1, 1, 1)
+        await owe(outbox, clock, event(4))
+        assert [d.sequence for d in await deliver(outbox, clock, "ops", 2)] == [3, 4]
+
+
+async def test_the_old_file_is_kept_beside_it_until_the_next_migration(tmp_path: Path) -> None:
+    before = content(first_version(tmp_path))
+    (tmp_path / "outbox.db.v0-2020-01-01.backup").touch()
+    clock = HandClock()
+    async with opened(tmp_path, clock):
+        pass
+    name = f"outbox.db.v1-{datetime.fromtimestamp(clock.wall(), UTC).date()}.backup"
+    assert backups(tmp_path) == [name]
+    assert content(tmp_path / name) == before
+    assert (tmp_path / name).stat().st_mode & 0o077 == 0, "it holds what sensors said"
+    async with opened(tmp_path, clock):
+        pass
+    assert backups(tmp_path) == [name], "a start that migrates nothing leaves it"
+
+
+async def test_a_new_file_needs_no_backup(tmp_path: Path) -> None:
+    async with opened(tmp_path, HandClock()):
+        pass
+    assert backups(tmp_path) == []
+
+
+async def test_a_file_that_was_migrated_is_like_a_new_one(tmp_path: Path) -> None:
+    shapes = []
+    for folder in (tmp_path / "old", tmp_path / "new"):
+        folder.mkdir()
+        if folder.name == "old":
+            first_version(folder)
+        async with opened(folder, HandClock()):
+            pass
+        with closing(sqlite3.connect(folder / "outbox.db")) as db:
+            tables = [name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            shapes.append({table: db.execute(f"PRAGMA table_xinfo({table})").fetchall() for table in tables})
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("broken", range(2, schema.VERSION + 1))
+async def test_a_migration_that_fails_half_way_leaves_the_old_file_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
+) -> None:
+    path = first_version(tmp_path)
+    before = content(path)
+    true = schema._MIGRATIONS
+
+    def cut_off(db: object) -> None:
+        true[broken - 1](db)  # type: ignore[arg-type]
+        raise sqlite3.OperationalError("disk I/O error")
+
+    cut_off.__name__ = true[broken - 1].__name__
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_MIGRATIONS", (*true[: broken - 1], cut_off, *true[broken:]))
+        with pytest.raises(OSError, match="schema 1 cannot be brought to") as failed:
+            async with opened(tmp_path, HandClock()):
+                pass
+    assert failed.value.filename == str(path)
+    assert content(path) == before
+    async with opened(tmp_path, HandClock()) as (outbox, _):
+        assert outbox.counters["ops"].owed == 3
+
+
+async def test_where_there_is_no_room_for_the_backup_nothing_changes(tmp_path: Path) -> None:
+    path = first_version(tmp_path)
+    before = content(path)
+    part = tmp_path / f"outbox.db.v1-{datetime.fromtimestamp(HandClock().wall(), UTC).date()}.part"
+    part.mkdir()
+    with pytest.raises(OSError, match=r"\.part"):
+        async with opened(tmp_path, HandClock()):
+            pass
+    assert (content(path), backups(tmp_path)) == (before, [])
