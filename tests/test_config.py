@@ -291,7 +291,7 @@ def test_no_message_moves_a_cursor_or_breaks_a_line(tmp_path: Path) -> None:
     assert all(line.isprintable() for line in lines)
 
 
-@settings(deadline=None)
+@settings(max_examples=50)
 @given(
     st.text(max_size=40)
     | st.lists(st.sampled_from([*re.findall(r"\w+|[^\w]", GOOD), "*", "&", "!", "{", "}", "[", "\t", "'"])).map("".join)
