@@ -61,6 +61,12 @@ def test_no_value_breaks_out_of_its_string(value: str) -> None:
     assert found == {"a": f"<{value[:200]}>", "b": value[:200], "c": {"d": 1}}
 
 
+def test_no_value_is_longer_than_the_standard_body_tells_it() -> None:
+    event = replace(ALERT, value="x" * 5000, attributes={"a": "y" * 3000, "b": "z" * 3000})
+    found = body(event, {"value": "{value}", "a": "{attributes.a}", "b": "{attributes.b}"})
+    assert found == {"value": "x" * 1022, "a": "y" * 3000, "b": None}
+
+
 def test_a_test_has_no_sequence() -> None:
     assert body(ALERT, {"n": "{sequence}"}, None) == {"n": None}
 
