@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +29,11 @@ if TYPE_CHECKING:
 
 
 @click.group()
-def discover() -> None:
+@click.pass_context
+def discover(context: click.Context) -> None:
     """Find out what there is to be read, and print the YAML for it."""
     logging.disable(logging.WARNING)  # what could not be heard is told at the end
+    context.call_on_close(partial(logging.disable, logging.NOTSET))
 
 
 @discover.command("mqtt")

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -116,11 +116,20 @@ class Mosquitto:
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
-            self._process.send_signal(signal.SIGCONT)
-            self._process.send_signal(number)
-            self._process.wait(10)
+            _until_heard(self._process, number)
             self._process = None
 
     def _listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _until_heard(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send the signal until it is heard: mosquitto forgets one that comes before its main loop has begun."""
+    for _ in range(30):
+        process.send_signal(signal.SIGCONT)
+        process.send_signal(number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(1)
+            return
+    raise AssertionError("mosquitto does not end")
