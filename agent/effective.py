@@ -41,7 +41,7 @@ def _inside(value: Any, written: Any) -> Any:
         return _filled(value)
     if isinstance(value, Mapping):
         return {key: _inside(member, written[key]) for key, member in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and isinstance(written, list | tuple):  # not one that is written as a text
         return [_inside(member, one) for member, one in zip(value, written, strict=True)]
     return written
 

@@ -11,7 +11,7 @@ nothing.
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -141,13 +141,13 @@ class Pipeline:
         """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
         return await self._ask(partial(self._forget, sensor))
 
-    async def follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+    async def follow(self, engine: Engine, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
         """Go on with other rules, which take over the memory, and with other webhooks.
 
-        `expires_s`: how long each webhook is owed an event. Durable when it returns; where it raises, nothing has
-        changed.
+        `expires_s`: how long each webhook is owed an event; `unordered`: those that are owed them in no order.
+        Durable when it returns; where it raises, nothing has changed.
         """
-        await self._ask(partial(self._follow, engine, expires_s))
+        await self._ask(partial(self._follow, engine, expires_s, unordered))
 
     @property
     def engine(self) -> Engine:
@@ -347,10 +347,13 @@ class Pipeline:
         self._wake.set()
         return await result
 
-    async def _follow(self, engine: Engine, expires_s: Mapping[str, float]) -> None:
+    async def _follow(self, engine: Engine, expires_s: Mapping[str, float], unordered: Collection[str]) -> None:
+        if self._outbox.marks:  # a mailbox may be read from the file anew
+            self._marks_due = self._clock.now()
+            await self._handle(self._step_at(self._marks_due), [])
         before, webhooks_before = self._engine, self._outbox.expires_s
         step = engine.load(before.rows(), 0.0, self._clock.moment(), before)
-        await self._outbox.adopt(expires_s)
+        await self._outbox.adopt(expires_s, unordered)
         self._engine = engine
         try:
             await self._handle(step, [])

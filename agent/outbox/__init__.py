@@ -2,7 +2,7 @@
 
 Nothing outside knows SQL.
 
-`batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers;
+`batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
 beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was
 seen before), `lock` (one agent for each file).
 """
@@ -12,7 +12,8 @@ from pathlib import Path
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.ledger import Ledger
 from agent.outbox.lock import FileLock, Locked
-from agent.outbox.outbox import BatchRefused, Mailbox, Outbox
+from agent.outbox.mailbox import Mailbox
+from agent.outbox.outbox import BatchRefused, Outbox
 from agent.outbox.schema import NewerSchema
 from agent.outbox.store import Loaded, Store
 

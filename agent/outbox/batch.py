@@ -23,6 +23,14 @@ class Numbers(NamedTuple):
     """The last `sequence` of each webhook."""
 
 
+class Gone(NamedTuple):
+    """A delivery that is to be pending no longer."""
+
+    id: int
+    webhook: str
+    subject: str
+
+
 class Owed(NamedTuple):
     """An event with its deliveries; `unwanted` are the webhooks that the configuration no longer has."""
 
@@ -46,8 +54,8 @@ class Batch:
     """For each feed that has others now: all its filters and identifiers."""
     settled: Sequence[Settlement] = ()
     rests: Sequence[Rest] = ()
-    expired: Sequence[int] = ()
-    """Ids of deliveries whose time is over."""
+    expired: Sequence[Gone] = ()
+    """Deliveries whose time is over."""
     purge: bool = False
     """Whether old history is to be deleted."""
 

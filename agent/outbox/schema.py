@@ -14,8 +14,12 @@ Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` 
 """
 
 import sqlite3
+from typing import TYPE_CHECKING
 
-VERSION = 1
+if TYPE_CHECKING:
+    import sqlite_utils
+
+VERSION = 2
 """`PRAGMA user_version` of a file that has all migrations."""
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
@@ -98,6 +102,12 @@ CREATE TABLE subscriptions (
 ) STRICT, WITHOUT ROWID;
 """
 
+_QUEUE = """
+ALTER TABLE webhooks ADD COLUMN asked_until REAL;
+CREATE INDEX tried ON deliveries (webhook, id, due_at, created_at, held, subject)
+    WHERE state = 0 AND due_at > created_at;
+"""
+
 
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
@@ -122,9 +132,17 @@ def _apply(db: sqlite3.Connection) -> None:
 
     @migrations()
     def spine(database: sqlite_utils.Database) -> None:
-        for statement in _SPINE.split(";\n"):
-            if statement.strip():
-                database.execute(statement)
+        _execute(database, _SPINE)
+
+    @migrations()
+    def queue(database: sqlite_utils.Database) -> None:
+        _execute(database, _QUEUE)
 
     migrations.apply(sqlite_utils.Database(db))
     db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _execute(database: "sqlite_utils.Database", statements: str) -> None:
+    for statement in statements.split(";\n"):
+        if statement.strip():
+            database.execute(statement)

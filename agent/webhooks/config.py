@@ -1,13 +1,13 @@
 """What a webhook is in the configuration."""
 
 import ipaddress
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from drivers.signing import key_of
-from drivers.units import Duration
+from drivers.units import Duration, Rate
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -67,7 +67,11 @@ class Webhook(BaseModel):
     rest: RestBounds = RestBounds()
     """How long it is left alone when it does not answer."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
-    """How many attempts at once; of one sensor always one."""
+    """How many attempts at once; of one sensor always one, unless `ordering: none`."""
+    ordering: Literal["subject", "none"] = "subject"
+    """Whether what is told of one sensor arrives in its order."""
+    rate: Rate | None = None
+    """How many attempts at most; never more at once than it gives in a second. Off by default."""
     expires: Annotated[Duration, Field(gt=0)] = 7 * DAY_S
     """How long an event is owed."""
     allow_http: bool = False
