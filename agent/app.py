@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
+from agent import network
 from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
@@ -150,6 +151,7 @@ class Agent:
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
+        self._tasks.begin("network", network.watch(self._parts.hurry))
         if self._systemd.watchdog_s is not None:
             self._tasks.begin("watchdog", self._systemd.feed_watchdog(self._observer.alive))
 
@@ -216,6 +218,7 @@ class Agent:
 
     async def _end(self) -> None:
         await self._tasks.end("reload")
+        await self._tasks.end("network")
         await self._parts.end(NOTHING)
         self._pipeline.stop()
         await self._tasks.end("pipeline", patience_s=_PIPELINE_GRACE_S)
