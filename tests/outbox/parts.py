@@ -35,9 +35,13 @@ def body(told: Event, sequence: int) -> bytes:
 
 @asynccontextmanager
 async def opened(
-    state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
+    state: Path,
+    clock: HandClock,
+    webhooks: Sequence[str] = ("ops",),
+    expires_s: float = WEEK_S,
+    unordered: Sequence[str] = (),
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
-    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
+    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s), unordered)
     loaded = await outbox.open(clock)
     try:
         yield outbox, loaded
