@@ -176,6 +176,10 @@ class Config(BaseModel):
         """How long each webhook is owed an event."""
         return {name: webhook.expires for name, webhook in self.webhooks.items()}
 
+    def unordered(self) -> set[str]:
+        """Webhooks to which events of one subject may go in any order."""
+        return {name for name, webhook in self.webhooks.items() if webhook.ordering == "none"}
+
     def meanings(self) -> dict[str, str]:
         """What each rule means, with the decoding of the sensors that it may see."""
         return {name: rule.meaning(self._decoding(rule)) for name, rule in self.rules.items()}

@@ -154,6 +154,8 @@ class Rest:
     webhook: str
     resting_until: float | None
     disabled: bool
+    asked_until: float | None = None
+    """Until when the receiver has asked for rest (Retry-After): nothing shortens that."""
 
 
 DROP_REASONS = ("full", "discarded", "purged", "replaced", "webhook_removed")

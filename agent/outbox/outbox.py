@@ -9,26 +9,29 @@ and the caller, who waits, acknowledges nothing meanwhile. Reading is tried agai
 import asyncio
 import itertools
 import logging
+import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Delivery, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Numbers, no_content
-from agent.outbox.lanes import Lane, Lanes
+from agent.model import Counters, Moment, Rest, Settlement
+from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
-from agent.outbox.store import SWEEP_ROWS, Loaded, Store
+from agent.outbox.mailbox import Mailbox
+from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Place, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 
-_LOAD_AT_ONCE = 32
 _RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MARKS_MAX = 4096
 """While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
@@ -54,8 +57,8 @@ class BatchRefused(Exception):
 class Sweep(NamedTuple):
     """What a look through the file has found."""
 
-    expired: Sequence[int]
-    """Ids of deliveries whose time is over."""
+    expired: Sequence[Gone]
+    """Deliveries whose time is over."""
     purge: bool
     """Whether there is history to delete."""
     more: bool
@@ -65,8 +68,11 @@ class Sweep(NamedTuple):
 class Outbox:
     """Rule memory, events, owed deliveries, counters: one file, one lock, one worker thread."""
 
-    def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
-        """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
+    def __init__(self, state_dir: Path, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
+        """`expires_s`: how long each webhook of the configuration is owed an event, by its name.
+
+        `unordered`: those to which events of one subject may go in any order.
+        """
         self._path = state_dir / "outbox.db"
         self.archive = Archive(self._path)
         """For people who ask what it holds."""
@@ -78,6 +84,8 @@ class Outbox:
         self._numbers = Numbers(1, {})
         self._number = 0
         self._next_expiry = 0.0
+        self._swept_to: Place | None = None
+        """Where the look for what has expired goes on; None: it begins anew when the next expires."""
         self._thread_id = 0
         self._lock: FileLock | None = None
         self._store: Store
@@ -88,7 +96,8 @@ class Outbox:
         self.on_mark: Callable[[], None] = lambda: None
         """Called when a mark waits for a commit."""
         self.counters: Mapping[str, Counters] = {}
-        self.mailboxes = {name: Mailbox(name, self) for name in expires_s}
+        self.mailboxes = {name: Mailbox(name, self, ordered=name not in unordered) for name in expires_s}
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def open(self, clock: DeviceClock) -> Loaded:
         """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
@@ -97,6 +106,7 @@ class Outbox:
         loaded = await self._call(self._open, clock)
         self._numbers = loaded.numbers
         clock.offset_s = loaded.offset_s
+        self._read_on(self.mailboxes.values())
         return loaded
 
     def _open(self, clock: DeviceClock) -> Loaded:
@@ -105,25 +115,46 @@ class Outbox:
         loaded = self._store.open(clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
-        for name, mailbox in self.mailboxes.items():
-            mailbox.restore(self._store.heads(name))
+        for mailbox in self.mailboxes.values():
+            mailbox.open(self._store)
         return loaded
 
-    async def adopt(self, expires_s: Mapping[str, float]) -> None:
+    async def adopt(self, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
         """Go on with other webhooks: one that is new gets a mailbox, with what the file owes it. Raises sqlite3.Error.
 
+        So does one whose order is another now: no mark may wait for a commit, and all that waited is due at once.
         The mailbox of one that is no more is kept with its queue, in case that it comes again.
         """
-        new = [name for name in expires_s if name not in self.mailboxes]
-        heads = await self._call(self._store.adopt, new)
-        for name in new:
-            self.mailboxes[name] = Mailbox(name, self)
-            self.mailboxes[name].restore(heads[name])
+        new = {
+            name: Mailbox(name, self, ordered=name not in unordered)
+            for name in expires_s
+            if name not in self.mailboxes or self.mailboxes[name].ordered is (name in unordered)
+        }
+        await self._call(self._adopt, new)
+        for name in new.keys() & self.mailboxes.keys():
+            new[name].release(every=True)
+        self.mailboxes.update(new)
+        self._read_on(new.values())
         self.counters = await self._call(self._store.counters)
         self.expires_s = dict(expires_s)
 
+    def _adopt(self, new: Mapping[str, Mailbox]) -> None:
+        self._store.adopt(list(new))
+        for mailbox in new.values():
+            mailbox.open(self._store)
+
+    def _read_on(self, mailboxes: Collection[Mailbox]) -> None:
+        """Let them read what was not read before the start, beside the work."""
+        tasks = {asyncio.create_task(mailbox.read_on()) for mailbox in mailboxes if not mailbox.whole}
+        for task in tasks:
+            task.add_done_callback(self._reading.discard)
+        self._reading |= tasks
+
     async def close(self) -> None:
         """Close the file and let another agent have it. What was not committed is not there."""
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
         if hasattr(self, "_store"):
             await self._call(self._store.close)
         self._worker.shutdown(wait=False)
@@ -140,6 +171,7 @@ class Outbox:
         I/O errors are tried again.
         """
         self._gather(batch)
+        gone = [*batch.expired, *batch.discarded]
         try:
             await self._durable(batch)
         except BatchRefused:
@@ -154,6 +186,7 @@ class Outbox:
         for _, delivery in batch.replays:
             self._next_expiry = min(self._next_expiry, delivery.expires_at)
             self.mailboxes[delivery.webhook].push(delivery)
+        await self._forget(gone)
 
     async def replay(self, moment: Moment, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered and is dead, the oldest first, at most MOVED_ROWS. Durable when it returns.
@@ -171,11 +204,8 @@ class Outbox:
         found = await self._movable(moment, wanted, span)
         before = self._discarded()
         batch = self.draft(moment, no_content).batch()
-        batch.discarded = [old.id for old in found]
+        batch.discarded = gone_of(found)
         await self.commit(batch)
-        for old in found:
-            if old.webhook in self.mailboxes:
-                self.mailboxes[old.webhook].discard(old.lane, old.id)
         return Moved(self._discarded() - before, behind(found))
 
     async def _movable(self, moment: Moment, wanted: Filter, span: Span) -> list[Movable]:
@@ -194,19 +224,36 @@ class Outbox:
 
     async def sweep(self, now: float) -> Sweep:
         """Look for what the next batch is to expire and to purge."""
-        expired: Sequence[int] = ()
+        expired: Sequence[Gone] = ()
         try:
-            if now >= self._next_expiry:
-                expired, next_expiry = await self._call(self._store.expired, now)
-                if len(expired) < SWEEP_ROWS:
-                    self._next_expiry = now + 60 if next_expiry is None else next_expiry
+            expired = await self._expired(now)
             purge = await self._call(self._store.rows_to_purge, now)
         except sqlite3.Error as error:
             self._degrade(error)
+            self._swept_to, self._next_expiry = None, now
             await self._reopen()
             self.on_mark()  # a commit shows whether it can be written
             purge = 0
-        return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
+        return Sweep(expired, purge > 0, self._swept_to is not None or purge >= SWEEP_ROWS)
+
+    async def _expired(self, now: float) -> Sequence[Gone]:
+        """Look through the next part of what is pending, where something in it may have expired."""
+        if self._swept_to is None:
+            if now < self._next_expiry:
+                return ()
+            self._swept_to, self._next_expiry = BEGINNING, math.inf
+        expired, next_expiry, self._swept_to = await self._call(self._store.expired, now, self._swept_to)
+        self._next_expiry = min(self._next_expiry, next_expiry)
+        return expired
+
+    async def _forget(self, gone: Sequence[Gone]) -> None:
+        """What is no longer pending is not lent any more."""
+        by_webhook: defaultdict[str, list[Gone]] = defaultdict(list)
+        for one in gone:
+            by_webhook[one.webhook].append(one)
+        for name, theirs in by_webhook.items():
+            if name in self.mailboxes:
+                await self.mailboxes[name].forget(theirs)
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -219,12 +266,12 @@ class Outbox:
         self._rests[rest.webhook] = rest
         self.on_mark()
 
-    async def pending(self, webhook: str, lane: Lane, limit: int) -> list[Delivery]:
-        """What the file has behind the lane's last delivery."""
+    async def read(self, query: Callable[Concatenate[Store, P], T], *values: P.args, **more: P.kwargs) -> T:
+        """Ask the file; queries and commits are answered in the order in which they were asked."""
         pauses_s = _pauses_s()
         while True:
             try:
-                return await self._call(self._store.pending, webhook, lane.subject, lane.last_id, limit)
+                return await self._call(partial(query, self._store, *values, **more))
             except sqlite3.Error as error:
                 log.error("the outbox cannot be read, trying again: %s", error)
                 self.on_mark()  # a commit opens the file anew where it has to
@@ -305,90 +352,6 @@ class Outbox:
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
-
-
-class Mailbox:
-    """What one courier sees of the outbox (`agent.webhooks.courier.Mailbox`)."""
-
-    def __init__(self, webhook: str, outbox: Outbox) -> None:
-        self._webhook = webhook
-        self._outbox = outbox
-        self._lanes = Lanes()
-        self._now = 0.0
-        self.changed = asyncio.Event()
-
-    def restore(self, heads: Sequence[tuple[str, int, float, float, bool]]) -> None:
-        """What the file had waiting at the start."""
-        for subject, delivery_id, due_at, created_at, held in heads:
-            self._lanes.restore(subject, delivery_id, due_at, created_at, held=bool(held))
-
-    def push(self, delivery: Delivery) -> None:
-        """A delivery that has just been committed."""
-        self._lanes.push(delivery)
-        self.changed.set()
-
-    def discard(self, subject: str, delivery_id: int) -> None:
-        """A delivery that the file has no more."""
-        self._lanes.discard(subject, delivery_id)
-        self.changed.set()
-
-    def take_back(self) -> None:
-        """What was lent to a courier that is no more may be lent again."""
-        self._lanes.take_back()
-
-    async def due(self, now: float, n: int) -> list[Delivery]:
-        """Up to n that may be sent now; they are lent until settled."""
-        self._now = now
-        if self._outbox.crowded:
-            return []
-        return await self._first(self._lanes.take_due(now, n))
-
-    async def probe(self) -> Delivery | None:
-        """One delivery, the subjects taking turns, due or not; it is lent until settled."""
-        while not self._outbox.crowded and (lane := self._lanes.take_turn()):
-            if found := await self._first([lane]):
-                return found[0]
-        return None
-
-    def next_due(self) -> float | None:
-        """When the next subject that is not lent becomes due; None: nothing waits."""
-        return None if self._outbox.crowded else self._lanes.next_due()
-
-    def settle(self, settlement: Settlement) -> None:
-        """Give a lent delivery back."""
-        self._lanes.settle(settlement)
-        self._outbox.settle(settlement)
-        self.changed.set()
-
-    def release(self, *, every: bool = False) -> None:
-        """All that was held is due now; with `every`, all that waits."""
-        self._lanes.release(self._now, every=every)
-        self.changed.set()
-
-    def clamp(self, latest: float) -> None:
-        """Nothing that waits is due later than that."""
-        self._lanes.clamp(latest)
-
-    def remember(self, rest: Rest) -> None:
-        """Keep a breaker's rest over a restart."""
-        self._outbox.remember(rest)
-
-    def oldest(self) -> float | None:
-        """When the oldest pending delivery was created, on the agent's time line."""
-        return self._lanes.oldest()
-
-    async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
-        found = []
-        for lane in lanes:
-            if not lane.loaded:
-                limit = min(_LOAD_AT_ONCE, self._lanes.room)
-                deliveries = await self._outbox.pending(self._webhook, lane, limit)
-                self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)
-            if lane.loaded:
-                found.append(lane.loaded[0])
-            else:
-                self._lanes.drop(lane)
-        return found
 
 
 def _pauses_s() -> Iterator[float]:

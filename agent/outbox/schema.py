@@ -126,6 +126,11 @@ _REQUESTS = """
 ALTER TABLE deliveries ADD COLUMN headers TEXT;
 ALTER TABLE deliveries ADD COLUMN suffix TEXT;
 """
+_QUEUE = """
+ALTER TABLE webhooks ADD COLUMN asked_until REAL;
+CREATE INDEX tried ON deliveries (webhook, id, due_at, created_at, held, subject)
+    WHERE state = 0 AND due_at > created_at;
+"""
 
 
 def _spine(db: "Database") -> None:
@@ -140,7 +145,11 @@ def _requests(db: "Database") -> None:
     _execute(db, _REQUESTS)
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests)
+def _queue(db: "Database") -> None:
+    _execute(db, _QUEUE)
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests, _queue)
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""

@@ -9,6 +9,7 @@ the batch is there. Settling compares and sets: a counter moves only if the row 
 import contextlib
 import hashlib
 import json
+import math
 import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
@@ -19,7 +20,8 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import DROP_REASONS, Counters, Delivery, Ending, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Key, Numbers
+from agent.outbox.batch import Batch, Gone, Key, Numbers
+from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.schema import ATTEMPTS_KEPT, DEAD, DELIVERED, PENDING, migrate
 
@@ -31,6 +33,8 @@ KEEP_DELIVERED_ROWS = 10_000
 KEEP_DEAD_S = 30 * 86400.0
 SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
+_LOOK_ROWS = 5_000
+"""So many are looked at in one go, so that a commit never waits for a look at a million."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
@@ -42,14 +46,15 @@ _Settled = tuple[int, int, str]
 """Of a delivery: its id, its event's and its webhook."""
 
 
-class Head(NamedTuple):
-    """The first pending delivery of a subject."""
+class Place(NamedTuple):
+    """Where a look through what is pending has come to, in the order of the index."""
 
+    webhook: int
     subject: str
     id: int
-    due_at: float
-    created_at: float
-    held: bool
+
+
+BEGINNING = Place(-1, "", 0)
 
 
 @dataclass(frozen=True)
@@ -97,12 +102,11 @@ class Store:
         moment = clock.moment()
         return moment._replace(at=moment.at - clock.offset_s + self.offset_s)
 
-    def adopt(self, webhooks: Sequence[str]) -> dict[str, list[Head]]:
-        """Make the rows of webhooks that are new in the configuration. Returns what is pending for each."""
+    def adopt(self, webhooks: Sequence[str]) -> None:
+        """Make the rows of webhooks that are new in the configuration."""
         with self._transaction():
             for name in webhooks:
                 self._webhook(name)
-        return {name: self.heads(name) for name in webhooks}
 
     def commit(self, number: int, batch: Batch) -> None:
         """Make a batch durable, all or nothing."""
@@ -128,8 +132,8 @@ class Store:
                 self._db.executemany("INSERT INTO subscriptions VALUES (?, ?, ?)", rows)
             for rest in batch.rests:
                 self._db.execute(
-                    "UPDATE webhooks SET resting_until = ?, disabled = ? WHERE name = ?",
-                    (rest.resting_until, rest.disabled, rest.webhook),
+                    "UPDATE webhooks SET resting_until = ?, disabled = ?, asked_until = ? WHERE name = ?",
+                    (rest.resting_until, rest.disabled, rest.asked_until, rest.webhook),
                 )
             if batch.purge:
                 self._purge(batch.moment.at, deltas)
@@ -182,13 +186,67 @@ class Store:
         rows = self._db.execute(f"SELECT name, owed, delivered, pending, dead, {dropped} FROM webhooks")  # noqa: S608
         return {row[0]: _counters(row[1:]) for row in rows}
 
-    def heads(self, webhook: str) -> list[Head]:
-        """The first pending delivery of each subject."""
+    def heads(self, webhook: str, after: str | None, limit: int) -> list[Head]:
+        """The first pending delivery of each subject, for so many subjects that follow one in the alphabet.
+
+        Goes from subject to subject through the index, whatever number of deliveries is behind each.
+        """
         query = """
-            SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM deliveries d JOIN (
-                SELECT MIN(id) AS id FROM deliveries WHERE webhook = ? AND state = 0 GROUP BY subject
-            ) head ON d.id = head.id ORDER BY d.id"""
-        return [Head(*row) for row in self._db.execute(query, (self._webhooks.get(webhook, -1),))]
+            WITH RECURSIVE
+                next(subject) AS (
+                    SELECT MIN(subject) FROM deliveries WHERE webhook = :webhook AND state = 0 AND subject > :after
+                    UNION ALL
+                    SELECT (
+                        SELECT MIN(subject) FROM deliveries
+                        WHERE webhook = :webhook AND state = 0 AND subject > next.subject
+                    ) FROM next WHERE next.subject IS NOT NULL
+                    LIMIT :limit
+                )
+            SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM next JOIN deliveries d ON d.id = (
+                SELECT MIN(id) FROM deliveries WHERE webhook = :webhook AND state = 0 AND subject = next.subject
+            )"""
+        values = {"webhook": self._webhooks.get(webhook, -1), "after": after or "", "limit": limit}
+        return [_head(row) for row in self._db.execute(query, values)]
+
+    def first(self, webhook: str, subjects: Mapping[str, int]) -> dict[str, Head | None]:
+        """The first pending delivery of each of some subjects that comes behind an id."""
+        query = (
+            "SELECT subject, id, due_at, created_at, held FROM deliveries"
+            " WHERE webhook = ? AND subject = ? AND state = 0 AND id > ? ORDER BY id LIMIT 1"
+        )
+        places = [(self._webhooks[webhook], *place) for place in subjects.items()]
+        rows = {place[1]: self._db.execute(query, place).fetchone() for place in places}
+        return {subject: None if row is None else _head(row) for subject, row in rows.items()}
+
+    def tried(self, webhook: str) -> list[Head]:
+        """All pending deliveries that are due later than when they became owed."""
+        query = (
+            "SELECT subject, id, due_at, created_at, held FROM deliveries"
+            " WHERE webhook = ? AND state = 0 AND due_at > created_at ORDER BY id"
+        )
+        return [_head(row) for row in self._db.execute(query, (self._webhooks[webhook],))]
+
+    def untried(self, webhook: str, after: int, limit: int) -> tuple[list[Delivery], int, bool]:
+        """Pending deliveries of all subjects behind an id that are due since they became owed, in order.
+
+        Returns also up to which id it has looked, and whether there may be more behind that.
+        """
+        last = self._db.execute("SELECT MAX(id) FROM deliveries").fetchone()[0] or 0
+        reached = min(last, after + _LOOK_ROWS)
+        rows = self._db.execute(
+            f"SELECT {_DELIVERY} FROM deliveries d NOT INDEXED JOIN events e ON e.id = d.event"  # noqa: S608
+            " WHERE d.id > ? AND d.id <= ? AND d.webhook = ? AND d.state = 0 AND d.due_at <= d.created_at"
+            " ORDER BY d.id LIMIT ?",
+            (after, reached, self._webhooks[webhook], limit),
+        )
+        found = [_delivery(webhook, row) for row in rows]
+        reached = found[-1].id if len(found) == limit else reached
+        return found, reached, reached < last
+
+    def one(self, webhook: str, delivery_id: int) -> list[Delivery]:
+        """A delivery, if it is pending."""
+        query = f"SELECT {_DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event WHERE d.id = ? AND d.state = 0"  # noqa: S608
+        return [_delivery(webhook, row) for row in self._db.execute(query, (delivery_id,))]
 
     def pending(self, webhook: str, subject: str, after: int, limit: int) -> list[Delivery]:
         """The next pending deliveries of one subject, in order."""
@@ -199,12 +257,27 @@ class Store:
         )
         return [_delivery(webhook, row) for row in rows]
 
-    def expired(self, now: float) -> tuple[list[int], float | None]:
-        """Ids of pending deliveries whose time is over, at most SWEEP_ROWS, and when the next one's will be."""
-        query = "SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ? LIMIT ?"
-        ids = [row[0] for row in self._db.execute(query, (now, SWEEP_ROWS))]
-        query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
-        return ids, self._db.execute(query, (now,)).fetchone()[0]
+    def expired(self, now: float, after: Place) -> tuple[list[Gone], float, Place | None]:
+        """Look through a part of what is pending, from a place on.
+
+        Returns whose time is over, at most SWEEP_ROWS; when the first of the others' will be; and from where to go on.
+        """
+        names = {row: name for name, row in self._webhooks.items()}
+        query = (
+            "SELECT webhook, subject, id, expires_at FROM deliveries"
+            " WHERE state = 0 AND (webhook, subject, id) > (?, ?, ?) ORDER BY webhook, subject, id LIMIT ?"
+        )
+        gone: list[Gone] = []
+        next_expiry, looked, place = math.inf, 0, after
+        for webhook, subject, delivery_id, expires_at in self._db.execute(query, (*after, _LOOK_ROWS)):
+            looked, place = looked + 1, Place(webhook, subject, delivery_id)
+            if expires_at > now:
+                next_expiry = min(next_expiry, expires_at)
+                continue
+            gone.append(Gone(delivery_id, names[webhook], subject))
+            if len(gone) == SWEEP_ROWS:
+                return gone, next_expiry, place
+        return gone, next_expiry, place if looked == _LOOK_ROWS else None
 
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
@@ -243,9 +316,9 @@ class Store:
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
             elif self._move(delivery.id, PENDING, DEAD, batch.moment.at, settlement.attempts or None):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
-        for delivery_id in batch.expired:
-            if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
-                deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
+        for gone in batch.expired:
+            if self._move(gone.id, PENDING, DEAD, batch.moment.at):
+                deltas[gone.webhook].update(pending=-1, dead=1)
 
     def _log_attempt(self, settlement: Settlement) -> None:
         """Keep how an attempt went, where the delivery is still there; only the last ATTEMPTS_KEPT are kept.
@@ -304,16 +377,13 @@ class Store:
         return self._db.execute(query, values).rowcount == 1
 
     def _discard(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
-        query = (
-            "SELECT w.name, d.state, d.event FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
-            " WHERE d.id = ? AND d.state IN (?, ?)"
-        )
-        for delivery_id in batch.discarded:
-            row = self._db.execute(query, (delivery_id, PENDING, DEAD)).fetchone()
+        query = "SELECT state, event FROM deliveries WHERE id = ? AND state IN (?, ?)"
+        for gone in batch.discarded:
+            row = self._db.execute(query, (gone.id, PENDING, DEAD)).fetchone()
             if row is not None:
-                name, state, event = row
-                deltas[name].update({"pending" if state == PENDING else "dead": -1, "dropped_discarded": 1})
-                self._delete(delivery_id, event)
+                state, event = row
+                deltas[gone.webhook].update({"pending" if state == PENDING else "dead": -1, "dropped_discarded": 1})
+                self._delete(gone.id, event)
 
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         events, deliveries = [], []
@@ -414,7 +484,8 @@ class Store:
 
     def _loaded(self, downtime_s: float | None) -> Loaded:
         (agent_id,) = self._db.execute("SELECT agent_id FROM meta").fetchone()
-        webhooks = self._db.execute("SELECT name, resting_until, disabled FROM webhooks").fetchall()
+        self._webhooks = {name: row for row, name in self._db.execute("SELECT id, name FROM webhooks")}
+        webhooks = self._db.execute("SELECT name, resting_until, disabled, asked_until FROM webhooks").fetchall()
         return Loaded(
             agent_id=agent_id,
             offset_s=self.offset_s,
@@ -422,7 +493,7 @@ class Store:
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),
-            rests={name: Rest(name, until, bool(disabled)) for name, until, disabled in webhooks},
+            rests={name: Rest(name, until, bool(disabled), asked) for name, until, disabled, asked in webhooks},
             numbers=self.numbers(),
         )
 
@@ -487,9 +558,10 @@ class Store:
             self._webhooks[name] = row
         return self._webhooks[name]
 
-    def _webhook_of(self, delivery_id: int) -> str:
-        query = "SELECT name FROM webhooks JOIN deliveries d ON d.webhook = webhooks.id WHERE d.id = ?"
-        return str(self._db.execute(query, (delivery_id,)).fetchone()[0])
+
+def _head(row: Sequence[Any]) -> Head:
+    subject, delivery_id, due_at, created_at, held = row
+    return Head(subject, delivery_id, due_at, created_at, bool(held))
 
 
 def _counters(row: Sequence[int]) -> Counters:

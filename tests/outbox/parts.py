@@ -41,9 +41,13 @@ def body(told: Event, _webhook: str, sequence: int) -> Content:
 
 @asynccontextmanager
 async def opened(
-    state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
+    state: Path,
+    clock: HandClock,
+    webhooks: Sequence[str] = ("ops",),
+    expires_s: float = WEEK_S,
+    unordered: Sequence[str] = (),
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
-    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
+    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s), unordered)
     try:
         loaded = await outbox.open(clock)
         yield outbox, loaded

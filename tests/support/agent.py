@@ -36,14 +36,16 @@ def wait_for_port(port: int) -> None:
 class AgentProcess:
     """Starts, asks, stops and kills one agent. Its configuration names the status page as `{status}`."""
 
-    def __init__(self, folder: Path, config: str, module: tuple[str, ...] = ("agent",)) -> None:
-        """`module`: what is run in place of `python -m agent`, such as a mutant of it."""
+    def __init__(
+        self, folder: Path, config: str, module: tuple[str, ...] = ("agent",), within: tuple[str, ...] = ()
+    ) -> None:
+        """`module`: what is run in place of `python -m agent`, such as a mutant of it; `within`: what runs that."""
         self.port = free_port()
         self.folder = folder
         self.config = folder / "bellcrank.yaml"
         self.log = folder / "agent.log"
         self.state = folder / "state"
-        self._module = module
+        self._module, self._within = module, within
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(config)
 
@@ -57,7 +59,7 @@ class AgentProcess:
         return self._process.pid
 
     def start(self, **env: str) -> None:
-        command = [sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
+        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
