@@ -1,14 +1,17 @@
 """A good receiver beside one that does harm: `python -m tests.faults.neighbours`.
 
 Webhooks never wait for one another: to the good one goes the same, whatever the other does. Prints p95 of the way to
-the good receiver with each bad neighbour, as a ratio to that beside another good one.
+the good receiver with each bad neighbour, as a ratio to that beside another good one. The neighbour is a process of its
+own (`--serve NAME` is that), so that its own work is not taken for waiting.
 """
 
 import argparse
 import asyncio
+import logging
 import sys
 import tempfile
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -81,23 +84,21 @@ class Result:
     arrived: int
     out_of_order: int
     p95_ms: float
-    neighbour_at_most: int
-    """Requests that the neighbour had at once."""
 
     @property
     def good(self) -> bool:
         return self.told == self.arrived and not self.out_of_order
 
 
-async def beside(folder: Path, script: Script, *, count: int, pause_s: float = 0.0) -> Result:
-    """Tell `count` events to a good receiver and to one that answers as the script says."""
+async def beside(folder: Path, neighbour: str, *, count: int, pause_s: float = 0.0) -> Result:
+    """Tell `count` events to a good receiver and to its neighbour, by its URL."""
     clock, outbox = SystemClock(), Outbox(folder, {"good": 3600.0, "bad": 3600.0})
     told: dict[str, float] = {}
-    async with Receiver() as good, Receiver(script) as bad, AsyncExitStack() as stack:
+    async with Receiver() as good, AsyncExitStack() as stack:
         await outbox.open(clock)
         stack.push_async_callback(outbox.close)
-        for name, receiver in (("good", good), ("bad", bad)):
-            await _deliver(stack, outbox, clock, name, receiver.url)
+        for name, url in (("good", good.url), ("bad", neighbour)):
+            await _deliver(stack, outbox, clock, name, url)
         for number in range(count):
             moment = clock.moment()
             event = Event(
@@ -121,7 +122,6 @@ async def beside(folder: Path, script: Script, *, count: int, pause_s: float = 0
             arrived=len({got.id for got in good.got}),
             out_of_order=_out_of_order(good),
             p95_ms=1000 * ways[int(len(ways) * 0.95)],
-            neighbour_at_most=bad.most_at_once,
         )
 
 
@@ -147,9 +147,10 @@ def _out_of_order(receiver: Receiver) -> int:
 
 async def _run(count: int) -> bool:
     fine, base_ms = True, 0.0
-    for name, script in NEIGHBOURS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            result = await beside(Path(folder), script, count=count, pause_s=0.01)
+    for name in NEIGHBOURS:
+        async with _apart(name) as url:
+            with tempfile.TemporaryDirectory() as folder:
+                result = await beside(Path(folder), url, count=count, pause_s=0.01)
         base_ms = base_ms or result.p95_ms
         ratio = result.p95_ms / base_ms
         fine = fine and result.good and ratio <= RATIO_MAX
@@ -157,10 +158,34 @@ async def _run(count: int) -> bool:
     return fine
 
 
+@asynccontextmanager
+async def _apart(name: str) -> AsyncIterator[str]:
+    """A neighbour in a process of its own; yields its URL."""
+    command = [sys.executable, "-m", "tests.faults.neighbours", "--serve", name]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        yield (await process.stdout.readline()).decode().strip()
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def _serve(name: str) -> None:
+    async with Receiver(NEIGHBOURS[name]) as receiver:
+        print(receiver.url, flush=True)
+        await asyncio.Event().wait()
+
+
 def main() -> None:
     options = argparse.ArgumentParser(prog="python -m tests.faults.neighbours", description=__doc__)
     options.add_argument("--count", type=int, default=1000)
-    sys.exit(0 if asyncio.run(_run(options.parse_args().count)) else 1)
+    options.add_argument("--serve", choices=NEIGHBOURS, help=argparse.SUPPRESS)
+    given = options.parse_args()
+    logging.disable()  # what a neighbour does to its own connections, and what is said of it
+    if given.serve:
+        asyncio.run(_serve(given.serve))
+    sys.exit(0 if asyncio.run(_run(given.count)) else 1)
 
 
 if __name__ == "__main__":

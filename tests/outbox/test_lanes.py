@@ -302,3 +302,13 @@ def test_without_order_the_deliveries_of_one_subject_go_at_once_and_each_for_its
     lanes.settle(Settlement(second.loaded[0], Ending.DELIVERED))
     assert [lane.loaded[0].id for lane in lanes.take_due(10, 3)] == [4]
     assert (lanes.next_due(), third.lent, len(lanes)) == (20, True, 3)
+
+
+def test_without_order_one_that_is_to_wait_hides_none_that_the_file_has_before_it() -> None:
+    lanes = Lanes(ordered=False)
+    for number in range(1, LOADED_MAX + 10):
+        lanes.push(delivery(number, "a", 1.0))
+    late = delivery(LOADED_MAX + 10, "a", 50.0)
+    late.created_at = 1.0
+    lanes.push(late)
+    assert (lanes.more, lanes.last_id, len(lanes)) == (True, LOADED_MAX, LOADED_MAX + 1)
