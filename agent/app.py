@@ -67,7 +67,7 @@ class Agent:
         self._state_dir = state_dir
         self._clock = SystemClock()
         self._systemd = Systemd(os.environ, monotonic_us)
-        self._outbox = Outbox(state_dir, config.expires_s())
+        self._outbox = Outbox(state_dir, config.expires_s(), config.outbox.limits())
         self._stop = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -187,6 +187,7 @@ class Agent:
         await self._parts.end(self._parts.plan(config))
         try:
             await self._pipeline.follow(_engine(config), config.expires_s())
+            self._outbox.bound(config.outbox.limits())
             self._config = self._observer.config = config
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)

@@ -4,12 +4,14 @@ Nothing outside knows SQL.
 
 `batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers;
 beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was
-seen before), `lock` (one agent for each file).
+seen before), `lock` (one agent for each file). When it is full: `bounds` (what goes), `room` (what may), `claims`
+(what couriers have stays), `losses` (how it is told), `disk` (its room, and the ballast).
 """
 
 from pathlib import Path
 
 from agent.outbox.batch import Batch, Draft, Envelope, Key
+from agent.outbox.bounds import Limits
 from agent.outbox.ledger import Ledger
 from agent.outbox.lock import FileLock, Locked
 from agent.outbox.outbox import BatchRefused, Mailbox, Outbox
@@ -23,6 +25,7 @@ __all__ = [
     "Envelope",
     "Key",
     "Ledger",
+    "Limits",
     "Loaded",
     "Locked",
     "Mailbox",

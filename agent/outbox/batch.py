@@ -50,11 +50,8 @@ class Batch:
     """Ids of deliveries whose time is over."""
     purge: bool = False
     """Whether old history is to be deleted."""
-
-    @property
-    def settles(self) -> bool:
-        """Whether it has a part that makes room, or needs none."""
-        return bool(self.settled or self.rests or self.expired or self.purge)
+    room_bytes: int = 0
+    """What is to be free behind it, for the rest of a batch that has met a full disk."""
 
 
 class Draft:

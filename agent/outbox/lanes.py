@@ -10,11 +10,22 @@ a million that wait cost no more than their subjects.
 import heapq
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from agent.model import Delivery, Ending, Settlement
 
 LOADED_MAX = 512
 """Deliveries of one webhook that are held in memory while they wait."""
+
+
+class Head(NamedTuple):
+    """The first pending delivery of a subject, as the file has it."""
+
+    subject: str
+    id: int
+    due_at: float
+    created_at: float
+    held: bool
 
 
 @dataclass(slots=True)
@@ -108,6 +119,7 @@ class Lanes:
 
     def drop(self, lane: Lane) -> None:
         """A lane of which nothing is pending."""
+        lane.ticket = 0
         self._lanes.pop(lane.subject, None)
 
     def settle(self, settlement: Settlement) -> None:
@@ -132,6 +144,35 @@ class Lanes:
             self.drop(lane)
             return
         self._queue(lane)
+
+    def lose(self, subject: str, gone: set[int], head: Head | None) -> None:
+        """Some of a subject's deliveries are no more, none of which is lent; `head` is the first that is left."""
+        lane = self._lanes.get(subject)
+        if lane is None:
+            return
+        kept = deque(delivery for delivery in lane.loaded if delivery.id not in gone)
+        self._loaded -= len(lane.loaded) - len(kept)
+        was_first = not lane.loaded or lane.loaded[0].id in gone
+        lane.loaded = kept
+        if lane.lent or not was_first:
+            return
+        if kept:
+            lane.due_at, lane.created_at, lane.held = kept[0].due_at, kept[0].created_at, kept[0].held
+        elif head is None:
+            self.drop(lane)
+            return
+        elif min(gone) < head.id:  # else its first is as it was
+            lane.due_at, lane.created_at, lane.held = head.due_at, head.created_at, head.held
+        self._queue(lane)
+
+    def put_back(self, lane: Lane) -> None:
+        """Take a lane back that was lent and whose first delivery nobody was given."""
+        lane.lent = False
+        self._queue(lane)
+
+    def lent(self) -> list[int]:
+        """The deliveries that are lent."""
+        return [lane.loaded[0].id for lane in self._lanes.values() if lane.lent and lane.loaded]
 
     def take_back(self) -> None:
         """What is lent may be lent again, as it was: nobody has it any more."""

@@ -18,11 +18,15 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Delivery, Moment, Rest, Settlement
+from agent.model import Counters, Delivery, Moment, Notice, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Numbers
-from agent.outbox.lanes import Lane, Lanes
+from agent.outbox.bounds import DEFAULTS, Limits
+from agent.outbox.claims import Claims
+from agent.outbox.lanes import Head, Lane, Lanes
 from agent.outbox.lock import FileLock
-from agent.outbox.store import SWEEP_ROWS, Loaded, Store
+from agent.outbox.losses import DROPPED, Losses
+from agent.outbox.room import ROW_BYTES
+from agent.outbox.store import SWEEP_ROWS, Loaded, LogHeld, Outcome, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,6 +35,10 @@ _LOAD_AT_ONCE = 32
 _RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MARKS_MAX = 4096
 """While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
+_ALONE_MAX = 256
+"""On a full disk so many marks are committed at once, or deliveries expire: for more the ballast may not do."""
+_KNOWN_AGE_WITHIN_S = 3600.0
+"""While something waits, the time that has passed is noted that often, so that a start without a clock knows of it."""
 _IO_ERRORS = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -56,7 +64,7 @@ class Sweep(NamedTuple):
     expired: Sequence[int]
     """Ids of deliveries whose time is over."""
     purge: bool
-    """Whether there is history to delete."""
+    """Whether a commit is due: there is history to delete, too much that waits, or the age of it to note."""
     more: bool
     """Whether to look again at once, as one commit does not take it all."""
 
@@ -64,11 +72,16 @@ class Sweep(NamedTuple):
 class Outbox:
     """Rule memory, events, owed deliveries, counters: one file, one lock, one worker thread."""
 
-    def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
+    def __init__(self, state_dir: Path, expires_s: Mapping[str, float], limits: Limits = DEFAULTS) -> None:
         """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
         self._path = state_dir / "outbox.db"
         self.expires_s = expires_s
         """What becomes owed to others is numbered and dropped."""
+        self._limits = limits
+        self._claims = Claims()
+        self._losses = Losses()
+        self._more = False
+        self._committed_at = 0.0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
@@ -84,8 +97,10 @@ class Outbox:
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
         """Called when a mark waits for a commit."""
+        self.tell: Callable[[Notice], None] = lambda _: None
+        """Called with what is to be told of drops, at most once a minute."""
         self.counters: Mapping[str, Counters] = {}
-        self.mailboxes = {name: Mailbox(name, self) for name in expires_s}
+        self.mailboxes = {name: Mailbox(name, self, self._claims) for name in expires_s}
 
     async def open(self, clock: DeviceClock) -> Loaded:
         """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
@@ -93,12 +108,13 @@ class Outbox:
         self._lock = FileLock(self._path.with_suffix(".lock"))
         loaded = await self._call(self._open, clock)
         self._numbers = loaded.numbers
+        self._committed_at = clock.now()
         clock.offset_s = loaded.offset_s
         return loaded
 
     def _open(self, clock: DeviceClock) -> Loaded:
         self._thread_id = threading.get_native_id()
-        self._store = Store(self._path)
+        self._store = Store(self._path, self._limits, self._claims)
         loaded = self._store.open(clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
@@ -114,10 +130,14 @@ class Outbox:
         new = [name for name in expires_s if name not in self.mailboxes]
         heads = await self._call(self._store.adopt, new)
         for name in new:
-            self.mailboxes[name] = Mailbox(name, self)
+            self.mailboxes[name] = Mailbox(name, self, self._claims)
             self.mailboxes[name].restore(heads[name])
         self.counters = await self._call(self._store.counters)
         self.expires_s = dict(expires_s)
+
+    def bound(self, limits: Limits) -> None:
+        """Go on with other limits, from the next commit on."""
+        self._limits = self._store.limits = limits
 
     async def close(self) -> None:
         """Close the file and let another agent have it. What was not committed is not there."""
@@ -138,7 +158,7 @@ class Outbox:
         """
         self._gather(batch)
         try:
-            await self._durable(batch)
+            outcome = await self._durable(batch)
         except BatchRefused:
             self._settled[:0] = batch.settled
             self._rests = {rest.webhook: rest for rest in batch.rests} | self._rests
@@ -146,8 +166,9 @@ class Outbox:
         self._numbers = batch.numbers
         for owed in batch.owed:
             for delivery in owed.deliveries:
-                self._next_expiry = min(self._next_expiry, delivery.expires_at)
-                self.mailboxes[delivery.webhook].push(delivery)
+                if delivery.id not in outcome.refused:
+                    self._next_expiry = min(self._next_expiry, delivery.expires_at)
+                    self.mailboxes[delivery.webhook].push(delivery)
 
     @property
     def marks(self) -> int:
@@ -155,20 +176,24 @@ class Outbox:
         return len(self._settled) + len(self._rests)
 
     async def sweep(self, now: float) -> Sweep:
-        """Look for what the next batch is to expire and to purge."""
+        """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet."""
+        self._tell_losses(now)
         expired: Sequence[int] = ()
+        due = self._more or (now >= self._committed_at + _KNOWN_AGE_WITHIN_S and self._waits())
         try:
             if now >= self._next_expiry:
                 expired, next_expiry = await self._call(self._store.expired, now)
                 if len(expired) < SWEEP_ROWS:
                     self._next_expiry = now + 60 if next_expiry is None else next_expiry
             purge = await self._call(self._store.rows_to_purge, now)
+            due = due or purge > 0 or await self._call(self._store.is_full)
+            await self._call(self._store.disk.keep_ballast, self._limits.min_free_bytes)
         except sqlite3.Error as error:
             self._degrade(error)
             await self._reopen()
             self.on_mark()  # a commit shows whether it can be written
-            purge = 0
-        return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
+            due, purge = False, 0
+        return Sweep(expired, due, self._more or max(len(expired), purge) >= SWEEP_ROWS)
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -210,7 +235,7 @@ class Outbox:
         rests = {rest.webhook: rest for rest in batch.rests} | self._rests
         batch.rests, self._rests = list(rests.values()), {}
 
-    async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
+    async def _durable(self, batch: Batch, *, whole: bool = True) -> Outcome:
         number = self._number + 1
         pauses_s = _pauses_s()
         while True:
@@ -218,16 +243,31 @@ class Outbox:
                 self.counters = await self._call(self._commit, number, batch)
                 break
             except Exception as error:
+                full = _code(error) == sqlite3.SQLITE_FULL
+                if full:
+                    await self._call(self._store.disk.give_up_ballast)
                 if await self._reopen() >= number:
                     break
+                self._follow(Outcome())
                 if not _is_io(error):
                     raise BatchRefused(str(error)) from error
                 self._degrade(error)
             if whole:
-                await self._settle_alone(batch)
+                await self._settle_alone(batch, make_room=full)
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
-        self._number = number
+        outcome = self._store.outcome
+        self._install(number, batch, outcome)
+        return outcome
+
+    def _install(self, number: int, batch: Batch, outcome: Outcome) -> None:
+        """Let the memory follow a commit."""
+        self._number, self._committed_at, self._more = number, batch.moment.at, outcome.more
+        for settlement in batch.settled:
+            self._claims.give_back(settlement.delivery.id)
+        self._follow(outcome)
+        self._losses.note(outcome.drops, own={owed.event.type for owed in batch.owed} == {DROPPED})
+        self._tell_losses(batch.moment.at)
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -236,12 +276,38 @@ class Outbox:
             for mailbox in self.mailboxes.values():
                 mailbox.changed.set()
 
-    async def _settle_alone(self, batch: Batch) -> None:
-        """On a full disk marks and deletions are committed first, without the rest of the batch."""
+    async def _settle_alone(self, batch: Batch, *, make_room: bool) -> None:
+        """On a full disk marks and deletions are committed first, a few at a time, without the rest of the batch."""
         self._gather(batch)
-        if batch.settles:
-            await self._durable(replace(batch, owed=[], memory={}, ledger={}, subscriptions={}), whole=False)
-            batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
+        alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, settled=(), expired=(), purge=False)
+        settled, batch.settled = batch.settled, ()
+        for first in range(0, len(settled), _ALONE_MAX):
+            await self._durable(replace(alone, settled=settled[first : first + _ALONE_MAX]), whole=False)
+            alone.rests, batch.rests = (), ()
+        expired, batch.expired = batch.expired, ()
+        for first in range(0, len(expired), _ALONE_MAX):
+            await self._durable(replace(alone, expired=expired[first : first + _ALONE_MAX]), whole=False)
+        wanted_bytes = _size_bytes(batch) if make_room else 0
+        if batch.purge or wanted_bytes or batch.rests:
+            await self._durable(replace(alone, purge=batch.purge, room_bytes=wanted_bytes), whole=False)
+            batch.rests, batch.purge = (), False
+
+    def _follow(self, outcome: Outcome) -> None:
+        """Let the lanes forget what was dropped; what was spared may be lent again."""
+        self._claims.spare()
+        for mailbox in self.mailboxes.values():
+            mailbox.put_back()
+        for (webhook, subject), gone in outcome.gone.items():
+            if webhook in self.mailboxes:
+                self.mailboxes[webhook].lose(subject, gone, outcome.heads[webhook, subject])
+
+    def _tell_losses(self, now: float) -> None:
+        for notice in self._losses.take(now):
+            log.warning("the outbox is full: %d dropped for %s", notice.data["dropped"], notice.about)
+            self.tell(notice)
+
+    def _waits(self) -> bool:
+        return any(counters.pending for counters in self.counters.values())
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -271,10 +337,13 @@ class Outbox:
 class Mailbox:
     """What one courier sees of the outbox (`agent.webhooks.courier.Mailbox`)."""
 
-    def __init__(self, webhook: str, outbox: Outbox) -> None:
+    def __init__(self, webhook: str, outbox: Outbox, claims: Claims) -> None:
         self._webhook = webhook
         self._outbox = outbox
+        self._claims = claims
         self._lanes = Lanes()
+        self._refused: list[Lane] = []
+        """Lanes whose first delivery was about to be dropped when a courier asked for it."""
         self._now = 0.0
         self.changed = asyncio.Event()
 
@@ -290,7 +359,22 @@ class Mailbox:
 
     def take_back(self) -> None:
         """What was lent to a courier that is no more may be lent again."""
+        for delivery_id in self._lanes.lent():
+            self._claims.give_back(delivery_id)
         self._lanes.take_back()
+
+    def put_back(self) -> None:
+        """No commit is on its way: what was about to be dropped is gone, or may be lent."""
+        if self._refused:
+            for lane in self._refused:
+                self._lanes.put_back(lane)
+            self._refused = []
+            self.changed.set()
+
+    def lose(self, subject: str, gone: set[int], head: Head | None) -> None:
+        """Some of what waited was dropped; `head` is the first of the subject that is left."""
+        self._lanes.lose(subject, gone, head)
+        self.changed.set()
 
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now; they are lent until settled."""
@@ -340,10 +424,12 @@ class Mailbox:
                 limit = min(_LOAD_AT_ONCE, self._lanes.room)
                 deliveries = await self._outbox.pending(self._webhook, lane, limit)
                 self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)
-            if lane.loaded:
+            if not lane.loaded:
+                self._lanes.drop(lane)
+            elif self._claims.lend(lane.loaded[0].id):
                 found.append(lane.loaded[0])
             else:
-                self._lanes.drop(lane)
+                self._refused.append(lane)
         return found
 
 
@@ -354,5 +440,15 @@ def _pauses_s() -> Iterator[float]:
 
 def _is_io(error: Exception) -> bool:
     """Whether the same batch may be written later; sqlite3 raises MemoryError for SQLITE_NOMEM."""
+    return isinstance(error, MemoryError | LogHeld) or _code(error) in _IO_ERRORS
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, MemoryError) or (code is not None and code & 0xFF in _IO_ERRORS)
+    return None if code is None else int(code) & 0xFF
+
+
+def _size_bytes(batch: Batch) -> int:
+    """About what the deliveries of a batch take."""
+    return sum(len(delivery.body) + ROW_BYTES for owed in batch.owed for delivery in owed.deliveries)

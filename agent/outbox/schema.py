@@ -2,7 +2,8 @@
 
 sqlite-utils is loaded only where there is a migration to run, since most starts have none.
 
-    meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
+    meta        one row: the number of the last commit, the agent's id, when the agent was last known to live,
+                how many events have a pending delivery (kept by triggers, whoever changes a delivery)
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
     deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead
@@ -15,10 +16,12 @@ Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` 
 
 import sqlite3
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of a file that has all migrations."""
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
+PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
+"""`deliveries.kind`: what the event is."""
 
 _SPINE = """
 CREATE TABLE meta (
@@ -98,6 +101,32 @@ CREATE TABLE subscriptions (
 ) STRICT, WITHOUT ROWID;
 """
 
+_TRIGGER = """
+CREATE TRIGGER {name} AFTER {change} ON deliveries WHEN {when} AND NOT EXISTS (
+    SELECT 1 FROM events e JOIN deliveries d ON d.id >= e.id AND d.id < e.id + e.fanout
+    WHERE e.id = {row}.event AND d.id != {row}.id AND d.state = 0
+)
+BEGIN UPDATE meta SET pending_events = pending_events {by}; END"""
+_WAITS_OR_NOT = (
+    ("owed", "INSERT", "NEW.state = 0", "NEW", "+ 1"),
+    ("owed_again", "UPDATE OF state", "OLD.state != 0 AND NEW.state = 0", "NEW", "+ 1"),
+    ("settled_last", "UPDATE OF state", "OLD.state = 0 AND NEW.state != 0", "OLD", "- 1"),
+    ("dropped_last", "DELETE", "OLD.state = 0", "OLD", "- 1"),
+)
+# A delivery from before is of a kind that is never dropped.
+_BOUNDS = (
+    "ALTER TABLE meta ADD COLUMN pending_events INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE events ADD COLUMN alert_id TEXT",
+    f"ALTER TABLE deliveries ADD COLUMN kind INTEGER NOT NULL DEFAULT {FIRING}",
+    "ALTER TABLE deliveries ADD COLUMN tried INTEGER NOT NULL DEFAULT 0",
+    "UPDATE meta SET pending_events = (SELECT COUNT(DISTINCT event) FROM deliveries WHERE state = 0)",
+    "CREATE INDEX droppable ON deliveries (webhook, kind, id) WHERE state = 0 AND kind IN (0, 3)",
+    *(
+        _TRIGGER.format(name=name, change=change, when=when, row=row, by=by)
+        for name, change, when, row, by in _WAITS_OR_NOT
+    ),
+)
+
 
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
@@ -125,6 +154,11 @@ def _apply(db: sqlite3.Connection) -> None:
         for statement in _SPINE.split(";\n"):
             if statement.strip():
                 database.execute(statement)
+
+    @migrations()
+    def bounds(database: sqlite_utils.Database) -> None:
+        for statement in _BOUNDS:
+            database.execute(statement)
 
     migrations.apply(sqlite_utils.Database(db))
     db.execute(f"PRAGMA user_version = {VERSION}")

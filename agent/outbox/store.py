@@ -12,21 +12,28 @@ import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
-from agent.outbox.batch import Batch, Key, Numbers
+from agent.model import DROP_REASONS, Counters, Delivery, Ending, Event, Rest
+from agent.outbox import room
+from agent.outbox.batch import Batch, Key, Numbers, Owed
+from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
+from agent.outbox.claims import Claims
+from agent.outbox.disk import Disk, size_bytes
+from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
-from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
+from agent.outbox.losses import Drop
+from agent.outbox.schema import DEAD, DELIVERED, FIRING, PENDING, PULSE, REPEATED, RESOLVED, migrate
 
-KEEP_DELIVERED_S = 7 * 86400.0
 KEEP_DELIVERED_ROWS = 10_000
-KEEP_DEAD_S = 30 * 86400.0
 SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
+PAGE_BYTES = 1024
+LOG_BYTES = 2 * 1024 * 1024
+"""What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
@@ -34,18 +41,32 @@ _DELIVERY = (
 )
 
 
-_Settled = tuple[int, int, str]
-"""Of a delivery: its id, its event's and its webhook."""
+class _Gone(NamedTuple):
+    """A delivery that was deleted."""
 
-
-class Head(NamedTuple):
-    """The first pending delivery of a subject."""
-
+    webhook: str
     subject: str
-    id: int
-    due_at: float
-    created_at: float
-    held: bool
+    sequence: int
+
+
+class LogHeld(Exception):
+    """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a commit did beside what it was asked for."""
+
+    drops: list[Drop] = field(default_factory=list)
+    """For want of room."""
+    refused: frozenset[int] = frozenset()
+    """Deliveries of the batch that were dropped at once."""
+    gone: dict[tuple[str, str], set[int]] = field(default_factory=dict)
+    """Other pending deliveries that were dropped, by webhook and subject."""
+    heads: dict[tuple[str, str], Head | None] = field(default_factory=dict)
+    """The first that such a subject has pending now, without the batch."""
+    more: bool = False
+    """Whether more has to go with the next commit."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +89,17 @@ class Loaded:
 class Store:
     """All SQL of the agent's running. Every method may raise sqlite3.Error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = DEFAULTS, claims: Claims | None = None) -> None:
+        self.limits = limits
+        """May be set anew; the next commit goes by it."""
+        self.disk = Disk(path.parent)
+        self.outcome = Outcome()
+        """Of the last commit that was tried: known before it is durable."""
+        self._claims = claims or Claims()
         self._path = path
+        self._log_path = path.with_name(path.name + "-wal")
         self._webhooks: dict[str, int] = {}
+        self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._db = self._connect()
         self.offset_s = 0.0
@@ -79,10 +108,11 @@ class Store:
     def open(self, clock: DeviceClock, webhooks: Sequence[str]) -> Loaded:
         """Migrate, adopt the webhooks of the configuration, and read what a start needs."""
         migrate(self._db)
+        self.disk.keep_ballast(self.limits.min_free_bytes)
         self._boot_id = clock.boot_id()
         with self._transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
+                "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0, 0)",
                 (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
             )
             self._renew_if_cloned()
@@ -99,10 +129,15 @@ class Store:
         return {name: self.heads(name) for name in webhooks}
 
     def commit(self, number: int, batch: Batch) -> None:
-        """Make a batch durable, all or nothing."""
+        """Make a batch durable, all or nothing. Raises LogHeld."""
+        self.outcome = Outcome()
+        self._bound_file()
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._settle(batch, deltas)
+            if batch.purge:
+                self._purge(batch.moment.at, deltas)
+            self._make_room(batch, deltas)
             self._owe(batch, deltas)
             self._db.executemany(
                 "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -123,8 +158,6 @@ class Store:
                     "UPDATE webhooks SET resting_until = ?, disabled = ? WHERE name = ?",
                     (rest.resting_until, rest.disabled, rest.webhook),
                 )
-            if batch.purge:
-                self._purge(batch.moment.at, deltas)
             self._count(deltas)
             moment = batch.moment
             self._db.execute(
@@ -138,7 +171,8 @@ class Store:
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         self._db = self._connect()
-        self._webhooks = {name: row for row, name in self._db.execute("SELECT id, name FROM webhooks")}
+        self._names = dict(self._db.execute("SELECT id, name FROM webhooks").fetchall())
+        self._webhooks = {name: row for row, name in self._names.items()}
         self._read_ledgers()
         return self.number()
 
@@ -184,6 +218,11 @@ class Store:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
 
+    def is_full(self) -> bool:
+        """Whether there is more than there may be, as after limits that were lowered."""
+        events, free_bytes = self._free()
+        return events < 0 or free_bytes < 0
+
     def switch(self, webhook: str, *, enabled: bool) -> bool:
         """Enable or disable a webhook. Returns whether there is one of this name."""
         with self._transaction():
@@ -192,8 +231,7 @@ class Store:
 
     def size_bytes(self) -> int:
         """What the file and its write-ahead log take."""
-        names = (self._path, self._path.with_name(self._path.name + "-wal"))
-        return sum(path.stat().st_size for path in names if path.exists())
+        return size_bytes(self._path) + size_bytes(self._log_path)
 
     # -- the parts of a commit
 
@@ -202,7 +240,8 @@ class Store:
             delivery = settlement.delivery
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
-                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
+                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ?, tried = 1"
+                    " WHERE id = ? AND state = 0",
                     (
                         settlement.attempts,
                         settlement.refusals,
@@ -227,26 +266,20 @@ class Store:
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         events, deliveries = [], []
         for number, event, owed, unwanted in batch.owed:
+            taken = [delivery for delivery in owed if delivery.id not in self.outcome.refused]
             told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
-            if owed:
-                events.append((number, len(owed), *told))
+            if taken:
+                events.append((number, len(owed), *told, event.alert_id))
             for d in owed:
-                deltas[d.webhook].update(owed=1, pending=1)
-                row = (
-                    d.id,
-                    number,
-                    self._webhook(d.webhook),
-                    d.sequence,
-                    d.subject,
-                    PENDING,
-                    d.attempts,
-                    d.refusals,
-                )
-                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, None, d.body))
+                deltas[d.webhook].update(owed=1)
+            for d in taken:
+                deltas[d.webhook].update(pending=1)
+                row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
+                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, None, d.body, _kind(event), 0))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
-        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
-        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
+        self._db.executemany(f"INSERT INTO deliveries VALUES ({', '.join('?' * 16)})", deliveries)  # noqa: S608
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -265,34 +298,109 @@ class Store:
             total -= n
             self._db.execute("DELETE FROM ledger WHERE id = ?", (row,))
 
+    # -- room
+
+    def _make_room(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        """Let go of what has to, so that the batch may come. Most commits find room enough."""
+        incoming = [_incoming(owed) for owed in batch.owed if owed.deliveries]
+        wanted_bytes = batch.room_bytes + sum(part.size_bytes for event in incoming for part in event.parts.values())
+        events, free_bytes = self._free()
+        if events < len(incoming) or free_bytes < wanted_bytes:
+            queues = self._queues(incoming, deltas)
+            free = Room(events, free_bytes - batch.room_bytes, room.delivered(self._db), room.dead(self._db), queues)
+            rows_max = SWEEP_ROWS + sum(len(event.parts) for event in incoming)
+            self._let_go(decide(free, incoming, rows_max), batch, deltas)
+
+    def _free(self) -> tuple[int, int]:
+        """How many events and bytes there is room for; less than nothing where there is too much."""
+        limits = self.limits
+        growth_bytes = max(0, self.disk.growth_bytes(limits.min_free_bytes))
+        most_bytes = min(limits.max_bytes, size_bytes(self._path) + growth_bytes)
+        return limits.max_events - room.pending_events(self._db), most_bytes - room.used_bytes(self._db)
+
+    def _queues(self, incoming: Sequence[Incoming], deltas: Mapping[str, Counter[str]]) -> dict[str, Queue]:
+        waiting = dict(self._db.execute("SELECT name, pending FROM webhooks").fetchall())
+        waiting = {name: n + deltas[name]["pending"] if name in deltas else n for name, n in waiting.items()}
+        named = {name for event in incoming for name in event.parts}
+        return {
+            name: room.queue(self._db, self._claims, self._webhook(name), n)
+            for name, n in (dict.fromkeys(named, 0) | waiting).items()
+            if n or name in named
+        }
+
+    def _let_go(self, decision: Decision, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        self.outcome.more = decision.capped
+        self.outcome.refused = frozenset(decision.refused)
+        for delivery_id in decision.delivered:
+            deltas[self._delete(delivery_id, DELIVERED).webhook].update(kept=-1)
+        for delivery_id in decision.dead:
+            gone = self._delete(delivery_id, DEAD)
+            deltas[gone.webhook].update(dead=-1, dropped_purged=1)
+            self.outcome.drops.append(Drop(gone.webhook, "purged", gone.sequence))
+        for delivery_id in sorted(decision.pending):
+            gone = self._delete(delivery_id, PENDING)
+            deltas[gone.webhook].update(pending=-1, dropped_full=1)
+            self.outcome.drops.append(Drop(gone.webhook, "full", gone.sequence))
+            self.outcome.gone.setdefault((gone.webhook, gone.subject), set()).add(delivery_id)
+        for delivery in (delivery for owed in batch.owed for delivery in owed.deliveries):
+            if delivery.id in decision.refused:
+                deltas[delivery.webhook].update(dropped_full=1)
+                self.outcome.drops.append(Drop(delivery.webhook, "full", delivery.sequence))
+        self.outcome.heads = {key: self._head(*key) for key in self.outcome.gone}
+
+    def _head(self, webhook: str, subject: str) -> Head | None:
+        query = (
+            "SELECT subject, id, due_at, created_at, held FROM deliveries"
+            " WHERE webhook = ? AND subject = ? AND state = 0 ORDER BY id LIMIT 1"
+        )
+        row = self._db.execute(query, (self._webhook(webhook), subject)).fetchone()
+        return None if row is None else Head(*row)
+
+    def _delete(self, delivery_id: int, state: int) -> _Gone:
+        """Delete a delivery of this state, and its event with its last one."""
+        query = "DELETE FROM deliveries WHERE id = ? AND state = ? RETURNING event, webhook, subject, sequence"
+        event, webhook, subject, sequence = self._db.execute(query, (delivery_id, state)).fetchone()
+        self._db.execute(
+            "DELETE FROM events WHERE id = ? AND NOT EXISTS"
+            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
+            (event,),
+        )
+        return _Gone(self._names[webhook], subject, sequence)
+
+    def _bound_file(self) -> None:
+        """Let the file not grow beyond its limit by much, nor its log, which a reader may hold."""
+        pages = (self.limits.max_bytes + max(self.limits.max_bytes // 8, 2**20)) // PAGE_BYTES
+        self._db.execute(f"PRAGMA max_page_count = {pages}")
+        if size_bytes(self._log_path) > self.limits.max_bytes:
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise LogHeld("another process has been reading the outbox for too long, and holds up its log")
+
+    # -- history
+
     def _purge(self, now: float, deltas: defaultdict[str, Counter[str]]) -> None:
         delivered, dead = self._purgeable(now)
-        for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
-            for delivery_id, event, webhook in rows:
-                deltas[webhook].update(change)
-                self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
-                self._db.execute(
-                    "DELETE FROM events WHERE id = ? AND NOT EXISTS"
-                    " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
-                    (event,),
-                )
+        for delivery_id in delivered:
+            deltas[self._delete(delivery_id, DELIVERED).webhook].update(kept=-1)
+        for delivery_id in dead:
+            deltas[self._delete(delivery_id, DEAD).webhook].update(dead=-1, dropped_purged=1)
 
-    def _purgeable(self, now: float) -> tuple[list[_Settled], list[_Settled]]:
+    def _purgeable(self, now: float) -> tuple[list[int], list[int]]:
         """Delivered and dead deliveries that history no longer holds."""
         kept = self._db.execute("SELECT TOTAL(kept) FROM webhooks").fetchone()[0]
         surplus = min(SWEEP_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
         if surplus > 0:
             delivered = self._older(DELIVERED, now, surplus)
         else:
-            delivered = self._older(DELIVERED, now - KEEP_DELIVERED_S, SWEEP_ROWS)
-        return delivered, self._older(DEAD, now - KEEP_DEAD_S, SWEEP_ROWS)
+            delivered = self._older(DELIVERED, now - self.limits.keep_delivered_s, SWEEP_ROWS)
+        return delivered, self._older(DEAD, now - self.limits.keep_dead_s, SWEEP_ROWS)
 
-    def _older(self, state: int, than: float, limit: int) -> list[_Settled]:
+    def _older(self, state: int, than: float, limit: int) -> list[int]:
         query = (
-            "SELECT d.id, d.event, w.name FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
-            " WHERE d.state = ? AND d.state > 0 AND d.settled_at < ? ORDER BY d.settled_at LIMIT ?"  # as the index says
+            "SELECT id FROM deliveries"
+            " WHERE state = ? AND state > 0 AND settled_at < ? ORDER BY settled_at LIMIT ?"  # as the index says
         )
-        return self._db.execute(query, (state, than, limit)).fetchall()
+        return [row[0] for row in self._db.execute(query, (state, than, limit))]
 
     def _count(self, deltas: Mapping[str, Counter[str]]) -> None:
         for name, delta in deltas.items():
@@ -351,10 +459,11 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        db.execute("PRAGMA page_size = 1024")
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -2048")
+        db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         return db
 
     @contextlib.contextmanager
@@ -373,12 +482,27 @@ class Store:
         if name not in self._webhooks:
             self._db.execute("INSERT OR IGNORE INTO webhooks (name) VALUES (?)", (name,))
             row = self._db.execute("SELECT id FROM webhooks WHERE name = ?", (name,)).fetchone()[0]
-            self._webhooks[name] = row
+            self._webhooks[name], self._names[row] = row, name
         return self._webhooks[name]
 
     def _webhook_of(self, delivery_id: int) -> str:
         query = "SELECT name FROM webhooks JOIN deliveries d ON d.webhook = webhooks.id WHERE d.id = ?"
         return str(self._db.execute(query, (delivery_id,)).fetchone()[0])
+
+
+def _incoming(owed: Owed) -> Incoming:
+    n = len(owed.deliveries)
+    parts = {d.webhook: Part(d.id, owed.id, n, len(d.body) + room.ROW_BYTES) for d in owed.deliveries}
+    return Incoming(owed.event.state is None, parts)
+
+
+def _kind(event: Event) -> int:
+    """What it is to the bounds; where a rule's own type ends like a reminder's, its firing is never dropped."""
+    if event.state is None:
+        return PULSE
+    if event.state == "resolved":
+        return RESOLVED
+    return REPEATED if event.type.endswith(".repeated") else FIRING
 
 
 def _counters(row: Sequence[int]) -> Counters:
