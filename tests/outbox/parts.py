@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.model import Delivery, Ending, Event, Moment, Settlement
-from agent.outbox import Batch, Loaded, Outbox
+from agent.outbox import Batch, Limits, Loaded, Outbox
+from agent.outbox.bounds import DEFAULTS
 from tests.support.hands import HandClock
 
 WEEK_S = 7 * 86400.0
@@ -35,9 +36,13 @@ def body(told: Event, sequence: int) -> bytes:
 
 @asynccontextmanager
 async def opened(
-    state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
+    state: Path,
+    clock: HandClock,
+    webhooks: Sequence[str] = ("ops",),
+    expires_s: float = WEEK_S,
+    limits: Limits = DEFAULTS,
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
-    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
+    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s), limits)
     loaded = await outbox.open(clock)
     try:
         yield outbox, loaded
