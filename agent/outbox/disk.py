@@ -11,6 +11,7 @@ from pathlib import Path
 
 BALLAST_BYTES = 2 * 1024 * 1024
 """For the log of one transaction that deletes `store.SWEEP_ROWS` deliveries, and its checkpoint."""
+_SHM_PAGE_BYTES = 4096
 
 
 def default_min_free_bytes(disk_bytes: int) -> int:
@@ -54,6 +55,27 @@ class Disk:
 
     def _has_ballast(self) -> bool:
         return size_bytes(self._ballast) >= BALLAST_BYTES
+
+
+def back_with_blocks(shared_memory: Path) -> None:
+    """Let no page of SQLite's shared memory be a hole in its file.
+
+    SQLite writes one byte of each 4 KiB of it. Where the blocks of the file system are smaller, the rest would get its
+    blocks when it is first touched, and on a full disk that ends the process (SIGBUS). It takes the descriptor that
+    SQLite itself has, as closing another one would let go of SQLite's locks.
+    """
+    with suppress(OSError):
+        if os.statvfs(shared_memory.parent).f_bsize < _SHM_PAGE_BYTES:
+            for descriptor in Path("/proc/self/fd").iterdir():
+                if _leads_to(descriptor, shared_memory):
+                    os.posix_fallocate(int(descriptor.name), 0, size_bytes(shared_memory))
+
+
+def _leads_to(descriptor: Path, path: Path) -> bool:
+    try:
+        return descriptor.readlink() == path
+    except OSError:
+        return False
 
 
 def size_bytes(path: Path) -> int:

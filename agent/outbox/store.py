@@ -22,7 +22,7 @@ from agent.outbox import room
 from agent.outbox.batch import Batch, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
 from agent.outbox.claims import Claims
-from agent.outbox.disk import Disk, size_bytes
+from agent.outbox.disk import Disk, back_with_blocks, size_bytes
 from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.losses import Drop
@@ -98,6 +98,8 @@ class Store:
         self._claims = claims or Claims()
         self._path = path
         self._log_path = path.with_name(path.name + "-wal")
+        self._shm_path = path.resolve().with_name(path.name + "-shm")
+        self._shm_bytes = 0
         self._webhooks: dict[str, int] = {}
         self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
@@ -371,6 +373,9 @@ class Store:
         """Let the file not grow beyond its limit by much, nor its log, which a reader may hold."""
         pages = (self.limits.max_bytes + max(self.limits.max_bytes // 8, 2**20)) // PAGE_BYTES
         self._db.execute(f"PRAGMA max_page_count = {pages}")
+        if size_bytes(self._shm_path) != self._shm_bytes:
+            self._shm_bytes = size_bytes(self._shm_path)
+            back_with_blocks(self._shm_path)
         if size_bytes(self._log_path) > self.limits.max_bytes:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
@@ -464,6 +469,9 @@ class Store:
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -2048")
         db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there
+        self._shm_bytes = size_bytes(self._shm_path)
+        back_with_blocks(self._shm_path)
         return db
 
     @contextlib.contextmanager
