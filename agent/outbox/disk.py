@@ -12,6 +12,8 @@ from pathlib import Path
 BALLAST_BYTES = 2 * 1024 * 1024
 """For the log of one transaction that deletes `store.SWEEP_ROWS` deliveries, and its checkpoint."""
 _SHM_PAGE_BYTES = 4096
+_SHM_REGION_BYTES = 32768
+"""By so much it grows, for each 4 MiB of the log."""
 
 
 def default_min_free_bytes(disk_bytes: int) -> int:
@@ -52,6 +54,14 @@ class Disk:
         """Let the log have its place."""
         with suppress(OSError):
             self._ballast.unlink(missing_ok=True)
+
+    def holds_shared_memory(self) -> bool:
+        """Whether SQLite's shared memory may be made and filled; see `back_with_blocks`."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return True
+        return disk.f_bsize >= _SHM_PAGE_BYTES or disk.f_bavail * disk.f_frsize >= 2 * _SHM_REGION_BYTES
 
     def _has_ballast(self) -> bool:
         return size_bytes(self._ballast) >= BALLAST_BYTES

@@ -26,7 +26,7 @@ from agent.outbox.lanes import Head, Lane, Lanes
 from agent.outbox.lock import FileLock
 from agent.outbox.losses import DROPPED, Losses
 from agent.outbox.room import ROW_BYTES
-from agent.outbox.store import SWEEP_ROWS, Loaded, LogHeld, Outcome, Store
+from agent.outbox.store import SWEEP_ROWS, Loaded, Outcome, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -440,7 +440,7 @@ def _pauses_s() -> Iterator[float]:
 
 def _is_io(error: Exception) -> bool:
     """Whether the same batch may be written later; sqlite3 raises MemoryError for SQLITE_NOMEM."""
-    return isinstance(error, MemoryError | LogHeld) or _code(error) in _IO_ERRORS
+    return isinstance(error, MemoryError) or _code(error) in _IO_ERRORS
 
 
 def _code(error: Exception) -> int | None:

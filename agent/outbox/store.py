@@ -49,8 +49,16 @@ class _Gone(NamedTuple):
     sequence: int
 
 
-class LogHeld(Exception):
+class LogHeld(sqlite3.OperationalError):
     """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+
+class NoRoomToOpen(sqlite3.OperationalError):
+    """The disk is too full even for SQLite's shared memory."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
 
 
 @dataclass(slots=True)
@@ -131,7 +139,7 @@ class Store:
         return {name: self.heads(name) for name in webhooks}
 
     def commit(self, number: int, batch: Batch) -> None:
-        """Make a batch durable, all or nothing. Raises LogHeld."""
+        """Make a batch durable, all or nothing. Raises LogHeld too."""
         self.outcome = Outcome()
         self._bound_file()
         with self._transaction():
@@ -169,9 +177,14 @@ class Store:
             )
 
     def reopen(self) -> int:
-        """Open the file anew after an error. Returns the number of the last commit that is in it."""
+        """Open the file anew after an error. Returns the number of the last commit that is in it.
+
+        Raises NoRoomToOpen too.
+        """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
+        if not self.disk.holds_shared_memory():
+            raise NoRoomToOpen("the disk is full")
         self._db = self._connect()
         self._names = dict(self._db.execute("SELECT id, name FROM webhooks").fetchall())
         self._webhooks = {name: row for row, name in self._names.items()}

@@ -12,6 +12,7 @@ from agent.outbox.disk import BALLAST_BYTES, Disk, default_min_free_bytes
 from tests.outbox.parts import deliver, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.small_disk import Filler, small_disk
+from tests.support.waiting import until
 
 DISKS = pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
 LIMITS = Limits(max_bytes=3 * 10**6)
@@ -89,6 +90,27 @@ async def test_with_the_ballast_marks_and_deletions_are_had_of_a_full_disk_and_n
             filler.free()
             await outbox.sweep(clock.now())
             assert (disk / "ballast").stat().st_size == BALLAST_BYTES, "made anew when there is room"
+
+
+async def test_where_even_the_ballast_is_gone_and_blocks_are_small_it_waits_and_lives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite's shared memory, made anew on a full disk, ended the process."""
+    monkeypatch.setattr(Disk, "give_up_ballast", lambda _: None)
+    clock = HandClock()
+    with small_disk(tmp_path, "ext4") as disk:
+        filler = Filler(disk)
+        async with opened(disk, clock, limits=LIMITS) as (outbox, _):
+            for first in range(1, 1000, 50):
+                await owe_large(outbox, clock, *range(first, first + 50))
+            filler.fill()
+            await deliver(outbox, clock, "ops", 500)
+            owing = asyncio.create_task(owe_large(outbox, clock, *range(1001, 1301)))
+            await until(lambda: outbox.degraded == "the disk is full", what=str(outbox.degraded))
+            filler.free()
+            await asyncio.wait_for(owing, 30)
+            assert (outbox.counters["ops"].delivered, outbox.counters["ops"].owed) == (500, 1300)
+            assert balanced(outbox)
 
 
 @DISKS
