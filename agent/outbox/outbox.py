@@ -37,6 +37,8 @@ _MARKS_MAX = 4096
 """While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
 _ALONE_MAX = 256
 """On a full disk so many marks are committed at once, or deliveries expire: for more the ballast may not do."""
+_LOGGED_EVERY_S = 3600.0
+"""That the outbox is full: the log is on the same card."""
 _KNOWN_AGE_WITHIN_S = 3600.0
 """While something waits, the time that has passed is noted that often, so that a start without a clock knows of it."""
 _IO_ERRORS = frozenset(
@@ -80,6 +82,7 @@ class Outbox:
         self._limits = limits
         self._claims = Claims()
         self._losses = Losses()
+        self._logged_at = -_LOGGED_EVERY_S
         self._more = False
         self._committed_at = 0.0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
@@ -303,7 +306,9 @@ class Outbox:
 
     def _tell_losses(self, now: float) -> None:
         for notice in self._losses.take(now):
-            log.warning("the outbox is full: %d dropped for %s", notice.data["dropped"], notice.about)
+            if now >= self._logged_at + _LOGGED_EVERY_S:
+                self._logged_at = now
+                log.warning("the outbox is full: %d dropped for %s", notice.data["dropped"], notice.about)
             self.tell(notice)
 
     def _waits(self) -> bool:

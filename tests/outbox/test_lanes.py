@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
-from agent.outbox.lanes import LOADED_MAX, Lane, Lanes
+from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
 
 
 def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
@@ -49,6 +49,27 @@ def test_a_failed_delivery_blocks_its_subject_alone_until_it_is_due() -> None:
     assert lanes.take_due(49, 8) == []
     (lane,) = lanes.take_due(50, 8)
     assert (lane.loaded[0].id, lane.loaded[0].attempts) == (1, 1)
+
+
+def test_what_was_dropped_is_lent_no_more_and_its_lane_goes_on_with_what_is_left() -> None:
+    lanes, file = Lanes(), File()
+    file.rows = [delivery(number, subject) for number, subject in enumerate("aaabbc", 1)]
+    for row in file.rows[:3]:
+        lanes.push(row)
+    lanes.restore("b", 4, 0.0, 0.0, held=True)
+    lanes.restore("c", 6, 50.0, 0.0, held=True)
+    file.gone = {1, 3, 4, 6}
+    lanes.lose("a", {1, 3}, Head("a", 2, 7.0, 3.0, held=False))
+    lanes.lose("b", {4}, Head("b", 5, 9.0, 4.0, held=False))
+    lanes.lose("c", {6}, None)
+    lanes.lose("d", {8}, None)
+    assert (len(lanes), lanes.next_due(), lanes.oldest()) == (2, 0.0, 0.0)
+    taken = lanes.take_due(10, 8)
+    for lane in taken:
+        file.fill(lanes, lane)
+    assert sorted(lane.loaded[0].id for lane in taken) == [2, 5]
+    lanes.lose("a", {9}, Head("a", 2, 7.0, 3.0, held=False))
+    assert sorted(lanes.lent()) == [2, 5]
 
 
 def test_a_dead_letter_frees_its_subject() -> None:
