@@ -68,7 +68,7 @@ class Agent:
         self._state_dir = state_dir
         self._clock = SystemClock()
         self._systemd = Systemd(os.environ, monotonic_us)
-        self._outbox = Outbox(state_dir, config.expires_s(), config.unordered())
+        self._outbox = Outbox(state_dir, config.expires_s(), config.unordered(), config.outbox.limits())
         self._stop = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -200,6 +200,7 @@ class Agent:
         try:
             envelope, unordered = self._writer(config), config.unordered()
             await self._pipeline.follow(_engine(config), config.expires_s(), envelope, unordered)
+            self._outbox.bound(config.outbox.limits())
             self._config = self._observer.config = config
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)

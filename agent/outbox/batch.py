@@ -70,11 +70,8 @@ class Batch:
     replays: Sequence[Replay] = ()
     discarded: Sequence[Gone] = ()
     """Deliveries, pending or dead, that a person gave up."""
-
-    @property
-    def settles(self) -> bool:
-        """Whether it has a part that makes room, or needs none."""
-        return bool(self.settled or self.rests or self.expired or self.purge or self.discarded)
+    room_bytes: int = 0
+    """What is to be free behind it, for the rest of a batch that has met a full disk."""
 
 
 class Draft:

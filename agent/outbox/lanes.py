@@ -218,6 +218,15 @@ class Lanes:
             lane.due_at, lane.held = min(head.due_at, self._latest), head.held
             self._queue(lane)
 
+    def put_back(self, lane: Lane) -> None:
+        """Take a lane back that was lent and whose first delivery nobody was given."""
+        lane.lent = False
+        self._queue(lane)
+
+    def lent(self) -> list[int]:
+        """The deliveries that are lent."""
+        return [lane.loaded[0].id for lane in self._lanes.values() if lane.lent and lane.loaded]
+
     def take_back(self) -> None:
         """What is lent may be lent again, as it was: nobody has it any more."""
         for lane in [lane for lane in self._lanes.values() if lane.lent]:

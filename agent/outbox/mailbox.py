@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.model import Delivery, Rest, Settlement
 from agent.outbox.batch import Gone
+from agent.outbox.claims import Claims
 from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
 from agent.outbox.store import Store
 
@@ -23,11 +24,16 @@ _UNTRIED_AT_ONCE = LOADED_MAX // 2
 class Mailbox:
     """Of one webhook (`agent.webhooks.courier.Mailbox`)."""
 
-    def __init__(self, webhook: str, outbox: "Outbox", *, ordered: bool = True) -> None:
+    def __init__(self, webhook: str, outbox: "Outbox", claims: Claims, *, ordered: bool = True) -> None:
         """`ordered`: whether what is told of one subject goes in its order."""
         self._webhook = webhook
         self._outbox = outbox
+        self._claims = claims
         self._lanes = Lanes(ordered=ordered)
+        self._refused: list[Lane] = []
+        """Lanes whose first delivery was about to be dropped when a courier asked for it."""
+        self._stale: list[Lane] = []
+        """Lanes of which only the file knows what is first."""
         self._refilling = asyncio.Lock()
         self._now = 0.0
         self.changed = asyncio.Event()
@@ -62,19 +68,35 @@ class Mailbox:
         self._lanes.push(delivery)
         self.changed.set()
 
-    async def forget(self, gone: Sequence[Gone]) -> None:
-        """Deliveries that are pending no longer, though nobody has settled them."""
-        lanes = self._lanes.forget(gone)
-        places = {lane.subject: lane.last_id for lane in lanes}
-        first = await self._outbox.read(Store.first, self._webhook, places) if places else {}
-        for lane in lanes:
-            if lane.last_id == places[lane.subject]:
-                self._lanes.refresh(lane, first[lane.subject])
+    def forget(self, gone: Sequence[Gone]) -> None:
+        """Deliveries that are pending no longer, though nobody has settled them; `refresh` is to follow."""
+        self._stale += self._lanes.forget(gone)
+        self.changed.set()
+
+    async def refresh(self) -> None:
+        """Ask the file about what `forget` has left open."""
+        lanes, self._stale = self._stale, []
+        if lanes:
+            places = {lane.subject: lane.last_id for lane in lanes}
+            first = await self._outbox.read(Store.first, self._webhook, places)
+            for lane in lanes:
+                if lane.last_id == places[lane.subject]:
+                    self._lanes.refresh(lane, first[lane.subject])
         await self._refill()
         self.changed.set()
 
+    def put_back(self) -> None:
+        """No commit is on its way: what was about to be dropped is gone, or may be lent."""
+        if self._refused:
+            for lane in self._refused:
+                self._lanes.put_back(lane)
+            self._refused = []
+            self.changed.set()
+
     def take_back(self) -> None:
         """What was lent to a courier that is no more may be lent again."""
+        for delivery_id in self._lanes.lent():
+            self._claims.give_back(delivery_id)
         self._lanes.take_back()
 
     async def due(self, now: float, n: int) -> list[Delivery]:
@@ -138,10 +160,12 @@ class Mailbox:
         for lane in lanes:
             if not lane.loaded:
                 await self._load(lane)
-            if lane.loaded:
+            if not lane.loaded:
+                self._lanes.drop(lane)
+            elif self._claims.lend(lane.loaded[0].id):
                 found.append(lane.loaded[0])
             else:
-                self._lanes.drop(lane)
+                self._refused.append(lane)
         return found
 
     async def _load(self, lane: Lane) -> None:

@@ -13,20 +13,24 @@ import math
 import sqlite3
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Moment, Rest, Settlement
+from agent.model import Counters, Moment, Notice, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
+from agent.outbox.bounds import DEFAULTS, Limits
+from agent.outbox.claims import Claims
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
+from agent.outbox.losses import DROPPED, Losses
 from agent.outbox.mailbox import Mailbox
-from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Place, Store
+from agent.outbox.room import size_bytes
+from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -35,6 +39,12 @@ P = ParamSpec("P")
 _RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MARKS_MAX = 4096
 """While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
+_ALONE_MAX = 256
+"""On a full disk so many marks are committed at once, or deliveries expire: for more the ballast may not do."""
+_LOGGED_EVERY_S = 3600.0
+"""That the outbox is full: the log is on the same card."""
+_KNOWN_AGE_WITHIN_S = 3600.0
+"""While something waits, the time that has passed is noted that often, so that a start without a clock knows of it."""
 _IO_ERRORS = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -60,7 +70,7 @@ class Sweep(NamedTuple):
     expired: Sequence[Gone]
     """Deliveries whose time is over."""
     purge: bool
-    """Whether there is history to delete."""
+    """Whether a commit is due: there is history to delete, too much that waits, or the age of it to note."""
     more: bool
     """Whether to look again at once, as one commit does not take it all."""
 
@@ -68,7 +78,13 @@ class Sweep(NamedTuple):
 class Outbox:
     """Rule memory, events, owed deliveries, counters: one file, one lock, one worker thread."""
 
-    def __init__(self, state_dir: Path, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        expires_s: Mapping[str, float],
+        unordered: Collection[str] = (),
+        limits: Limits = DEFAULTS,
+    ) -> None:
         """`expires_s`: how long each webhook of the configuration is owed an event, by its name.
 
         `unordered`: those to which events of one subject may go in any order.
@@ -78,6 +94,12 @@ class Outbox:
         """For people who ask what it holds."""
         self.expires_s = expires_s
         """What becomes owed to others is numbered and dropped."""
+        self._limits = limits
+        self._claims = Claims()
+        self._losses = Losses()
+        self._logged_at = -_LOGGED_EVERY_S
+        self._more = False
+        self._committed_at = 0.0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
@@ -95,8 +117,10 @@ class Outbox:
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
         """Called when a mark waits for a commit."""
+        self.tell: Callable[[Notice], None] = lambda _: None
+        """Called with what is to be told of drops, at most once a minute."""
         self.counters: Mapping[str, Counters] = {}
-        self.mailboxes = {name: Mailbox(name, self, ordered=name not in unordered) for name in expires_s}
+        self.mailboxes = {name: self._mailbox(name, unordered) for name in expires_s}
         self._reading: set[asyncio.Task[None]] = set()
 
     async def open(self, clock: DeviceClock) -> Loaded:
@@ -105,13 +129,14 @@ class Outbox:
         self._lock = FileLock(self._path.with_suffix(".lock"))
         loaded = await self._call(self._open, clock)
         self._numbers = loaded.numbers
+        self._committed_at = clock.now()
         clock.offset_s = loaded.offset_s
         self._read_on(self.mailboxes.values())
         return loaded
 
     def _open(self, clock: DeviceClock) -> Loaded:
         self._thread_id = threading.get_native_id()
-        self._store = Store(self._path)
+        self._store = Store(self._path, self._limits, self._claims)
         loaded = self._store.open(clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
@@ -126,12 +151,13 @@ class Outbox:
         The mailbox of one that is no more is kept with its queue, in case that it comes again.
         """
         new = {
-            name: Mailbox(name, self, ordered=name not in unordered)
+            name: self._mailbox(name, unordered)
             for name in expires_s
             if name not in self.mailboxes or self.mailboxes[name].ordered is (name in unordered)
         }
         await self._call(self._adopt, new)
         for name in new.keys() & self.mailboxes.keys():
+            self.mailboxes[name].take_back()
             new[name].release(every=True)
         self.mailboxes.update(new)
         self._read_on(new.values())
@@ -143,12 +169,24 @@ class Outbox:
         for mailbox in new.values():
             mailbox.open(self._store)
 
+    def _mailbox(self, name: str, unordered: Collection[str]) -> Mailbox:
+        return Mailbox(name, self, self._claims, ordered=name not in unordered)
+
+    def bound(self, limits: Limits) -> None:
+        """Go on with other limits, from the next commit on."""
+        self._limits = self._store.limits = limits
+
     def _read_on(self, mailboxes: Collection[Mailbox]) -> None:
-        """Let them read what was not read before the start, beside the work."""
-        tasks = {asyncio.create_task(mailbox.read_on()) for mailbox in mailboxes if not mailbox.whole}
-        for task in tasks:
-            task.add_done_callback(self._reading.discard)
-        self._reading |= tasks
+        """Let them read what was not read before the start."""
+        for mailbox in mailboxes:
+            if not mailbox.whole:
+                self._beside(mailbox.read_on())
+
+    def _beside(self, reading: Coroutine[Any, Any, None]) -> None:
+        """Read beside the work."""
+        task = asyncio.create_task(reading)
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
 
     async def close(self) -> None:
         """Close the file and let another agent have it. What was not committed is not there."""
@@ -171,22 +209,18 @@ class Outbox:
         I/O errors are tried again.
         """
         self._gather(batch)
-        gone = [*batch.expired, *batch.discarded]
         try:
-            await self._durable(batch)
+            outcome = await self._durable(batch)
         except BatchRefused:
             self._settled[:0] = batch.settled
             self._rests = {rest.webhook: rest for rest in batch.rests} | self._rests
             raise
         self._numbers = batch.numbers
-        for owed in batch.owed:
-            for delivery in owed.deliveries:
+        owed = [delivery for owed in batch.owed for delivery in owed.deliveries]
+        for delivery in [*owed, *(replay.delivery for replay in batch.replays)]:
+            if delivery.id not in outcome.refused:
                 self._next_expiry = min(self._next_expiry, delivery.expires_at)
                 self.mailboxes[delivery.webhook].push(delivery)
-        for _, delivery in batch.replays:
-            self._next_expiry = min(self._next_expiry, delivery.expires_at)
-            self.mailboxes[delivery.webhook].push(delivery)
-        await self._forget(gone)
 
     async def replay(self, moment: Moment, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered and is dead, the oldest first, at most MOVED_ROWS. Durable when it returns.
@@ -223,18 +257,22 @@ class Outbox:
         return len(self._settled) + len(self._rests)
 
     async def sweep(self, now: float) -> Sweep:
-        """Look for what the next batch is to expire and to purge."""
+        """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet."""
+        self._tell_losses(now)
         expired: Sequence[Gone] = ()
+        due = self._more or (now >= self._committed_at + _KNOWN_AGE_WITHIN_S and self._waits())
         try:
             expired = await self._expired(now)
             purge = await self._call(self._store.rows_to_purge, now)
+            due = due or purge > 0 or await self._call(self._store.is_full)
+            await self._call(self._store.disk.keep_ballast, self._limits.min_free_bytes)
         except sqlite3.Error as error:
             self._degrade(error)
             self._swept_to, self._next_expiry = None, now
             await self._reopen()
             self.on_mark()  # a commit shows whether it can be written
-            purge = 0
-        return Sweep(expired, purge > 0, self._swept_to is not None or purge >= SWEEP_ROWS)
+            due, purge = False, 0
+        return Sweep(expired, due, self._more or self._swept_to is not None or purge >= SWEEP_ROWS)
 
     async def _expired(self, now: float) -> Sequence[Gone]:
         """Look through the next part of what is pending, where something in it may have expired."""
@@ -245,15 +283,6 @@ class Outbox:
         expired, next_expiry, self._swept_to = await self._call(self._store.expired, now, self._swept_to)
         self._next_expiry = min(self._next_expiry, next_expiry)
         return expired
-
-    async def _forget(self, gone: Sequence[Gone]) -> None:
-        """What is no longer pending is not lent any more."""
-        by_webhook: defaultdict[str, list[Gone]] = defaultdict(list)
-        for one in gone:
-            by_webhook[one.webhook].append(one)
-        for name, theirs in by_webhook.items():
-            if name in self.mailboxes:
-                await self.mailboxes[name].forget(theirs)
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -295,7 +324,7 @@ class Outbox:
         rests = {rest.webhook: rest for rest in batch.rests} | self._rests
         batch.rests, self._rests = list(rests.values()), {}
 
-    async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
+    async def _durable(self, batch: Batch, *, whole: bool = True) -> Outcome:
         number = self._number + 1
         pauses_s = _pauses_s()
         while True:
@@ -303,16 +332,31 @@ class Outbox:
                 self.counters = await self._call(self._commit, number, batch)
                 break
             except Exception as error:
+                full = _code(error) == sqlite3.SQLITE_FULL
+                if full:
+                    await self._call(self._store.disk.give_up_ballast)
                 if await self._reopen() >= number:
                     break
+                self._forget(())
                 if not _is_io(error):
                     raise BatchRefused(str(error)) from error
                 self._degrade(error)
             if whole:
-                await self._settle_alone(batch)
+                await self._settle_alone(batch, make_room=full)
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
-        self._number = number
+        outcome = self._store.outcome
+        self._install(number, batch, outcome)
+        return outcome
+
+    def _install(self, number: int, batch: Batch, outcome: Outcome) -> None:
+        """Let the memory follow a commit."""
+        self._number, self._committed_at, self._more = number, batch.moment.at, outcome.more
+        for settlement in batch.settled:
+            self._claims.give_back(settlement.delivery.id)
+        self._forget([*batch.expired, *batch.discarded, *outcome.gone])
+        self._losses.note(outcome.drops, own={owed.event.type for owed in batch.owed} == {DROPPED})
+        self._tell_losses(batch.moment.at)
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -321,13 +365,45 @@ class Outbox:
             for mailbox in self.mailboxes.values():
                 mailbox.changed.set()
 
-    async def _settle_alone(self, batch: Batch) -> None:
-        """On a full disk marks and deletions are committed first, without the rest of the batch."""
+    async def _settle_alone(self, batch: Batch, *, make_room: bool) -> None:
+        """On a full disk marks and deletions are committed first, a few at a time, without the rest of the batch."""
         self._gather(batch)
-        if batch.settles:
-            alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+        alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+        alone.settled, alone.expired, alone.discarded, alone.purge = (), (), (), False
+        settled, batch.settled = batch.settled, ()
+        for first in range(0, len(settled), _ALONE_MAX):
+            await self._durable(replace(alone, settled=settled[first : first + _ALONE_MAX]), whole=False)
+            alone.rests, batch.rests = (), ()
+        expired, batch.expired = batch.expired, ()
+        for first in range(0, len(expired), _ALONE_MAX):
+            await self._durable(replace(alone, expired=expired[first : first + _ALONE_MAX]), whole=False)
+        wanted_bytes = _size_bytes(batch) if make_room else 0
+        if batch.purge or batch.discarded or wanted_bytes or batch.rests:
+            alone.purge, alone.discarded, alone.room_bytes = batch.purge, batch.discarded, wanted_bytes
             await self._durable(alone, whole=False)
-            batch.settled, batch.rests, batch.expired, batch.purge, batch.discarded = (), (), (), False, ()
+            batch.rests, batch.discarded, batch.purge = (), (), False
+
+    def _forget(self, gone: Sequence[Gone]) -> None:
+        """No commit is on its way: what is no longer pending leaves the lanes, what was spared may be lent again."""
+        self._claims.spare()
+        by_webhook: defaultdict[str, list[Gone]] = defaultdict(list)
+        for one in gone:
+            by_webhook[one.webhook].append(one)
+        for name, mailbox in self.mailboxes.items():
+            mailbox.put_back()
+            if theirs := by_webhook.get(name):
+                mailbox.forget(theirs)
+                self._beside(mailbox.refresh())
+
+    def _tell_losses(self, now: float) -> None:
+        for notice in self._losses.take(now):
+            if now >= self._logged_at + _LOGGED_EVERY_S:
+                self._logged_at = now
+                log.warning("the outbox is full: %d dropped for %s", notice.data["dropped"], notice.about)
+            self.tell(notice)
+
+    def _waits(self) -> bool:
+        return any(counters.pending for counters in self.counters.values())
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -361,5 +437,15 @@ def _pauses_s() -> Iterator[float]:
 
 def _is_io(error: Exception) -> bool:
     """Whether the same batch may be written later; sqlite3 raises MemoryError for SQLITE_NOMEM."""
+    return isinstance(error, MemoryError) or _code(error) in _IO_ERRORS
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, MemoryError) or (code is not None and code & 0xFF in _IO_ERRORS)
+    return None if code is None else int(code) & 0xFF
+
+
+def _size_bytes(batch: Batch) -> int:
+    """About what the deliveries of a batch take."""
+    return sum(size_bytes(delivery) for owed in batch.owed for delivery in owed.deliveries)

@@ -15,6 +15,10 @@ def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
     return Delivery(number, "ops", number, f"evt_{number}", subject, b"", due_at, 1e9, due_at)
 
 
+def gone(*deliveries: Delivery) -> list[Gone]:
+    return [Gone(one.id, one.webhook, one.subject) for one in deliveries]
+
+
 class File:
     """What the store does for lanes, as a list."""
 
@@ -51,6 +55,25 @@ def test_a_failed_delivery_blocks_its_subject_alone_until_it_is_due() -> None:
     assert lanes.take_due(49, 8) == []
     (lane,) = lanes.take_due(50, 8)
     assert (lane.loaded[0].id, lane.loaded[0].attempts) == (1, 1)
+
+
+def test_what_was_dropped_is_lent_no_more_and_its_lane_goes_on_with_what_is_left() -> None:
+    lanes, file = Lanes(), File()
+    file.rows = [delivery(number, subject) for number, subject in enumerate("aaabbc", 1)]
+    for row in file.rows[:3]:
+        lanes.push(row)
+    lanes.restore(Head("b", 4, 0.0, 0.0, held=True))
+    lanes.restore(Head("c", 6, 50.0, 0.0, held=True))
+    file.gone = {1, 3, 4, 6}
+    b, c = lanes.forget(gone(*(row for row in file.rows if row.id in file.gone), delivery(8, "d")))
+    lanes.refresh(b, Head("b", 5, 9.0, 4.0, held=False))
+    lanes.refresh(c, None)
+    assert (len(lanes), lanes.next_due(), lanes.oldest()) == (2, 0.0, 0.0)
+    taken = lanes.take_due(10, 8)
+    for lane in taken:
+        file.fill(lanes, lane)
+    assert sorted(lane.loaded[0].id for lane in taken) == [2, 5]
+    assert sorted(lanes.lent()) == [2, 5]
 
 
 def test_a_dead_letter_frees_its_subject() -> None:
@@ -180,10 +203,6 @@ def test_every_delivery_goes_once_and_in_order_within_its_subject(  # noqa: C901
     assert len(lanes) == 0
     for subject in "abc":
         assert went[subject] == [row.id for row in file.rows if row.subject == subject]
-
-
-def gone(*deliveries: Delivery) -> list[Gone]:
-    return [Gone(one.id, one.webhook, one.subject) for one in deliveries]
 
 
 def test_what_was_given_up_is_not_lent_and_no_longer_the_oldest() -> None:

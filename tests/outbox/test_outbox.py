@@ -641,7 +641,7 @@ async def test_what_expires_while_nothing_is_sent_is_not_the_oldest_any_more(
         assert outbox.mailboxes["ops"].oldest() == 1000.0
         clock.advance(45)
         assert await given_up(outbox, clock) == 3
-        assert outbox.mailboxes["ops"].oldest() == 1030.0
+        await until(lambda: outbox.mailboxes["ops"].oldest() == 1030.0)
         assert [one.event_id for one in await deliver(outbox, clock, "ops", 1)] == ["evt_3"]
 
 
