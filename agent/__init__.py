@@ -19,6 +19,7 @@ The floors, from the ground; a file imports only from floors below its own:
     clock                       the only caller of time.*
     templates                   texts with {placeholders}
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
+    network                     tells when the network comes back
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
+from agent import network
 from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
@@ -67,7 +68,7 @@ class Agent:
         self._state_dir = state_dir
         self._clock = SystemClock()
         self._systemd = Systemd(os.environ, monotonic_us)
-        self._outbox = Outbox(state_dir, config.expires_s())
+        self._outbox = Outbox(state_dir, config.expires_s(), config.unordered(), config.outbox.limits())
         self._stop = asyncio.Event()
         self._hung_up = asyncio.Event()
         self._reloading = asyncio.Lock()
@@ -160,6 +161,7 @@ class Agent:
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
+        self._tasks.begin("network", network.watch(self._parts.hurry))
         if self._systemd.watchdog_s is not None:
             self._tasks.begin("watchdog", self._systemd.feed_watchdog(self._observer.alive))
 
@@ -196,7 +198,9 @@ class Agent:
         """Bring what runs to what a configuration says. Where that fails, all runs as before."""
         await self._parts.end(self._parts.plan(config))
         try:
-            await self._pipeline.follow(_engine(config), config.expires_s(), self._writer(config))
+            envelope, unordered = self._writer(config), config.unordered()
+            await self._pipeline.follow(_engine(config), config.expires_s(), envelope, unordered)
+            self._outbox.bound(config.outbox.limits())
             self._config = self._observer.config = config
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)
@@ -229,6 +233,7 @@ class Agent:
 
     async def _end(self) -> None:
         await self._tasks.end("reload")
+        await self._tasks.end("network")
         await self._parts.end(NOTHING)
         self._pipeline.stop()
         await self._tasks.end("pipeline", patience_s=_PIPELINE_GRACE_S)

@@ -22,6 +22,7 @@ import platformdirs
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, create_model, field_validator
 
 from agent import secretfiles, yamlfile
+from agent.outbox.bounds import DEFAULTS, Limits
 from agent.rules import Site
 from agent.rules.config import Condition, Rule, placeholders
 from agent.webhooks.config import Webhook
@@ -33,12 +34,14 @@ from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.serial import SerialSource
 from drivers.topics import parse_topic
-from drivers.units import Name, Token, parse_address
+from drivers.units import Duration, Name, Size, Token, format_size, parse_address
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _LISTS = frozenset({"brokers", "sources", "rules", "webhooks"})
 """The sections that hold parts by name."""
 _TELLING_CHARS = 8
+_OUTBOX_BYTES_MIN = 10**6
+"""Below it the memory of rules and the ledgers leave hardly any room for events."""
 Where = tuple[str | int, ...]
 FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
 """What the file says of one feed: its sources, and the brokers that they name."""
@@ -87,6 +90,34 @@ class AgentConfig(BaseModel):
         if timezone is not None:
             _zone(timezone)
         return timezone
+
+
+class OutboxConfig(BaseModel):
+    """What waits, and how much of it is kept."""
+
+    model_config = _STRICT
+
+    max_size: Size = DEFAULTS.max_bytes
+    """Of the database; its log may take as much again while somebody else reads it."""
+    max_events: Annotated[int, Field(ge=1)] = DEFAULTS.max_events
+    """Events that some webhook is still owed."""
+    min_free: Size | None = None
+    """Of the disk, that are left alone; the smaller of 32 MB and 5 % where it is left out."""
+    keep_delivered: Duration = DEFAULTS.keep_delivered_s
+    """How long what was delivered can be looked at."""
+    keep_dead: Duration = DEFAULTS.keep_dead_s
+    """How long dead letters can be replayed."""
+
+    @field_validator("max_size")
+    @classmethod
+    def _is_enough(cls, max_size: int) -> int:
+        if max_size < _OUTBOX_BYTES_MIN:
+            raise ValueError(f"has to be at least {format_size(_OUTBOX_BYTES_MIN)}")
+        return max_size
+
+    def limits(self) -> Limits:
+        """As the outbox takes them."""
+        return Limits(self.max_size, self.max_events, self.min_free, self.keep_delivered, self.keep_dead)
 
 
 class StatusConfig(BaseModel):
@@ -145,6 +176,8 @@ class Config(BaseModel):
     """What there is to tell, by name."""
     webhooks: dict[Name, Webhook] = Field(default_factory=dict)
     """Who is told, by name."""
+    outbox: OutboxConfig = Field(default_factory=OutboxConfig)
+    """What waits, and how much of it is kept."""
     status: StatusConfig = Field(default_factory=StatusConfig)
     """The status page."""
 
@@ -175,6 +208,10 @@ class Config(BaseModel):
     def expires_s(self) -> dict[str, float]:
         """How long each webhook is owed an event."""
         return {name: webhook.expires for name, webhook in self.webhooks.items()}
+
+    def unordered(self) -> set[str]:
+        """Webhooks to which events of one subject may go in any order."""
+        return {name for name, webhook in self.webhooks.items() if webhook.ordering == "none"}
 
     def meanings(self) -> dict[str, str]:
         """What each rule means, with the decoding of the sensors that it may see."""

@@ -154,6 +154,19 @@ class Rest:
     webhook: str
     resting_until: float | None
     disabled: bool
+    asked_until: float | None = None
+    """Until when the receiver has asked for rest (Retry-After): nothing shortens that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the agent has to tell of itself; it becomes an event for `agent.events_to`."""
+
+    type: str
+    subject: str
+    data: Mapping[str, Any]
+    about: str | None
+    """The webhook that must not hear of it; None: all may."""
 
 
 DROP_REASONS = ("full", "discarded", "purged", "replaced", "webhook_removed")

@@ -82,6 +82,11 @@ class Parts:
         feeds = {driver.name: Feed(driver, config.feed_settings(driver.states())) for driver in drivers}
         return Plan(feeds, config.webhooks)
 
+    def hurry(self) -> None:
+        """The network is there again: who rests for lack of it tries again."""
+        for courier in self.couriers.values():
+            courier.hurry()
+
     async def end(self, plan: Plan) -> None:
         """End what is not in the plan, or otherwise than it runs: feeds first, so that nothing new comes."""
         feeds = [name for name, feed in self._feeds.items() if _settings(plan, name) != feed.settings]

@@ -11,7 +11,7 @@ nothing.
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -141,13 +141,15 @@ class Pipeline:
         """Forget all of a sensor and resolve its alerts. Returns whether anything was known of it."""
         return await self._ask(partial(self._forget, sensor))
 
-    async def follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
+    async def follow(
+        self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope, unordered: Collection[str] = ()
+    ) -> None:
         """Go on with other rules, which take over the memory, and with other webhooks.
 
-        `expires_s`: how long each webhook is owed an event; `envelope`: what each is sent. Durable when it returns;
-        where it raises, nothing has changed.
+        `expires_s`: how long each webhook is owed an event; `envelope`: what each is sent; `unordered`: those that are
+        owed them in no order. Durable when it returns; where it raises, nothing has changed.
         """
-        await self._ask(partial(self._follow, engine, expires_s, envelope))
+        await self._ask(partial(self._follow, engine, expires_s, envelope, unordered))
 
     async def replay(self, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered or is dead, a step of the span. Durable when it returns."""
@@ -355,10 +357,15 @@ class Pipeline:
         self._wake.set()
         return await result
 
-    async def _follow(self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope) -> None:
+    async def _follow(
+        self, engine: Engine, expires_s: Mapping[str, float], envelope: Envelope, unordered: Collection[str] = ()
+    ) -> None:
+        if self._outbox.marks:  # a mailbox may be read from the file anew
+            self._marks_due = self._clock.now()
+            await self._handle(self._step_at(self._marks_due), [])
         before, webhooks_before, envelope_before = self._engine, self._outbox.expires_s, self._envelope
         step = engine.load(before.rows(), 0.0, self._clock.moment(), before)
-        await self._outbox.adopt(expires_s)
+        await self._outbox.adopt(expires_s, unordered)
         self._engine, self._envelope = engine, envelope
         try:
             await self._handle(step, [])

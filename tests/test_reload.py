@@ -267,6 +267,20 @@ async def test_a_receiver_that_is_reached_in_another_way_is_tried_at_once(
         assert at.told(path) == ["warm firing 9 condition"]
 
 
+async def test_lowered_limits_of_the_outbox_apply_and_what_is_too_much_goes(tmp_path: Path) -> None:
+    async with running(tmp_path) as at:
+        await at.agent.reload(at.changed("when: {above: 5}", "each: reading"))
+        await at.call("webhooks", "disable", "ops")
+        for number in range(6):
+            at.say(number)
+        await until(lambda: at.agent.status()["outbox"]["pending"] == 6)
+        await at.agent.reload(at.changed("\nstatus:", "\noutbox: {max_events: 2}\nstatus:"))
+        at.say(7)
+        await until(lambda: at.agent.status()["outbox"]["owed"] == 7)
+        outbox = (await at.status())["outbox"]
+        assert (outbox["pending"], outbox["dropped_by"]["full"], outbox["balanced"]) == (2, 5, True)
+
+
 async def test_what_needs_a_restart_is_told_and_all_else_applies(tmp_path: Path) -> None:
     async with running(tmp_path) as at:
         at.changed("name: cabin", f"name: lodge, state_dir: {tmp_path}/elsewhere")

@@ -4,9 +4,9 @@ import asyncio
 import json
 import logging
 import sys
-from functools import partial
+from collections.abc import Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
     from agent.discovery.seen import Place
     from drivers.mqtt import BrokerConfig
 
+T = TypeVar("T")
+
 
 @click.group()
-@click.pass_context
-def discover(context: click.Context) -> None:
+def discover() -> None:
     """Find out what there is to be read, and print the YAML for it."""
-    logging.disable(logging.WARNING)  # what could not be heard is told at the end
-    context.call_on_close(partial(logging.disable, logging.NOTSET))
 
 
 @discover.command("mqtt")
@@ -59,7 +58,7 @@ def discover_mqtt(
     async def run() -> "Heard":
         return await hear_broker(broker, topic, until_interrupted(), for_s)
 
-    heard = asyncio.run(run())
+    heard = _quietly(run())
     _complain(heard)
     if not heard.seen.places and heard.troubles:
         sys.exit(UNHEALTHY)
@@ -89,7 +88,7 @@ def discover_serial(port: str | None, baudrate: int | None, for_s: float, *, as_
 
     documents = []
     for one in found:
-        speed, heard = asyncio.run(run(one))
+        speed, heard = _quietly(run(one))
         place = heard.seen.places.get(one.path, Place())
         _complain(heard)
         if not as_json and not heard.troubles:
@@ -97,6 +96,15 @@ def discover_serial(port: str | None, baudrate: int | None, for_s: float, *, as_
         documents.append({**_document(one.path, place), "description": one.description, "baudrate": speed})
     if as_json:
         _echo_json(documents)
+
+
+def _quietly(listening: Coroutine[Any, Any, T]) -> T:
+    """Listen; what could not be heard is told at the end."""
+    logging.disable(logging.WARNING)
+    try:
+        return asyncio.run(listening)
+    finally:
+        logging.disable(logging.NOTSET)
 
 
 def _tell_port(port: "Port", place: "Place", baudrate: int, for_s: float) -> None:

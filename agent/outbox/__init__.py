@@ -2,18 +2,21 @@
 
 Nothing outside knows SQL.
 
-`batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers;
+`batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
 `letters` finds what people ask for, `idle` does so, and moves it, while no agent runs. Beneath them `store` (SQL),
 `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was seen before), `lock` (one agent for
-each file).
+each file). When it is full: `bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how
+it is told), `disk` (its room, and the ballast).
 """
 
 from agent.outbox.batch import Batch, Draft, Envelope, Key
+from agent.outbox.bounds import Limits
 from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
 from agent.outbox.ledger import Ledger
 from agent.outbox.letters import PAGE_ROWS, Archive, Filter, Letter, Matching, Moved, Span, Standing
 from agent.outbox.lock import Locked
-from agent.outbox.outbox import BatchRefused, Mailbox, Outbox
+from agent.outbox.mailbox import Mailbox
+from agent.outbox.outbox import BatchRefused, Outbox
 from agent.outbox.schema import NewerSchema
 from agent.outbox.store import Loaded
 
@@ -29,6 +32,7 @@ __all__ = [
     "Key",
     "Ledger",
     "Letter",
+    "Limits",
     "Loaded",
     "Locked",
     "Mailbox",

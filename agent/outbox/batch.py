@@ -24,6 +24,15 @@ class Numbers(NamedTuple):
     """The last `sequence` of each webhook."""
 
 
+class Gone(NamedTuple):
+    """A delivery that is to be pending no longer."""
+
+    id: int
+    webhook: str
+    subject: str
+    """By which it is in order."""
+
+
 class Owed(NamedTuple):
     """An event with its deliveries; `unwanted` are the webhooks that the configuration no longer has."""
 
@@ -54,18 +63,15 @@ class Batch:
     """For each feed that has others now: all its filters and identifiers."""
     settled: Sequence[Settlement] = ()
     rests: Sequence[Rest] = ()
-    expired: Sequence[int] = ()
-    """Ids of deliveries whose time is over."""
+    expired: Sequence[Gone] = ()
+    """Deliveries whose time is over."""
     purge: bool = False
     """Whether old history is to be deleted."""
     replays: Sequence[Replay] = ()
-    discarded: Sequence[int] = ()
-    """Ids of deliveries that a person gave up."""
-
-    @property
-    def settles(self) -> bool:
-        """Whether it has a part that makes room, or needs none."""
-        return bool(self.settled or self.rests or self.expired or self.purge or self.discarded)
+    discarded: Sequence[Gone] = ()
+    """Deliveries, pending or dead, that a person gave up."""
+    room_bytes: int = 0
+    """What is to be free behind it, for the rest of a batch that has met a full disk."""
 
 
 class Draft:
@@ -146,6 +152,11 @@ class Draft:
             headers=content.headers,
             suffix=content.suffix,
         )
+
+
+def gone_of(letters: Iterable[Movable]) -> list[Gone]:
+    """As they are given up."""
+    return [Gone(old.id, old.webhook, old.lane) for old in letters]
 
 
 def no_content(*_: object) -> Content:

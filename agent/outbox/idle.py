@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Moment
-from agent.outbox.batch import Batch, Draft, no_content
+from agent.outbox.batch import Batch, Draft, gone_of, no_content
 from agent.outbox.letters import (
     Filter,
     Letter,
@@ -66,7 +66,7 @@ class IdleOutbox:
     def discard(self, wanted: Filter, span: Span) -> Moved:
         """Give up what is pending or dead, a step of the span."""
         found = self._store.read(movable, wanted, span)
-        batch = Batch(self.moment, self._store.numbers(), discarded=[old.id for old in found])
+        batch = Batch(self.moment, self._store.numbers(), discarded=gone_of(found))
         self._store.move(batch)
         return Moved(len(found), behind(found))
 

@@ -9,29 +9,42 @@ and the caller, who waits, acknowledges nothing meanwhile. Reading is tried agai
 import asyncio
 import itertools
 import logging
+import math
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Delivery, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Numbers, no_content
-from agent.outbox.lanes import Lane, Lanes
+from agent.model import Counters, Moment, Notice, Rest, Settlement
+from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
+from agent.outbox.bounds import DEFAULTS, Limits
+from agent.outbox.claims import Claims
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
-from agent.outbox.store import SWEEP_ROWS, Loaded, Store
+from agent.outbox.losses import DROPPED, Losses
+from agent.outbox.mailbox import Mailbox
+from agent.outbox.room import size_bytes
+from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+P = ParamSpec("P")
 
-_LOAD_AT_ONCE = 32
 _RETRY_S = (0.1, 0.5, 1.0, 2.0, 5.0)
 _MARKS_MAX = 4096
 """While so many marks wait for a commit nothing is lent, so that a full disk does not fill the memory too."""
+_ALONE_MAX = 256
+"""On a full disk so many marks are committed at once, or deliveries expire: for more the ballast may not do."""
+_LOGGED_EVERY_S = 3600.0
+"""That the outbox is full: the log is on the same card."""
+_KNOWN_AGE_WITHIN_S = 3600.0
+"""While something waits, the time that has passed is noted that often, so that a start without a clock knows of it."""
 _IO_ERRORS = frozenset(
     {
         sqlite3.SQLITE_IOERR,
@@ -54,10 +67,10 @@ class BatchRefused(Exception):
 class Sweep(NamedTuple):
     """What a look through the file has found."""
 
-    expired: Sequence[int]
-    """Ids of deliveries whose time is over."""
+    expired: Sequence[Gone]
+    """Deliveries whose time is over."""
     purge: bool
-    """Whether there is history to delete."""
+    """Whether a commit is due: there is history to delete, too much that waits, or the age of it to note."""
     more: bool
     """Whether to look again at once, as one commit does not take it all."""
 
@@ -65,19 +78,36 @@ class Sweep(NamedTuple):
 class Outbox:
     """Rule memory, events, owed deliveries, counters: one file, one lock, one worker thread."""
 
-    def __init__(self, state_dir: Path, expires_s: Mapping[str, float]) -> None:
-        """`expires_s`: how long each webhook of the configuration is owed an event, by its name."""
+    def __init__(
+        self,
+        state_dir: Path,
+        expires_s: Mapping[str, float],
+        unordered: Collection[str] = (),
+        limits: Limits = DEFAULTS,
+    ) -> None:
+        """`expires_s`: how long each webhook of the configuration is owed an event, by its name.
+
+        `unordered`: those to which events of one subject may go in any order.
+        """
         self._path = state_dir / "outbox.db"
         self.archive = Archive(self._path)
         """For people who ask what it holds."""
         self.expires_s = expires_s
         """What becomes owed to others is numbered and dropped."""
+        self._limits = limits
+        self._claims = Claims()
+        self._losses = Losses()
+        self._logged_at = -_LOGGED_EVERY_S
+        self._more = False
+        self._committed_at = 0.0
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
         self._numbers = Numbers(1, {})
         self._number = 0
         self._next_expiry = 0.0
+        self._swept_to: Place | None = None
+        """Where the look for what has expired goes on; None: it begins anew when the next expires."""
         self._thread_id = 0
         self._lock: FileLock | None = None
         self._store: Store
@@ -87,8 +117,11 @@ class Outbox:
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
         """Called when a mark waits for a commit."""
+        self.tell: Callable[[Notice], None] = lambda _: None
+        """Called with what is to be told of drops, at most once a minute."""
         self.counters: Mapping[str, Counters] = {}
-        self.mailboxes = {name: Mailbox(name, self) for name in expires_s}
+        self.mailboxes = {name: self._mailbox(name, unordered) for name in expires_s}
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def open(self, clock: DeviceClock) -> Loaded:
         """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
@@ -96,34 +129,70 @@ class Outbox:
         self._lock = FileLock(self._path.with_suffix(".lock"))
         loaded = await self._call(self._open, clock)
         self._numbers = loaded.numbers
+        self._committed_at = clock.now()
         clock.offset_s = loaded.offset_s
+        self._read_on(self.mailboxes.values())
         return loaded
 
     def _open(self, clock: DeviceClock) -> Loaded:
         self._thread_id = threading.get_native_id()
-        self._store = Store(self._path)
+        self._store = Store(self._path, self._limits, self._claims)
         loaded = self._store.open(clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
-        for name, mailbox in self.mailboxes.items():
-            mailbox.restore(self._store.heads(name))
+        for mailbox in self.mailboxes.values():
+            mailbox.open(self._store)
         return loaded
 
-    async def adopt(self, expires_s: Mapping[str, float]) -> None:
+    async def adopt(self, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
         """Go on with other webhooks: one that is new gets a mailbox, with what the file owes it. Raises sqlite3.Error.
 
+        So does one whose order is another now: no mark may wait for a commit, and all that waited is due at once.
         The mailbox of one that is no more is kept with its queue, in case that it comes again.
         """
-        new = [name for name in expires_s if name not in self.mailboxes]
-        heads = await self._call(self._store.adopt, new)
-        for name in new:
-            self.mailboxes[name] = Mailbox(name, self)
-            self.mailboxes[name].restore(heads[name])
+        new = {
+            name: self._mailbox(name, unordered)
+            for name in expires_s
+            if name not in self.mailboxes or self.mailboxes[name].ordered is (name in unordered)
+        }
+        await self._call(self._adopt, new)
+        for name in new.keys() & self.mailboxes.keys():
+            self.mailboxes[name].take_back()
+            new[name].release(every=True)
+        self.mailboxes.update(new)
+        self._read_on(new.values())
         self.counters = await self._call(self._store.counters)
         self.expires_s = dict(expires_s)
 
+    def _adopt(self, new: Mapping[str, Mailbox]) -> None:
+        self._store.adopt(list(new))
+        for mailbox in new.values():
+            mailbox.open(self._store)
+
+    def _mailbox(self, name: str, unordered: Collection[str]) -> Mailbox:
+        return Mailbox(name, self, self._claims, ordered=name not in unordered)
+
+    def bound(self, limits: Limits) -> None:
+        """Go on with other limits, from the next commit on."""
+        self._limits = self._store.limits = limits
+
+    def _read_on(self, mailboxes: Collection[Mailbox]) -> None:
+        """Let them read what was not read before the start."""
+        for mailbox in mailboxes:
+            if not mailbox.whole:
+                self._beside(mailbox.read_on())
+
+    def _beside(self, reading: Coroutine[Any, Any, None]) -> None:
+        """Read beside the work."""
+        task = asyncio.create_task(reading)
+        self._reading.add(task)
+        task.add_done_callback(self._reading.discard)
+
     async def close(self) -> None:
         """Close the file and let another agent have it. What was not committed is not there."""
+        for task in self._reading:
+            task.cancel()
+        await asyncio.gather(*self._reading, return_exceptions=True)
         if hasattr(self, "_store"):
             await self._call(self._store.close)
         self._worker.shutdown(wait=False)
@@ -141,19 +210,17 @@ class Outbox:
         """
         self._gather(batch)
         try:
-            await self._durable(batch)
+            outcome = await self._durable(batch)
         except BatchRefused:
             self._settled[:0] = batch.settled
             self._rests = {rest.webhook: rest for rest in batch.rests} | self._rests
             raise
         self._numbers = batch.numbers
-        for owed in batch.owed:
-            for delivery in owed.deliveries:
+        owed = [delivery for owed in batch.owed for delivery in owed.deliveries]
+        for delivery in [*owed, *(replay.delivery for replay in batch.replays)]:
+            if delivery.id not in outcome.refused:
                 self._next_expiry = min(self._next_expiry, delivery.expires_at)
                 self.mailboxes[delivery.webhook].push(delivery)
-        for _, delivery in batch.replays:
-            self._next_expiry = min(self._next_expiry, delivery.expires_at)
-            self.mailboxes[delivery.webhook].push(delivery)
 
     async def replay(self, moment: Moment, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered and is dead, the oldest first, at most MOVED_ROWS. Durable when it returns.
@@ -171,11 +238,8 @@ class Outbox:
         found = await self._movable(moment, wanted, span)
         before = self._discarded()
         batch = self.draft(moment, no_content).batch()
-        batch.discarded = [old.id for old in found]
+        batch.discarded = gone_of(found)
         await self.commit(batch)
-        for old in found:
-            if old.webhook in self.mailboxes:
-                self.mailboxes[old.webhook].discard(old.lane, old.id)
         return Moved(self._discarded() - before, behind(found))
 
     async def _movable(self, moment: Moment, wanted: Filter, span: Span) -> list[Movable]:
@@ -193,20 +257,32 @@ class Outbox:
         return len(self._settled) + len(self._rests)
 
     async def sweep(self, now: float) -> Sweep:
-        """Look for what the next batch is to expire and to purge."""
-        expired: Sequence[int] = ()
+        """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet."""
+        self._tell_losses(now)
+        expired: Sequence[Gone] = ()
+        due = self._more or (now >= self._committed_at + _KNOWN_AGE_WITHIN_S and self._waits())
         try:
-            if now >= self._next_expiry:
-                expired, next_expiry = await self._call(self._store.expired, now)
-                if len(expired) < SWEEP_ROWS:
-                    self._next_expiry = now + 60 if next_expiry is None else next_expiry
+            expired = await self._expired(now)
             purge = await self._call(self._store.rows_to_purge, now)
+            due = due or purge > 0 or await self._call(self._store.is_full)
+            await self._call(self._store.disk.keep_ballast, self._limits.min_free_bytes)
         except sqlite3.Error as error:
             self._degrade(error)
+            self._swept_to, self._next_expiry = None, now
             await self._reopen()
             self.on_mark()  # a commit shows whether it can be written
-            purge = 0
-        return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
+            due, purge = False, 0
+        return Sweep(expired, due, self._more or self._swept_to is not None or purge >= SWEEP_ROWS)
+
+    async def _expired(self, now: float) -> Sequence[Gone]:
+        """Look through the next part of what is pending, where something in it may have expired."""
+        if self._swept_to is None:
+            if now < self._next_expiry:
+                return ()
+            self._swept_to, self._next_expiry = BEGINNING, math.inf
+        expired, next_expiry, self._swept_to = await self._call(self._store.expired, now, self._swept_to)
+        self._next_expiry = min(self._next_expiry, next_expiry)
+        return expired
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -219,12 +295,12 @@ class Outbox:
         self._rests[rest.webhook] = rest
         self.on_mark()
 
-    async def pending(self, webhook: str, lane: Lane, limit: int) -> list[Delivery]:
-        """What the file has behind the lane's last delivery."""
+    async def read(self, query: Callable[Concatenate[Store, P], T], *values: P.args, **more: P.kwargs) -> T:
+        """Ask the file; queries and commits are answered in the order in which they were asked."""
         pauses_s = _pauses_s()
         while True:
             try:
-                return await self._call(self._store.pending, webhook, lane.subject, lane.last_id, limit)
+                return await self._call(partial(query, self._store, *values, **more))
             except sqlite3.Error as error:
                 log.error("the outbox cannot be read, trying again: %s", error)
                 self.on_mark()  # a commit opens the file anew where it has to
@@ -248,7 +324,7 @@ class Outbox:
         rests = {rest.webhook: rest for rest in batch.rests} | self._rests
         batch.rests, self._rests = list(rests.values()), {}
 
-    async def _durable(self, batch: Batch, *, whole: bool = True) -> None:
+    async def _durable(self, batch: Batch, *, whole: bool = True) -> Outcome:
         number = self._number + 1
         pauses_s = _pauses_s()
         while True:
@@ -256,16 +332,31 @@ class Outbox:
                 self.counters = await self._call(self._commit, number, batch)
                 break
             except Exception as error:
+                full = _code(error) == sqlite3.SQLITE_FULL
+                if full:
+                    await self._call(self._store.disk.give_up_ballast)
                 if await self._reopen() >= number:
                     break
+                self._forget(())
                 if not _is_io(error):
                     raise BatchRefused(str(error)) from error
                 self._degrade(error)
             if whole:
-                await self._settle_alone(batch)
+                await self._settle_alone(batch, make_room=full)
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
-        self._number = number
+        outcome = self._store.outcome
+        self._install(number, batch, outcome)
+        return outcome
+
+    def _install(self, number: int, batch: Batch, outcome: Outcome) -> None:
+        """Let the memory follow a commit."""
+        self._number, self._committed_at, self._more = number, batch.moment.at, outcome.more
+        for settlement in batch.settled:
+            self._claims.give_back(settlement.delivery.id)
+        self._forget([*batch.expired, *batch.discarded, *outcome.gone])
+        self._losses.note(outcome.drops, own={owed.event.type for owed in batch.owed} == {DROPPED})
+        self._tell_losses(batch.moment.at)
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -274,13 +365,45 @@ class Outbox:
             for mailbox in self.mailboxes.values():
                 mailbox.changed.set()
 
-    async def _settle_alone(self, batch: Batch) -> None:
-        """On a full disk marks and deletions are committed first, without the rest of the batch."""
+    async def _settle_alone(self, batch: Batch, *, make_room: bool) -> None:
+        """On a full disk marks and deletions are committed first, a few at a time, without the rest of the batch."""
         self._gather(batch)
-        if batch.settles:
-            alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+        alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+        alone.settled, alone.expired, alone.discarded, alone.purge = (), (), (), False
+        settled, batch.settled = batch.settled, ()
+        for first in range(0, len(settled), _ALONE_MAX):
+            await self._durable(replace(alone, settled=settled[first : first + _ALONE_MAX]), whole=False)
+            alone.rests, batch.rests = (), ()
+        expired, batch.expired = batch.expired, ()
+        for first in range(0, len(expired), _ALONE_MAX):
+            await self._durable(replace(alone, expired=expired[first : first + _ALONE_MAX]), whole=False)
+        wanted_bytes = _size_bytes(batch) if make_room else 0
+        if batch.purge or batch.discarded or wanted_bytes or batch.rests:
+            alone.purge, alone.discarded, alone.room_bytes = batch.purge, batch.discarded, wanted_bytes
             await self._durable(alone, whole=False)
-            batch.settled, batch.rests, batch.expired, batch.purge, batch.discarded = (), (), (), False, ()
+            batch.rests, batch.discarded, batch.purge = (), (), False
+
+    def _forget(self, gone: Sequence[Gone]) -> None:
+        """No commit is on its way: what is no longer pending leaves the lanes, what was spared may be lent again."""
+        self._claims.spare()
+        by_webhook: defaultdict[str, list[Gone]] = defaultdict(list)
+        for one in gone:
+            by_webhook[one.webhook].append(one)
+        for name, mailbox in self.mailboxes.items():
+            mailbox.put_back()
+            if theirs := by_webhook.get(name):
+                mailbox.forget(theirs)
+                self._beside(mailbox.refresh())
+
+    def _tell_losses(self, now: float) -> None:
+        for notice in self._losses.take(now):
+            if now >= self._logged_at + _LOGGED_EVERY_S:
+                self._logged_at = now
+                log.warning("the outbox is full: %d dropped for %s", notice.data["dropped"], notice.about)
+            self.tell(notice)
+
+    def _waits(self) -> bool:
+        return any(counters.pending for counters in self.counters.values())
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -307,90 +430,6 @@ class Outbox:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
 
 
-class Mailbox:
-    """What one courier sees of the outbox (`agent.webhooks.courier.Mailbox`)."""
-
-    def __init__(self, webhook: str, outbox: Outbox) -> None:
-        self._webhook = webhook
-        self._outbox = outbox
-        self._lanes = Lanes()
-        self._now = 0.0
-        self.changed = asyncio.Event()
-
-    def restore(self, heads: Sequence[tuple[str, int, float, float, bool]]) -> None:
-        """What the file had waiting at the start."""
-        for subject, delivery_id, due_at, created_at, held in heads:
-            self._lanes.restore(subject, delivery_id, due_at, created_at, held=bool(held))
-
-    def push(self, delivery: Delivery) -> None:
-        """A delivery that has just been committed."""
-        self._lanes.push(delivery)
-        self.changed.set()
-
-    def discard(self, subject: str, delivery_id: int) -> None:
-        """A delivery that the file has no more."""
-        self._lanes.discard(subject, delivery_id)
-        self.changed.set()
-
-    def take_back(self) -> None:
-        """What was lent to a courier that is no more may be lent again."""
-        self._lanes.take_back()
-
-    async def due(self, now: float, n: int) -> list[Delivery]:
-        """Up to n that may be sent now; they are lent until settled."""
-        self._now = now
-        if self._outbox.crowded:
-            return []
-        return await self._first(self._lanes.take_due(now, n))
-
-    async def probe(self) -> Delivery | None:
-        """One delivery, the subjects taking turns, due or not; it is lent until settled."""
-        while not self._outbox.crowded and (lane := self._lanes.take_turn()):
-            if found := await self._first([lane]):
-                return found[0]
-        return None
-
-    def next_due(self) -> float | None:
-        """When the next subject that is not lent becomes due; None: nothing waits."""
-        return None if self._outbox.crowded else self._lanes.next_due()
-
-    def settle(self, settlement: Settlement) -> None:
-        """Give a lent delivery back."""
-        self._lanes.settle(settlement)
-        self._outbox.settle(settlement)
-        self.changed.set()
-
-    def release(self, *, every: bool = False) -> None:
-        """All that was held is due now; with `every`, all that waits."""
-        self._lanes.release(self._now, every=every)
-        self.changed.set()
-
-    def clamp(self, latest: float) -> None:
-        """Nothing that waits is due later than that."""
-        self._lanes.clamp(latest)
-
-    def remember(self, rest: Rest) -> None:
-        """Keep a breaker's rest over a restart."""
-        self._outbox.remember(rest)
-
-    def oldest(self) -> float | None:
-        """When the oldest pending delivery was created, on the agent's time line."""
-        return self._lanes.oldest()
-
-    async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
-        found = []
-        for lane in lanes:
-            if not lane.loaded:
-                limit = min(_LOAD_AT_ONCE, self._lanes.room)
-                deliveries = await self._outbox.pending(self._webhook, lane, limit)
-                self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)
-            if lane.loaded:
-                found.append(lane.loaded[0])
-            else:
-                self._lanes.drop(lane)
-        return found
-
-
 def _pauses_s() -> Iterator[float]:
     """How long to wait before each further try."""
     return itertools.chain(_RETRY_S, itertools.repeat(_RETRY_S[-1]))
@@ -398,5 +437,15 @@ def _pauses_s() -> Iterator[float]:
 
 def _is_io(error: Exception) -> bool:
     """Whether the same batch may be written later; sqlite3 raises MemoryError for SQLITE_NOMEM."""
+    return isinstance(error, MemoryError) or _code(error) in _IO_ERRORS
+
+
+def _code(error: Exception) -> int | None:
+    """SQLite's primary result code."""
     code = getattr(error, "sqlite_errorcode", None)
-    return isinstance(error, MemoryError) or (code is not None and code & 0xFF in _IO_ERRORS)
+    return None if code is None else int(code) & 0xFF
+
+
+def _size_bytes(batch: Batch) -> int:
+    """About what the deliveries of a batch take."""
+    return sum(size_bytes(delivery) for owed in batch.owed for delivery in owed.deliveries)

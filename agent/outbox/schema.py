@@ -4,7 +4,8 @@ A file of an older version is copied beside itself first, then brought to this o
 cut off leaves the old file as it was. sqlite-utils is loaded only where there is a migration to run, since most starts
 have none.
 
-    meta        one row: the number of the last commit, the agent's id, when the agent was last known to live
+    meta        one row: the number of the last commit, the agent's id, when the agent was last known to live,
+                how many events have a pending delivery (kept by triggers, whoever changes a delivery)
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
     deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from sqlite_utils import Database
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
+PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
+"""`deliveries.kind`: what the event is."""
 ATTEMPTS_KEPT = 20
 
 _SPINE = """
@@ -126,6 +129,32 @@ _REQUESTS = """
 ALTER TABLE deliveries ADD COLUMN headers TEXT;
 ALTER TABLE deliveries ADD COLUMN suffix TEXT;
 """
+_QUEUE = """
+ALTER TABLE webhooks ADD COLUMN asked_until REAL;
+CREATE INDEX due_again ON deliveries (webhook, id, due_at, created_at, held, subject)
+    WHERE state = 0 AND due_at > created_at;
+"""
+# A delivery from before is of a kind that is never dropped.
+_BOUNDS = """
+ALTER TABLE meta ADD COLUMN pending_events INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE events ADD COLUMN alert_id TEXT;
+ALTER TABLE deliveries ADD COLUMN kind INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE deliveries ADD COLUMN tried INTEGER NOT NULL DEFAULT 0;
+UPDATE meta SET pending_events = (SELECT COUNT(DISTINCT event) FROM deliveries WHERE state = 0);
+CREATE INDEX droppable ON deliveries (webhook, kind, id) WHERE state = 0 AND kind IN (0, 3);
+"""
+_TRIGGER = """
+CREATE TRIGGER {name} AFTER {change} ON deliveries WHEN {when} AND NOT EXISTS (
+    SELECT 1 FROM events e JOIN deliveries d ON d.id >= e.id AND d.id < e.id + e.fanout
+    WHERE e.id = {row}.event AND d.id != {row}.id AND d.state = 0
+)
+BEGIN UPDATE meta SET pending_events = pending_events {by}; END"""
+_WAITS_OR_NOT = (
+    ("owed", "INSERT", "NEW.state = 0", "NEW", "+ 1"),
+    ("owed_again", "UPDATE OF state", "OLD.state != 0 AND NEW.state = 0", "NEW", "+ 1"),
+    ("settled_last", "UPDATE OF state", "OLD.state = 0 AND NEW.state != 0", "OLD", "- 1"),
+    ("dropped_last", "DELETE", "OLD.state = 0", "OLD", "- 1"),
+)
 
 
 def _spine(db: "Database") -> None:
@@ -140,7 +169,17 @@ def _requests(db: "Database") -> None:
     _execute(db, _REQUESTS)
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests)
+def _queue(db: "Database") -> None:
+    _execute(db, _QUEUE)
+
+
+def _bounds(db: "Database") -> None:
+    _execute(db, _BOUNDS)
+    for name, change, when, row, by in _WAITS_OR_NOT:
+        db.execute(_TRIGGER.format(name=name, change=change, when=when, row=row, by=by))
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests, _queue, _bounds)
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""

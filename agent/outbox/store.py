@@ -9,28 +9,48 @@ the batch is there. Settling compares and sets: a counter moves only if the row 
 import contextlib
 import hashlib
 import json
+import math
 import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Key, Numbers
+from agent.model import DROP_REASONS, Counters, Delivery, Ending, Event, Moment, Rest, Settlement
+from agent.outbox import room
+from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
+from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
+from agent.outbox.claims import Claims
+from agent.outbox.disk import Disk, back_with_blocks, size_bytes
+from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
-from agent.outbox.schema import ATTEMPTS_KEPT, DEAD, DELIVERED, PENDING, migrate
+from agent.outbox.losses import Drop
+from agent.outbox.schema import (
+    ATTEMPTS_KEPT,
+    DEAD,
+    DELIVERED,
+    FIRING,
+    PENDING,
+    PULSE,
+    REPEATED,
+    RESOLVED,
+    migrate,
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-KEEP_DELIVERED_S = 7 * 86400.0
 KEEP_DELIVERED_ROWS = 10_000
-KEEP_DEAD_S = 30 * 86400.0
 SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
+_LOOK_ROWS = 5_000
+"""So many are looked at in one go, so that a commit never waits for a look at a million."""
+PAGE_BYTES = 1024
+LOG_BYTES = 2 * 1024 * 1024
+"""What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
@@ -38,18 +58,49 @@ _DELIVERY = (
 )
 
 
-_Settled = tuple[int, int, str]
-"""Of a delivery: its id, its event's and its webhook."""
+class Place(NamedTuple):
+    """Where a look through what is pending has come to, in the order of the index."""
 
-
-class Head(NamedTuple):
-    """The first pending delivery of a subject."""
-
+    webhook: int
     subject: str
     id: int
-    due_at: float
-    created_at: float
-    held: bool
+
+
+BEGINNING = Place(-1, "", 0)
+
+
+class _Deleted(NamedTuple):
+    id: int
+    state: int
+    webhook: str
+    subject: str
+    sequence: int
+
+
+class LogHeld(sqlite3.OperationalError):
+    """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
+
+    sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+
+class NoRoomToOpen(sqlite3.OperationalError):
+    """The disk is too full even for SQLite's shared memory."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a commit did beside what it was asked for."""
+
+    drops: list[Drop] = field(default_factory=list)
+    """For want of room."""
+    refused: set[int] = field(default_factory=set)
+    """Deliveries of the batch that were dropped at once, and replays of what had to make room itself."""
+    gone: list[Gone] = field(default_factory=list)
+    """Other pending deliveries that were dropped."""
+    more: bool = False
+    """Whether more has to go with the next commit."""
 
 
 @dataclass(frozen=True)
@@ -72,9 +123,19 @@ class Loaded:
 class Store:
     """All SQL of the agent's running. Every method may raise sqlite3.Error."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits = DEFAULTS, claims: Claims | None = None) -> None:
+        self.limits = limits
+        """May be set anew; the next commit goes by it."""
+        self.disk = Disk(path.parent)
+        self.outcome = Outcome()
+        """Of the last commit that was tried: known before it is durable."""
+        self._claims = claims or Claims()
         self._path = path
+        self._log_path = path.with_name(path.name + "-wal")
+        self._shm_path = path.resolve().with_name(path.name + "-shm")
+        self._shm_bytes = 0
         self._webhooks: dict[str, int] = {}
+        self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._db = self._connect()
         self.offset_s = 0.0
@@ -83,6 +144,7 @@ class Store:
     def open(self, clock: DeviceClock, webhooks: Sequence[str]) -> Loaded:
         """Migrate, adopt the webhooks of the configuration, and read what a start needs."""
         self._prepare(clock)
+        self.disk.keep_ballast(self.limits.min_free_bytes)
         with self._transaction():
             self._renew_if_cloned()
             downtime_s = self._resume_time(clock)
@@ -97,20 +159,24 @@ class Store:
         moment = clock.moment()
         return moment._replace(at=moment.at - clock.offset_s + self.offset_s)
 
-    def adopt(self, webhooks: Sequence[str]) -> dict[str, list[Head]]:
-        """Make the rows of webhooks that are new in the configuration. Returns what is pending for each."""
+    def adopt(self, webhooks: Sequence[str]) -> None:
+        """Make the rows of webhooks that are new in the configuration."""
         with self._transaction():
             for name in webhooks:
                 self._webhook(name)
-        return {name: self.heads(name) for name in webhooks}
 
     def commit(self, number: int, batch: Batch) -> None:
-        """Make a batch durable, all or nothing."""
+        """Make a batch durable, all or nothing. Raises LogHeld too."""
+        self.outcome = Outcome()
+        self._bound_file()
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._settle(batch, deltas)
-            self._move_again(batch, deltas)
             self._discard(batch, deltas)
+            if batch.purge:
+                self._purge(batch.moment.at, deltas)
+            self._make_room(batch, deltas)
+            self._move_again(batch, deltas)
             self._owe(batch, deltas)
             self._db.executemany(
                 "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -128,11 +194,9 @@ class Store:
                 self._db.executemany("INSERT INTO subscriptions VALUES (?, ?, ?)", rows)
             for rest in batch.rests:
                 self._db.execute(
-                    "UPDATE webhooks SET resting_until = ?, disabled = ? WHERE name = ?",
-                    (rest.resting_until, rest.disabled, rest.webhook),
+                    "UPDATE webhooks SET resting_until = ?, disabled = ?, asked_until = ? WHERE name = ?",
+                    (rest.resting_until, rest.disabled, rest.asked_until, rest.webhook),
                 )
-            if batch.purge:
-                self._purge(batch.moment.at, deltas)
             self._count(deltas)
             moment = batch.moment
             self._db.execute(
@@ -160,11 +224,16 @@ class Store:
         return Numbers(next_delivery, dict(self._db.execute("SELECT name, sequence FROM webhooks")))
 
     def reopen(self) -> int:
-        """Open the file anew after an error. Returns the number of the last commit that is in it."""
+        """Open the file anew after an error. Returns the number of the last commit that is in it.
+
+        Raises NoRoomToOpen too.
+        """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
+        if not self.disk.holds_shared_memory():
+            raise NoRoomToOpen("the disk is full")
         self._db = self._connect()
-        self._webhooks = {name: row for row, name in self._db.execute("SELECT id, name FROM webhooks")}
+        self._read_names()
         self._read_ledgers()
         return self.number()
 
@@ -182,13 +251,67 @@ class Store:
         rows = self._db.execute(f"SELECT name, owed, delivered, pending, dead, {dropped} FROM webhooks")  # noqa: S608
         return {row[0]: _counters(row[1:]) for row in rows}
 
-    def heads(self, webhook: str) -> list[Head]:
-        """The first pending delivery of each subject."""
+    def heads(self, webhook: str, after: str | None, limit: int) -> list[Head]:
+        """The first pending delivery of each subject, for so many subjects that follow one in the alphabet.
+
+        Goes from subject to subject through the index, whatever number of deliveries is behind each.
+        """
         query = """
-            SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM deliveries d JOIN (
-                SELECT MIN(id) AS id FROM deliveries WHERE webhook = ? AND state = 0 GROUP BY subject
-            ) head ON d.id = head.id ORDER BY d.id"""
-        return [Head(*row) for row in self._db.execute(query, (self._webhooks.get(webhook, -1),))]
+            WITH RECURSIVE
+                next(subject) AS (
+                    SELECT MIN(subject) FROM deliveries WHERE webhook = :webhook AND state = 0 AND subject > :after
+                    UNION ALL
+                    SELECT (
+                        SELECT MIN(subject) FROM deliveries
+                        WHERE webhook = :webhook AND state = 0 AND subject > next.subject
+                    ) FROM next WHERE next.subject IS NOT NULL
+                    LIMIT :limit
+                )
+            SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM next JOIN deliveries d ON d.id = (
+                SELECT MIN(id) FROM deliveries WHERE webhook = :webhook AND state = 0 AND subject = next.subject
+            )"""
+        values = {"webhook": self._webhooks.get(webhook, -1), "after": after or "", "limit": limit}
+        return [_head(row) for row in self._db.execute(query, values)]
+
+    def first(self, webhook: str, subjects: Mapping[str, int]) -> dict[str, Head | None]:
+        """The first pending delivery of each of some subjects that comes behind an id."""
+        query = (
+            "SELECT subject, id, due_at, created_at, held FROM deliveries"
+            " WHERE webhook = ? AND subject = ? AND state = 0 AND id > ? ORDER BY id LIMIT 1"
+        )
+        places = [(self._webhooks[webhook], *place) for place in subjects.items()]
+        rows = {place[1]: self._db.execute(query, place).fetchone() for place in places}
+        return {subject: None if row is None else _head(row) for subject, row in rows.items()}
+
+    def tried(self, webhook: str) -> list[Head]:
+        """All pending deliveries that are due later than when they became owed."""
+        query = (
+            "SELECT subject, id, due_at, created_at, held FROM deliveries"
+            " WHERE webhook = ? AND state = 0 AND due_at > created_at ORDER BY id"
+        )
+        return [_head(row) for row in self._db.execute(query, (self._webhooks[webhook],))]
+
+    def untried(self, webhook: str, after: int, limit: int) -> tuple[list[Delivery], int, bool]:
+        """Pending deliveries of all subjects behind an id that are due since they became owed, in order.
+
+        Returns also up to which id it has looked, and whether there may be more behind that.
+        """
+        last = self._db.execute("SELECT MAX(id) FROM deliveries").fetchone()[0] or 0
+        reached = min(last, after + _LOOK_ROWS)
+        rows = self._db.execute(
+            f"SELECT {_DELIVERY} FROM deliveries d NOT INDEXED JOIN events e ON e.id = d.event"  # noqa: S608
+            " WHERE d.id > ? AND d.id <= ? AND d.webhook = ? AND d.state = 0 AND d.due_at <= d.created_at"
+            " ORDER BY d.id LIMIT ?",
+            (after, reached, self._webhooks[webhook], limit),
+        )
+        found = [_delivery(webhook, row) for row in rows]
+        reached = found[-1].id if len(found) == limit else reached
+        return found, reached, reached < last
+
+    def one(self, webhook: str, delivery_id: int) -> list[Delivery]:
+        """A delivery, if it is pending."""
+        query = f"SELECT {_DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event WHERE d.id = ? AND d.state = 0"  # noqa: S608
+        return [_delivery(webhook, row) for row in self._db.execute(query, (delivery_id,))]
 
     def pending(self, webhook: str, subject: str, after: int, limit: int) -> list[Delivery]:
         """The next pending deliveries of one subject, in order."""
@@ -199,16 +322,43 @@ class Store:
         )
         return [_delivery(webhook, row) for row in rows]
 
-    def expired(self, now: float) -> tuple[list[int], float | None]:
-        """Ids of pending deliveries whose time is over, at most SWEEP_ROWS, and when the next one's will be."""
-        query = "SELECT id FROM deliveries WHERE state = 0 AND expires_at <= ? LIMIT ?"
-        ids = [row[0] for row in self._db.execute(query, (now, SWEEP_ROWS))]
-        query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
-        return ids, self._db.execute(query, (now,)).fetchone()[0]
+    def expired(self, now: float, after: Place) -> tuple[list[Gone], float, Place | None]:
+        """Look through a part of what is pending, from a place on.
+
+        Returns whose time is over, at most SWEEP_ROWS; when the first of the others' will be; and from where to go on.
+        """
+        gone: list[Gone] = []
+        next_expiry, looked, place = math.inf, 0, after
+        for webhook, subject, delivery_id, expires_at in self._behind(after):
+            looked, place = looked + 1, Place(webhook, subject, delivery_id)
+            if expires_at > now:
+                next_expiry = min(next_expiry, expires_at)
+                continue
+            gone.append(Gone(delivery_id, self._names[webhook], subject))
+            if len(gone) == SWEEP_ROWS:
+                return gone, next_expiry, place
+        return gone, next_expiry, place if looked == _LOOK_ROWS else None
+
+    def _behind(self, after: Place) -> Iterator[tuple[int, str, int, float]]:
+        """The next rows of what is pending: webhook, subject, id and expires_at.
+
+        In two steps, as for a comparison with all three SQLite would begin with the first of the subject each time.
+        """
+        rows = "SELECT webhook, subject, id, expires_at FROM deliveries WHERE state = 0"
+        query = f"{rows} AND webhook = ? AND subject = ? AND id > ? ORDER BY id LIMIT ?"
+        same = self._db.execute(query, (*after, _LOOK_ROWS)).fetchall()
+        yield from same
+        query = f"{rows} AND (webhook, subject) > (?, ?) ORDER BY webhook, subject, id LIMIT ?"
+        yield from self._db.execute(query, (after.webhook, after.subject, _LOOK_ROWS - len(same)))
 
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
+
+    def is_full(self) -> bool:
+        """Whether there is more than there may be, as after limits that were lowered."""
+        events, free_bytes = self._free()
+        return events < 0 or free_bytes < 0
 
     def switch(self, webhook: str, *, enabled: bool) -> bool:
         """Enable or disable a webhook. Returns whether there is one of this name."""
@@ -218,8 +368,7 @@ class Store:
 
     def size_bytes(self) -> int:
         """What the file and its write-ahead log take."""
-        names = (self._path, self._path.with_name(self._path.name + "-wal"))
-        return sum(path.stat().st_size for path in names if path.exists())
+        return size_bytes(self._path) + size_bytes(self._log_path)
 
     # -- the parts of a commit
 
@@ -229,7 +378,8 @@ class Store:
             self._log_attempt(settlement)
             if settlement.ending is Ending.AGAIN:
                 self._db.execute(
-                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ? WHERE id = ? AND state = 0",
+                    "UPDATE deliveries SET attempts = ?, refusals = ?, held = ?, due_at = ?, tried = 1"
+                    " WHERE id = ? AND state = 0",
                     (
                         settlement.attempts,
                         settlement.refusals,
@@ -243,9 +393,9 @@ class Store:
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
             elif self._move(delivery.id, PENDING, DEAD, batch.moment.at, settlement.attempts or None):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
-        for delivery_id in batch.expired:
-            if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
-                deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
+        for gone in batch.expired:
+            if self._move(gone.id, PENDING, DEAD, batch.moment.at):
+                deltas[gone.webhook].update(pending=-1, dead=1)
 
     def _log_attempt(self, settlement: Settlement) -> None:
         """Keep how an attempt went, where the delivery is still there; only the last ATTEMPTS_KEPT are kept.
@@ -286,62 +436,47 @@ class Store:
             elif self._renumber(old.id, d, DELIVERED):
                 deltas[d.webhook].update(owed=1, pending=1, kept=-1)
             else:
+                self.outcome.refused.add(d.id)
                 continue
-            self._db.execute(
-                "INSERT INTO events (id, fanout, event_id, type, rule, subject, created_at, wall, synced)"
-                " SELECT ?, 1, event_id, type, rule, subject, created_at, wall, synced FROM events WHERE id = ?",
-                (d.id, old.event),
-            )
+            copied = "event_id, type, rule, subject, created_at, wall, synced, alert_id"
+            query = f"INSERT INTO events (id, fanout, {copied}) SELECT ?, 1, {copied} FROM events WHERE id = ?"  # noqa: S608
+            self._db.execute(query, (d.id, old.event))
             self._db.execute("UPDATE attempts SET delivery = ? WHERE delivery = ?", (d.id, old.id))
-            self._delete(old.id, old.event)
+            self._delete_if_bare(old.event)
 
     def _renumber(self, old: int, d: Delivery, state: int) -> bool:
         query = (
             "UPDATE deliveries SET id = ?, event = ?, subject = ?, state = ?, attempts = 0, refusals = 0, held = 0,"
-            " due_at = ?, created_at = ?, expires_at = ?, settled_at = NULL WHERE id = ? AND state = ?"
+            " tried = 1, due_at = ?, created_at = ?, expires_at = ?, settled_at = NULL WHERE id = ? AND state = ?"
         )
         values = (d.id, d.id, d.subject, PENDING, d.due_at, d.created_at, d.expires_at, old, state)
         return self._db.execute(query, values).rowcount == 1
 
     def _discard(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
-        query = (
-            "SELECT w.name, d.state, d.event FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
-            " WHERE d.id = ? AND d.state IN (?, ?)"
-        )
-        for delivery_id in batch.discarded:
-            row = self._db.execute(query, (delivery_id, PENDING, DEAD)).fetchone()
-            if row is not None:
-                name, state, event = row
-                deltas[name].update({"pending" if state == PENDING else "dead": -1, "dropped_discarded": 1})
-                self._delete(delivery_id, event)
+        for gone in self._delete((given_up.id for given_up in batch.discarded), PENDING, DEAD):
+            deltas[gone.webhook].update({"pending" if gone.state == PENDING else "dead": -1, "dropped_discarded": 1})
 
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
         events, deliveries = [], []
         for number, event, owed, unwanted in batch.owed:
+            taken = [delivery for delivery in owed if delivery.id not in self.outcome.refused]
             told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
-            if owed:
-                events.append((number, len(owed), *told))
+            if taken:
+                events.append((number, len(owed), *told, event.alert_id))
             for d in owed:
-                deltas[d.webhook].update(owed=1, pending=1)
-                row = (
-                    d.id,
-                    number,
-                    self._webhook(d.webhook),
-                    d.sequence,
-                    d.subject,
-                    PENDING,
-                    d.attempts,
-                    d.refusals,
-                )
+                deltas[d.webhook].update(owed=1)
+            for d in taken:
+                deltas[d.webhook].update(pending=1)
+                row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
                 request = (json.dumps(dict(d.headers)) if d.headers else None, d.suffix or None)
-                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, d.body, *request))
+                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, d.body, *request, _kind(event)))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
-        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
+        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
         self._db.executemany(
             "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
-            " held, due_at, created_at, expires_at, body, headers, suffix)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " held, due_at, created_at, expires_at, body, headers, suffix, kind)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             deliveries,
         )
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
@@ -362,39 +497,110 @@ class Store:
             total -= n
             self._db.execute("DELETE FROM ledger WHERE id = ?", (row,))
 
-    def _purge(self, now: float, deltas: defaultdict[str, Counter[str]]) -> None:
-        delivered, dead = self._purgeable(now)
-        for rows, change in ((delivered, {"kept": -1}), (dead, {"dead": -1, "dropped_purged": 1})):
-            for delivery_id, event, webhook in rows:
-                deltas[webhook].update(change)
-                self._delete(delivery_id, event)
+    # -- room
 
-    def _delete(self, delivery_id: int, event: int) -> None:
-        """A delivery with its log, and its event where this was the last one of it."""
-        self._db.execute("DELETE FROM deliveries WHERE id = ?", (delivery_id,))
-        self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery_id,))
+    def _make_room(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        """Let go of what has to, so that the batch may come. Most commits find room enough."""
+        incoming = [_incoming(owed) for owed in batch.owed if owed.deliveries]
+        wanted_bytes = batch.room_bytes + sum(part.size_bytes for event in incoming for part in event.parts.values())
+        events, free_bytes = self._free()
+        if events < len(incoming) or free_bytes < wanted_bytes:
+            queues = self._queues(incoming, deltas)
+            free = Room(events, free_bytes - batch.room_bytes, room.delivered(self._db), room.dead(self._db), queues)
+            rows_max = SWEEP_ROWS + sum(len(event.parts) for event in incoming)
+            self._let_go(decide(free, incoming, rows_max), batch, deltas)
+
+    def _free(self) -> tuple[int, int]:
+        """How many events and bytes there is room for; less than nothing where there is too much."""
+        limits = self.limits
+        growth_bytes = max(0, self.disk.growth_bytes(limits.min_free_bytes))
+        most_bytes = min(limits.max_bytes, size_bytes(self._path) + growth_bytes)
+        return limits.max_events - room.pending_events(self._db), most_bytes - room.used_bytes(self._db)
+
+    def _queues(self, incoming: Sequence[Incoming], deltas: Mapping[str, Counter[str]]) -> dict[str, Queue]:
+        waiting = dict(self._db.execute("SELECT name, pending FROM webhooks").fetchall())
+        waiting = {name: n + deltas[name]["pending"] if name in deltas else n for name, n in waiting.items()}
+        named = {name for event in incoming for name in event.parts}
+        return {
+            name: room.queue(self._db, self._claims, self._webhook(name), n)
+            for name, n in (dict.fromkeys(named, 0) | waiting).items()
+            if n or name in named
+        }
+
+    def _let_go(self, decision: Decision, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        self.outcome.more = decision.capped
+        self.outcome.refused = decision.refused
+        for gone in self._delete(decision.delivered, DELIVERED):
+            deltas[gone.webhook].update(kept=-1)
+        for gone in self._delete(decision.dead, DEAD):
+            deltas[gone.webhook].update(dead=-1, dropped_purged=1)
+            self.outcome.drops.append(Drop(gone.webhook, "purged", gone.sequence))
+        for gone in self._delete(sorted(decision.pending), PENDING):
+            deltas[gone.webhook].update(pending=-1, dropped_full=1)
+            self.outcome.drops.append(Drop(gone.webhook, "full", gone.sequence))
+            self.outcome.gone.append(Gone(gone.id, gone.webhook, gone.subject))
+        for delivery in (delivery for owed in batch.owed for delivery in owed.deliveries):
+            if delivery.id in decision.refused:
+                deltas[delivery.webhook].update(dropped_full=1)
+                self.outcome.drops.append(Drop(delivery.webhook, "full", delivery.sequence))
+
+    def _delete(self, delivery_ids: Iterable[int], *states: int) -> Iterator[_Deleted]:
+        """Delete those that are in one of the states, each with its log, and its event with its last one."""
+        query = (
+            f"DELETE FROM deliveries WHERE id = ? AND state IN ({', '.join(map(str, states))})"  # noqa: S608
+            " RETURNING event, state, webhook, subject, sequence"
+        )
+        for delivery_id in delivery_ids:
+            for event, state, webhook, subject, sequence in self._db.execute(query, (delivery_id,)).fetchall():
+                self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery_id,))
+                self._delete_if_bare(event)
+                yield _Deleted(delivery_id, state, self._names[webhook], subject, sequence)
+
+    def _delete_if_bare(self, event: int) -> None:
+        """Delete an event that has no deliveries any more."""
         self._db.execute(
             "DELETE FROM events WHERE id = ? AND NOT EXISTS"
             " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
             (event,),
         )
 
-    def _purgeable(self, now: float) -> tuple[list[_Settled], list[_Settled]]:
+    def _bound_file(self) -> None:
+        """Let the file not grow beyond its limit by much, nor its log, which a reader may hold."""
+        pages = (self.limits.max_bytes + max(self.limits.max_bytes // 8, 2**20)) // PAGE_BYTES
+        self._db.execute(f"PRAGMA max_page_count = {pages}")
+        if size_bytes(self._shm_path) != self._shm_bytes:
+            self._shm_bytes = size_bytes(self._shm_path)
+            back_with_blocks(self._shm_path)
+        if size_bytes(self._log_path) > self.limits.max_bytes:
+            busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy:
+                raise LogHeld("another process has been reading the outbox for too long, and holds up its log")
+
+    # -- history
+
+    def _purge(self, now: float, deltas: defaultdict[str, Counter[str]]) -> None:
+        delivered, dead = self._purgeable(now)
+        for gone in self._delete(delivered, DELIVERED):
+            deltas[gone.webhook].update(kept=-1)
+        for gone in self._delete(dead, DEAD):
+            deltas[gone.webhook].update(dead=-1, dropped_purged=1)
+
+    def _purgeable(self, now: float) -> tuple[list[int], list[int]]:
         """Delivered and dead deliveries that history no longer holds."""
         kept = self._db.execute("SELECT TOTAL(kept) FROM webhooks").fetchone()[0]
         surplus = min(SWEEP_ROWS, int(kept) - KEEP_DELIVERED_ROWS)
         if surplus > 0:
             delivered = self._older(DELIVERED, now, surplus)
         else:
-            delivered = self._older(DELIVERED, now - KEEP_DELIVERED_S, SWEEP_ROWS)
-        return delivered, self._older(DEAD, now - KEEP_DEAD_S, SWEEP_ROWS)
+            delivered = self._older(DELIVERED, now - self.limits.keep_delivered_s, SWEEP_ROWS)
+        return delivered, self._older(DEAD, now - self.limits.keep_dead_s, SWEEP_ROWS)
 
-    def _older(self, state: int, than: float, limit: int) -> list[_Settled]:
+    def _older(self, state: int, than: float, limit: int) -> list[int]:
         query = (
-            "SELECT d.id, d.event, w.name FROM deliveries d JOIN webhooks w ON w.id = d.webhook"
-            " WHERE d.state = ? AND d.state > 0 AND d.settled_at < ? ORDER BY d.settled_at LIMIT ?"  # as the index says
+            "SELECT id FROM deliveries"
+            " WHERE state = ? AND state > 0 AND settled_at < ? ORDER BY settled_at LIMIT ?"  # as the index says
         )
-        return self._db.execute(query, (state, than, limit)).fetchall()
+        return [row[0] for row in self._db.execute(query, (state, than, limit))]
 
     def _count(self, deltas: Mapping[str, Counter[str]]) -> None:
         for name, delta in deltas.items():
@@ -408,13 +614,18 @@ class Store:
         migrate(self._db, self._path, clock.wall())
         self._boot_id = clock.boot_id()
         self._db.execute(
-            "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
+            "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0, 0)",
             (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
         )
+        self._read_names()
+
+    def _read_names(self) -> None:
+        self._names = dict(self._db.execute("SELECT id, name FROM webhooks").fetchall())
+        self._webhooks = {name: row for row, name in self._names.items()}
 
     def _loaded(self, downtime_s: float | None) -> Loaded:
         (agent_id,) = self._db.execute("SELECT agent_id FROM meta").fetchone()
-        webhooks = self._db.execute("SELECT name, resting_until, disabled FROM webhooks").fetchall()
+        webhooks = self._db.execute("SELECT name, resting_until, disabled, asked_until FROM webhooks").fetchall()
         return Loaded(
             agent_id=agent_id,
             offset_s=self.offset_s,
@@ -422,7 +633,7 @@ class Store:
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),
-            rests={name: Rest(name, until, bool(disabled)) for name, until, disabled in webhooks},
+            rests={name: Rest(name, until, bool(disabled), asked) for name, until, disabled, asked in webhooks},
             numbers=self.numbers(),
         )
 
@@ -462,10 +673,14 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
-        db.execute("PRAGMA page_size = 1024")
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA cache_size = -2048")
+        db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
+        db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there
+        self._shm_bytes = size_bytes(self._shm_path)
+        back_with_blocks(self._shm_path)
         return db
 
     @contextlib.contextmanager
@@ -484,12 +699,28 @@ class Store:
         if name not in self._webhooks:
             self._db.execute("INSERT OR IGNORE INTO webhooks (name) VALUES (?)", (name,))
             row = self._db.execute("SELECT id FROM webhooks WHERE name = ?", (name,)).fetchone()[0]
-            self._webhooks[name] = row
+            self._webhooks[name], self._names[row] = row, name
         return self._webhooks[name]
 
-    def _webhook_of(self, delivery_id: int) -> str:
-        query = "SELECT name FROM webhooks JOIN deliveries d ON d.webhook = webhooks.id WHERE d.id = ?"
-        return str(self._db.execute(query, (delivery_id,)).fetchone()[0])
+
+def _head(row: Sequence[Any]) -> Head:
+    subject, delivery_id, due_at, created_at, held = row
+    return Head(subject, delivery_id, due_at, created_at, bool(held))
+
+
+def _incoming(owed: Owed) -> Incoming:
+    n = len(owed.deliveries)
+    parts = {d.webhook: Part(d.id, owed.id, n, room.size_bytes(d)) for d in owed.deliveries}
+    return Incoming(owed.event.state is None, parts)
+
+
+def _kind(event: Event) -> int:
+    """What it is to the bounds; where a rule's own type ends like a reminder's, its firing is never dropped."""
+    if event.state is None:
+        return PULSE
+    if event.state == "resolved":
+        return RESOLVED
+    return REPEATED if event.type.endswith(".repeated") else FIRING
 
 
 def _counters(row: Sequence[int]) -> Counters:

@@ -21,7 +21,7 @@ from agent.webhooks.headers import Signature, is_secret, wrong_name
 from agent.webhooks.presets import Presets
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
-from drivers.units import Duration
+from drivers.units import Duration, Rate
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -94,7 +94,11 @@ class Webhook(BaseModel):
     rest: RestBounds = RestBounds()
     """How long it is left alone when it does not answer."""
     concurrency: Annotated[int, Field(ge=1, le=64)] = 8
-    """How many attempts at once; of one sensor always one."""
+    """How many attempts at once; of one sensor always one, unless `ordering: none`."""
+    ordering: Literal["subject", "none"] = "subject"
+    """Whether what is told of one sensor arrives in its order."""
+    rate: Rate | None = None
+    """How many attempts at most; never more at once than it gives in a second. Off by default."""
     expires: Annotated[Duration, Field(gt=0)] = 7 * DAY_S
     """How long an event is owed."""
     allow_http: bool = False

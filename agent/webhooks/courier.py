@@ -2,14 +2,14 @@
 
 Takes what is due from its mailbox, sends it, and gives back what became of it.
 
-It keeps up to `concurrency` attempts in flight. While the webhook rests nothing goes out; behind the rest
-one probe does.
+It keeps up to `concurrency` attempts in flight, and starts no more of them than `rate` says. While the webhook
+rests nothing goes out; behind the rest one probe does, and behind its answer the queue drains in a slow start.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
@@ -17,16 +17,21 @@ from typing import Protocol
 
 from agent.clock import DeviceClock
 from agent.model import Attempt, Delivery, Ending, Rest, Settlement
-from agent.webhooks.breaker import Breaker
+from agent.webhooks.breaker import Breaker, SlowStart
 from agent.webhooks.config import Webhook
 from agent.webhooks.headers import signed
 from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Fate, Outcome, as_it_was, judge, settle
 from agent.webhooks.transport import Transport
+from drivers.buckets import TokenBucket
 
 log = logging.getLogger(__name__)
 
 _REMEMBERED = 100
 """Attempts over which p50 and p95 are taken."""
+_BURST_S = 1.0
+"""With `rate`: what it gives in this time may go out at once."""
+_HURRY_WITHIN_S = 1.0
+"""When the network is there again not all probe in the same moment."""
 
 
 class Mailbox(Protocol):
@@ -36,13 +41,13 @@ class Mailbox(Protocol):
     """Set when something new may be due; the courier clears it."""
 
     async def due(self, now: float, n: int) -> list[Delivery]:
-        """Up to n that may be sent now, one of each subject, in order; they are lent until settled."""
+        """Up to n that may be sent now, in order; they are lent until settled."""
 
     async def probe(self) -> Delivery | None:
-        """One, the subjects taking turns, due or not; it is lent until settled."""
+        """One, taking turns, due or not; it is lent until settled."""
 
     def next_due(self) -> float | None:
-        """When the next subject that is not lent becomes due; None: nothing waits."""
+        """When the next that may be lent becomes due; None: nothing waits."""
 
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back; durable with the next commit."""
@@ -93,6 +98,8 @@ class Courier:
         self._random = random
         self._transport = transport
         self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
+        self._slow_start = SlowStart(config.concurrency)
+        self._bucket = None if config.rate is None else TokenBucket(config.rate, _BURST_S)
         longest_s = max(*config.delays, RETRY_AFTER_MAX_S) * (1 + JITTER)
         mailbox.clamp(clock.now() + longest_s)  # a time further ahead is from a wrong time line
         self._in_flight: set[asyncio.Task[None]] = set()
@@ -138,6 +145,7 @@ class Courier:
     def enable(self) -> None:
         """Try again at once, whatever the webhook answered before; durable with the next commit."""
         self._breaker.enable()
+        self._slow_start.begin()
         self._mailbox.remember(self._breaker.kept())
         self._mailbox.release(every=True)
 
@@ -145,6 +153,11 @@ class Courier:
         """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
         self._breaker.disabled = True
         self._mailbox.remember(self._breaker.kept())
+
+    def hurry(self) -> None:
+        """The network is there again: a webhook that rests for lack of an answer is probed within a second."""
+        if self._breaker.hurry(self._clock.now(), self._random.uniform(0, _HURRY_WITHIN_S)):
+            self._mailbox.changed.set()
 
     def view(self) -> CourierView:
         """What the status page shows."""
@@ -170,14 +183,27 @@ class Courier:
         }
         return next((state for state, true in states.items() if true), "idle")
 
-    async def _next(self) -> Iterable[Delivery]:
+    async def _next(self) -> Sequence[Delivery]:
         """What goes out now."""
         now = self._clock.now()
-        free = self._config.concurrency - len(self._in_flight)
-        if self._breaker.disabled or free <= 0 or self._stopping:
+        room = self._room(now)
+        if room <= 0:
             return ()
+        found = await self._found(now, room)
+        if self._bucket is not None:
+            self._bucket.take(len(found))
+        return found
+
+    def _room(self, now: float) -> int:
+        """How many more may be begun now."""
+        if self._breaker.disabled or self._stopping:
+            return 0
+        free = self._slow_start.at_once - len(self._in_flight)
+        return free if self._bucket is None else min(free, self._bucket.left(now))
+
+    async def _found(self, now: float, n: int) -> Sequence[Delivery]:
         if not self._breaker.resting:
-            return await self._mailbox.due(now, free)
+            return await self._mailbox.due(now, n)
         if self._in_flight or now < (self._breaker.resting_until or 0.0):
             return ()
         probe = await self._mailbox.probe()
@@ -194,13 +220,15 @@ class Courier:
             pass
 
     def _next_time(self) -> float | None:
-        if self._breaker.disabled or self._stopping or len(self._in_flight) >= self._config.concurrency:
+        if self._breaker.disabled or self._stopping or len(self._in_flight) >= self._slow_start.at_once:
             return None
-        if not self._breaker.resting:
-            return self._mailbox.next_due()
-        if self._in_flight or self._mailbox.next_due() is None:
-            return None
-        return self._breaker.resting_until
+        due_at = self._mailbox.next_due()
+        if self._breaker.resting and due_at is not None:
+            due_at = None if self._in_flight else self._breaker.resting_until
+        if self._bucket is None or due_at is None:
+            return due_at
+        now = self._clock.now()
+        return max(due_at, now + self._bucket.next_s(now))
 
     def _launch(self, delivery: Delivery) -> None:
         task = asyncio.create_task(self._attempt(delivery))
@@ -233,8 +261,10 @@ class Courier:
 
     def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
         now = self._clock.now()
-        before = self._breaker.kept()
+        before, answers = self._breaker.kept(), self._breaker.answers
         ended = self._breaker.note(outcome, now, self._random.uniform(-1, 1))
+        if self._breaker.answers > answers:
+            self._pace(rested=before.resting_until is not None)
         settlement = settle(
             delivery,
             outcome,
@@ -259,6 +289,13 @@ class Courier:
         error = None if judge(outcome)[0] is Fate.DELIVERED else _why(outcome)
         wall, took_s = self._clock.wall(), outcome.duration_s
         return Attempt(now - took_s, wall - took_s, took_s, outcome.status, error, outcome.answer)
+
+    def _pace(self, *, rested: bool) -> None:
+        """Behind an answer: how many may be in flight."""
+        if rested:
+            self._slow_start.begin()
+        else:
+            self._slow_start.answered()
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
         self._durations_s.append(outcome.duration_s)

@@ -170,7 +170,11 @@ async def _faults(
     repeats = 0
     for fault in faults:
         aim = len(oracle.ids) + random.randrange(5, 60)
-        await until(lambda aim=aim: len(oracle.ids) >= aim, 60, what=f"progress; the agent said {agent.said()[-2000:]}")  # type: ignore[misc]
+        await until(
+            lambda aim=aim: len(oracle.ids) >= aim,  # type: ignore[misc]
+            60,
+            what=lambda: f"progress; the agent said {agent.said()[-2000:]}",
+        )
         if fault == "kill":
             repeats += _repeats(await asyncio.to_thread(agent.status))
             agent.kill()

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from agent.model import Content, Delivery, Ending, Event, Moment, Settlement
-from agent.outbox import Batch, Loaded, Outbox
+from agent.outbox import Batch, Limits, Loaded, Outbox
+from agent.outbox.bounds import DEFAULTS
 from tests.support.hands import HandClock
 
 WEEK_S = 7 * 86400.0
@@ -41,9 +42,14 @@ def body(told: Event, _webhook: str, sequence: int) -> Content:
 
 @asynccontextmanager
 async def opened(
-    state: Path, clock: HandClock, webhooks: Sequence[str] = ("ops",), expires_s: float = WEEK_S
+    state: Path,
+    clock: HandClock,
+    webhooks: Sequence[str] = ("ops",),
+    expires_s: float = WEEK_S,
+    unordered: Sequence[str] = (),
+    limits: Limits = DEFAULTS,
 ) -> AsyncIterator[tuple[Outbox, Loaded]]:
-    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s))
+    outbox = Outbox(state, dict.fromkeys(webhooks, expires_s), unordered, limits)
     try:
         loaded = await outbox.open(clock)
         yield outbox, loaded

@@ -2,15 +2,21 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
-from agent.outbox.lanes import LOADED_MAX, Lane, Lanes
+from agent.outbox.batch import Gone
+from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
 
 
 def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
     return Delivery(number, "ops", number, f"evt_{number}", subject, b"", due_at, 1e9, due_at)
+
+
+def gone(*deliveries: Delivery) -> list[Gone]:
+    return [Gone(one.id, one.webhook, one.subject) for one in deliveries]
 
 
 class File:
@@ -49,6 +55,25 @@ def test_a_failed_delivery_blocks_its_subject_alone_until_it_is_due() -> None:
     assert lanes.take_due(49, 8) == []
     (lane,) = lanes.take_due(50, 8)
     assert (lane.loaded[0].id, lane.loaded[0].attempts) == (1, 1)
+
+
+def test_what_was_dropped_is_lent_no_more_and_its_lane_goes_on_with_what_is_left() -> None:
+    lanes, file = Lanes(), File()
+    file.rows = [delivery(number, subject) for number, subject in enumerate("aaabbc", 1)]
+    for row in file.rows[:3]:
+        lanes.push(row)
+    lanes.restore(Head("b", 4, 0.0, 0.0, held=True))
+    lanes.restore(Head("c", 6, 50.0, 0.0, held=True))
+    file.gone = {1, 3, 4, 6}
+    b, c = lanes.forget(gone(*(row for row in file.rows if row.id in file.gone), delivery(8, "d")))
+    lanes.refresh(b, Head("b", 5, 9.0, 4.0, held=False))
+    lanes.refresh(c, None)
+    assert (len(lanes), lanes.next_due(), lanes.oldest()) == (2, 0.0, 0.0)
+    taken = lanes.take_due(10, 8)
+    for lane in taken:
+        file.fill(lanes, lane)
+    assert sorted(lane.loaded[0].id for lane in taken) == [2, 5]
+    assert sorted(lanes.lent()) == [2, 5]
 
 
 def test_a_dead_letter_frees_its_subject() -> None:
@@ -178,3 +203,131 @@ def test_every_delivery_goes_once_and_in_order_within_its_subject(  # noqa: C901
     assert len(lanes) == 0
     for subject in "abc":
         assert went[subject] == [row.id for row in file.rows if row.subject == subject]
+
+
+def test_what_was_given_up_is_not_lent_and_no_longer_the_oldest() -> None:
+    lanes = Lanes()
+    rows = [delivery(1, "a", 1.0), delivery(2, "a", 2.0), delivery(3, "b", 3.0), delivery(4, "a", 4.0)]
+    for row in rows:
+        lanes.push(row)
+    assert lanes.forget(gone(rows[0], rows[1])) == []
+    assert lanes.oldest() == 3.0
+    assert [lane.loaded[0].id for lane in lanes.take_due(10, 8)] == [3, 4]
+    assert lanes.forget(gone(rows[2])) == [], "what is lent is not asked back"
+    assert len(lanes) == 2
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+@pytest.mark.parametrize("given_back", ["settled", "taken back"])
+def test_what_was_given_up_while_it_was_lent_is_not_lent_again(given_back: str, *, ordered: bool) -> None:
+    lanes = Lanes(ordered=ordered)
+    first, second = delivery(1, "a"), delivery(2, "a")
+    lanes.push(first)
+    lanes.take_due(10, 1)
+    lanes.push(second)
+    lanes.forget(gone(first))
+    if given_back == "settled":
+        lanes.settle(Settlement(first, Ending.AGAIN, due_at=10, attempts=1))
+    else:
+        lanes.take_back()
+    assert [lane.loaded[0].id for lane in lanes.take_due(20, 8)] == [2]
+
+
+def test_a_lane_of_which_nothing_is_left_is_dropped() -> None:
+    lanes = Lanes()
+    lanes.push(delivery(1, "a", 1.0))
+    lanes.forget(gone(delivery(1, "a")))
+    assert (len(lanes), lanes.next_due(), lanes.oldest()) == (0, None, None)
+
+
+@pytest.mark.parametrize(
+    ("head", "oldest", "due"),
+    [
+        (Head("a", 9, 40.0, 9.0, held=False), 9.0, 40.0),
+        (Head("a", 5, 40.0, 5.0, held=True), 5.0, 7.0),
+        (None, None, None),
+    ],
+)
+def test_of_a_lane_that_only_the_file_knows_the_file_tells_what_is_first(
+    head: Head | None, oldest: float | None, due: float | None
+) -> None:
+    """The head that memory has is better known there, as the file does not have its last mark yet."""
+    lanes = Lanes()
+    lanes.restore(Head("a", 5, 7.0, 5.0, held=False))
+    (lane,) = lanes.forget(gone(delivery(5, "a")))
+    lanes.refresh(lane, head)
+    assert (lanes.oldest(), lanes.next_due()) == (oldest, due)
+
+
+def test_what_is_read_from_the_file_late_is_clamped_and_released_as_the_rest_was() -> None:
+    lanes = Lanes()
+    lanes.clamp(500.0)
+    lanes.release(10.0)
+    lanes.restore(Head("a", 1, 900.0, 1.0, held=False))
+    lanes.restore(Head("b", 2, 900.0, 1.0, held=True))
+    assert [lane.due_at for lane in lanes._lanes.values()] == [500.0, 0.0]
+    lanes.release(10.0, every=True)
+    lanes.restore(Head("c", 3, 900.0, 1.0, held=False))
+    assert lanes._lanes["c"].due_at == 0.0
+
+
+def test_what_is_owed_of_a_subject_that_is_yet_to_be_read_waits_for_that() -> None:
+    lanes = Lanes()
+    lanes.behind = "m"
+    lanes.push(delivery(7, "z"))
+    lanes.push(delivery(8, "b"))
+    assert [lane.loaded[0].id for lane in lanes.take_due(10, 8)] == [8]
+    lanes.restore(Head("z", 3, 0.0, 0.0, held=False))
+    (lane,) = lanes.take_due(10, 8)
+    assert (lane.subject, lane.last_id, lane.more) == ("z", 2, True)
+
+
+def test_however_many_have_failed_few_are_held_in_memory_and_keep_their_count() -> None:
+    lanes, file = Lanes(), File()
+    for number in range(1, LOADED_MAX * 2):
+        row = delivery(number, f"s{number}")
+        file.rows.append(delivery(number, f"s{number}"))
+        lanes.push(row)
+    while taken := lanes.take_due(10, 8):
+        for lane in taken:
+            file.fill(lanes, lane, lanes.room)
+            lanes.settle(Settlement(lane.loaded[0], Ending.AGAIN, due_at=50, attempts=3, refusals=1, held=True))
+    assert sum(len(lane.loaded) for lane in lanes._lanes.values()) <= LOADED_MAX
+    again = []
+    while taken := lanes.take_due(60, 8):
+        for lane in taken:
+            file.fill(lanes, lane, lanes.room)
+            first = lane.loaded[0]
+            again.append((first.attempts, first.refusals, first.held))
+            lanes.settle(Settlement(first, Ending.DELIVERED))
+    assert again == [(3, 1, True)] * (LOADED_MAX * 2 - 1)
+
+
+def test_places_in_the_order_that_are_void_do_not_pile_up() -> None:
+    lanes = Lanes()
+    for number in range(1, 100):
+        lanes.push(delivery(number, f"s{number}", 1e6))
+    for now in range(100):
+        lanes.release(float(now), every=True)
+    assert len(lanes._order) <= 2 * 99 + LOADED_MAX
+
+
+def test_without_order_the_deliveries_of_one_subject_go_at_once_and_each_for_itself() -> None:
+    lanes = Lanes(ordered=False)
+    for number in range(1, 5):
+        lanes.push(delivery(number, "a", float(number)))
+    first, second, third = lanes.take_due(10, 3)
+    lanes.settle(Settlement(first.loaded[0], Ending.AGAIN, due_at=20))
+    lanes.settle(Settlement(second.loaded[0], Ending.DELIVERED))
+    assert [lane.loaded[0].id for lane in lanes.take_due(10, 3)] == [4]
+    assert (lanes.next_due(), third.lent, len(lanes)) == (20, True, 3)
+
+
+def test_without_order_one_that_is_to_wait_hides_none_that_the_file_has_before_it() -> None:
+    lanes = Lanes(ordered=False)
+    for number in range(1, LOADED_MAX + 10):
+        lanes.push(delivery(number, "a", 1.0))
+    late = delivery(LOADED_MAX + 10, "a", 50.0)
+    late.created_at = 1.0
+    lanes.push(late)
+    assert (lanes.more, lanes.last_id, len(lanes)) == (True, LOADED_MAX, LOADED_MAX + 1)

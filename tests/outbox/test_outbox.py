@@ -3,7 +3,8 @@
 import asyncio
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 
 from agent.model import Content, Ending, Event, Rest, Settlement
 from agent.outbox import Batch, BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
+from agent.outbox.lanes import LOADED_MAX
+from agent.outbox.mailbox import SUBJECTS_AT_ONCE
 from agent.outbox.store import Store
-from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
+from tests.outbox.parts import WEEK_S, batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
 
@@ -161,10 +164,6 @@ async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_it
         await outbox.commit(batch)
         mailbox.settle(Settlement(lent, ending, due_at=clock.now(), attempts=1))
         await owe(outbox, clock)
-        if ending is Ending.AGAIN:  # the courier sees that its time is over
-            (lent,) = await mailbox.due(clock.now(), 8)
-            mailbox.settle(done(lent, Ending.EXPIRED))
-            await owe(outbox, clock)
         counters = outbox.counters["ops"]
         assert (counters.owed, counters.delivered, counters.dead, counters.pending) == (2, 0, 1, 1)
         assert [d.event_id for d in await mailbox.due(clock.now(), 8)] == ["evt_2"]
@@ -615,3 +614,136 @@ async def test_headers_and_suffix_are_kept_with_the_bytes(tmp_path: Path) -> Non
         first, second = await outbox.mailboxes["ops"].due(clock.now(), 2)
         assert (first.body, first.headers, first.suffix) == (b"x", {"Title": "Tür"}, "/fail")
         assert (second.body, second.headers, second.suffix) == (b"y", {}, "")
+
+
+async def given_up(outbox: Outbox, clock: HandClock) -> int:
+    """Sweep until all was looked through; returns how many have expired."""
+    count, more = 0, True
+    while more:
+        batch = batch_of(outbox, clock.moment())
+        batch.expired, _, more = await outbox.sweep(clock.now())
+        count += len(batch.expired)
+        await outbox.commit(batch)
+    return count
+
+
+@pytest.mark.parametrize("unordered", [(), ("ops",)])
+async def test_what_expires_while_nothing_is_sent_is_not_the_oldest_any_more(
+    tmp_path: Path, unordered: Sequence[str]
+) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, unordered=unordered) as (outbox, _):
+        for number in range(4):
+            lasts_s = 60.0 if number < 3 else WEEK_S
+            await owe(outbox, clock, event(number, at=clock.now(), expires_s=lasts_s))
+            clock.advance(10)
+    async with opened(tmp_path, clock, unordered=unordered) as (outbox, _):
+        assert outbox.mailboxes["ops"].oldest() == 1000.0
+        clock.advance(45)
+        assert await given_up(outbox, clock) == 3
+        await until(lambda: outbox.mailboxes["ops"].oldest() == 1030.0)
+        assert [one.event_id for one in await deliver(outbox, clock, "ops", 1)] == ["evt_3"]
+
+
+async def test_of_many_subjects_all_are_delivered_those_that_are_read_late_too(tmp_path: Path) -> None:
+    clock, count = HandClock(), 2 * SUBJECTS_AT_ONCE + 5
+    subjects = [f"s{n}.t" for n in range(count)]
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, *(event(n, subject=subject) for n, subject in enumerate(subjects)))
+    async with opened(tmp_path, clock) as (outbox, _):
+        mailbox = outbox.mailboxes["ops"]
+        assert not mailbox.whole
+        await owe(outbox, clock, *(event(count + n, subject=subject) for n, subject in enumerate(subjects)))
+        sent = defaultdict[str, list[int]](list)
+        while len(mailbox._lanes) or not mailbox.whole:
+            for delivery in await mailbox.due(clock.now(), 64):
+                sent[delivery.subject].append(delivery.id)
+                mailbox.settle(done(delivery))
+            await owe(outbox, clock)
+        assert dict(sent) == {subject: [n + 1, count + n + 1] for n, subject in enumerate(subjects)}
+
+
+async def test_without_order_all_are_delivered_once_over_starts_whatever_was_tried(tmp_path: Path) -> None:
+    clock, count = HandClock(), 3 * LOADED_MAX
+    sent = Counter[str]()
+    for start in range(4):
+        async with opened(tmp_path, clock, unordered=["ops"]) as (outbox, _):
+            mailbox = outbox.mailboxes["ops"]
+            if not start:
+                await owe(outbox, clock, *(event(n, to=["ops", "gone"]) for n in range(count)))
+            for turn in range(count // 12 if start < 3 else count):
+                found = await mailbox.due(clock.now(), 4)
+                for n, delivery in enumerate(found):
+                    if (turn + n) % 3 and start < 3:
+                        again_at = clock.now() + 5 + turn
+                        mailbox.settle(Settlement(delivery, Ending.AGAIN, due_at=again_at, attempts=start + 1))
+                        continue
+                    sent[delivery.event_id] += 1
+                    mailbox.settle(done(delivery))
+                if turn % 10 == 0:
+                    await owe(outbox, clock)
+            await owe(outbox, clock)
+            assert outbox.counters["ops"].delivered == len(sent)
+        clock.advance(3600)
+    assert set(sent.values()) == {1}
+    assert len(sent) == count
+
+
+async def test_without_order_what_was_tried_keeps_its_count_though_the_file_has_no_mark_yet(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, unordered=["ops"]) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2))
+        mailbox = outbox.mailboxes["ops"]
+        first, second = await mailbox.due(clock.now(), 8)
+        mailbox.settle(Settlement(first, Ending.AGAIN, due_at=clock.now() + 5, attempts=3, refusals=2))
+        mailbox.settle(done(second))
+        clock.advance(5)
+        (again,) = await mailbox.due(clock.now(), 8)
+        assert (again.event_id, again.attempts, again.refusals) == ("evt_1", 3, 2)
+
+
+async def test_without_order_each_gets_its_turn_to_probe(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock, unordered=["ops"]) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(3)))
+        turns = []
+        for _ in range(6):
+            probe = await outbox.mailboxes["ops"].probe()
+            assert probe is not None
+            turns.append(probe.event_id)
+            outbox.mailboxes["ops"].settle(Settlement(probe, Ending.AGAIN, due_at=9e9, held=True))
+        assert turns == ["evt_0", "evt_1", "evt_2"] * 2
+
+
+async def test_another_order_is_taken_up_with_all_that_waits(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(4)))
+        (first,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
+        outbox.mailboxes["ops"].settle(Settlement(first, Ending.AGAIN, due_at=clock.now() + 900, attempts=1))
+        await owe(outbox, clock)
+        await outbox.adopt({"ops": WEEK_S}, {"ops"})
+        sent = await outbox.mailboxes["ops"].due(clock.now(), 8)
+        assert sorted(one.event_id for one in sent) == [f"evt_{n}" for n in range(4)]
+        outbox.mailboxes["ops"].settle(done(sent[0]))
+        await owe(outbox, clock)
+        await outbox.adopt({"ops": WEEK_S})
+        assert len(await outbox.mailboxes["ops"].due(clock.now(), 8)) == 1, "in order again"
+
+
+async def test_a_look_through_a_long_queue_is_made_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.outbox.store._LOOK_ROWS", 3)
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        for number in range(10):
+            lasts_s = 60.0 if number in (1, 8) else 90.0
+            await owe(outbox, clock, event(number, subject=f"s{number}", at=clock.now(), expires_s=lasts_s))
+        clock.advance(61)
+        parts, more = [], True
+        while more:
+            expired, _, more = await outbox.sweep(clock.now())
+            parts.append([gone.subject for gone in expired])
+        assert parts == [["s1"], [], ["s8"], []]
+        assert await outbox.sweep(clock.now()) == ((), False, False), "nothing to look for until the next expires"
+        clock.advance(30)
+        assert await given_up(outbox, clock) == 10

@@ -36,14 +36,16 @@ def wait_for_port(port: int) -> None:
 class AgentProcess:
     """Starts, asks, stops and kills one agent. Its configuration names the status page as `{status}`."""
 
-    def __init__(self, folder: Path, config: str, module: tuple[str, ...] = ("agent",)) -> None:
-        """`module`: what is run in place of `python -m agent`, such as a mutant of it."""
+    def __init__(
+        self, folder: Path, config: str, module: tuple[str, ...] = ("agent",), within: tuple[str, ...] = ()
+    ) -> None:
+        """`module`: what is run in place of `python -m agent`, such as a mutant of it; `within`: what runs that."""
         self.port = free_port()
         self.folder = folder
         self.config = folder / "bellcrank.yaml"
         self.log = folder / "agent.log"
         self.state = folder / "state"
-        self._module = module
+        self._module, self._within = module, within
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(config)
 
@@ -57,14 +59,19 @@ class AgentProcess:
         return self._process.pid
 
     def start(self, **env: str) -> None:
-        command = [sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
+        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
     async def ready(self) -> None:
         """Wait until all its sources are open."""
-        await until(lambda: self.open_sources(), 30, what=f"the agent is ready; it said: {self.said()[-2000:]}")
+        await until(
+            lambda: self._ended() or self.open_sources(),
+            60,
+            what=lambda: f"the agent is ready; it said: {self.said()[-2000:]}",
+        )
+        assert not self._ended(), f"the agent ended by itself; it said: {self.said()[-2000:]}"
 
     async def reload(self, config: str | None = None) -> None:
         """Write another configuration, hang up, and wait until the agent has said that it is taken or refused."""
@@ -73,7 +80,7 @@ class AgentProcess:
         before = self._reloads()
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)
-        await until(lambda: self._reloads() > before, 30, what=f"a reload; it said: {self.said()[-2000:]}")
+        await until(lambda: self._reloads() > before, 30, what=lambda: f"a reload; it said: {self.said()[-2000:]}")
 
     def _reloads(self) -> int:
         return self.said().count("reloaded: ") + self.said().count("the reload changes nothing")
@@ -117,6 +124,9 @@ class AgentProcess:
     def written_bytes(self) -> int:
         lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
+
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
 
     def _end(self, number: signal.Signals) -> int:
         if self._process is None:

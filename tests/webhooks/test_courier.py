@@ -65,7 +65,7 @@ class Desk:
 async def desk(state: Path, url: str, **more: Any) -> AsyncIterator[Desk]:
     config = Webhook.model_validate({"url": url, **QUICK, **more})
     clock = SystemClock()
-    outbox = Outbox(state, {"ops": config.expires})
+    outbox = Outbox(state, {"ops": config.expires}, {"ops"} if config.ordering == "none" else ())
     loaded = await outbox.open(clock)
     transport = Transport(config, clock.wall)
     courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"])
@@ -431,3 +431,89 @@ def test_what_was_the_matter_can_always_be_written() -> None:
     outcome = Outcome(0.1, 302, detail="no \udcff", location="/elsewhere\udcff")
     assert _why(outcome).encode() == rb"HTTP 302, redirects to '/elsewhere\udcff', which is not followed"
     assert _why(replace(outcome, status=None, error="protocol", location=None)).encode() == rb"protocol: no \udcff"
+
+
+class Gate:
+    """Holds every request until it is let through."""
+
+    def __init__(self) -> None:
+        self.held: list[asyncio.Event] = []
+
+    async def script(self, _: web.Request, _n: int) -> web.Response:
+        self.held.append(passed := asyncio.Event())
+        await passed.wait()
+        return web.Response(status=204)
+
+    def open(self) -> None:
+        held, self.held = self.held, []
+        for passed in held:
+            passed.set()
+
+    def drained(self, courier: Courier, count: int) -> bool:
+        """Let all through, and tell whether so many were delivered."""
+        self.open()
+        return courier.view().succeeded == count
+
+
+@pytest.mark.parametrize("ordering", ["subject", "none"])
+async def test_behind_a_rest_the_queue_drains_in_a_slow_start(tmp_path: Path, ordering: str) -> None:
+    gate = Gate()
+    async with Receiver(reset) as receiver, desk(tmp_path, receiver.url, concurrency=6, ordering=ordering) as at:
+        await at.owe(*(f"s{n}" for n in range(40)))
+        await until(lambda: at.courier.view().state == "resting" and at.courier.view().in_flight == 0)
+        receiver.script = gate.script
+        for at_once in (1, 1, 2, 4, 6, 6):  # the first is the probe
+            await until(lambda at_once=at_once: len(gate.held) == at_once)  # type: ignore[misc]
+            assert at.courier.view().in_flight == at_once
+            gate.open()
+            await until(lambda: not gate.held)
+        receiver.script = answer(204)
+        await until(lambda: gate.drained(at.courier, 40))
+
+
+async def test_one_that_is_enabled_again_begins_with_one(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(gate.script) as receiver, desk(tmp_path, receiver.url) as at:
+        at.courier.disable()
+        await at.owe(*(f"s{n}" for n in range(9)))
+        at.courier.enable()
+        await until(lambda: len(gate.held) == 1)
+        assert at.courier.view().in_flight == 1
+        receiver.script = answer(204)
+        gate.open()
+        await until(lambda: at.courier.view().succeeded == 9)
+
+
+async def test_one_a_minute_sends_one_and_then_waits(tmp_path: Path) -> None:
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, rate="1/m") as at:
+        await at.owe("a", "b", "c")
+        await until(lambda: at.courier.view().succeeded == 1)
+        wait_s = (at.courier._next_time() or 0.0) - at.clock.now()
+        assert 50 < wait_s <= 60
+        assert at.courier.view().in_flight == 0
+
+
+async def test_without_order_one_subject_fills_all_places_and_a_failed_one_is_overtaken(tmp_path: Path) -> None:
+    gate = Gate()
+
+    async def script(request: web.Request, number: int) -> web.StreamResponse:
+        if (await request.read())[-7:-2] == b"evt_1":
+            return web.Response(status=500)
+        return await gate.script(request, number)
+
+    more = {"ordering": "none", "concurrency": 4, "delays": [0, "1h"]}
+    async with Receiver(script) as receiver, desk(tmp_path, receiver.url, **more) as at:
+        await at.owe(*["a"] * 12)
+        await until(lambda: len(gate.held) == 4)
+        await until(lambda: gate.drained(at.courier, 11))
+        assert receiver.most_at_once == 4
+        assert [got.id for got in receiver.got].count("evt_1") == 1
+
+
+async def test_a_probe_is_brought_forward_by_the_network(tmp_path: Path) -> None:
+    async with Receiver(reset) as receiver, desk(tmp_path, receiver.url, rest={"min": "1h", "max": "2h"}) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().state == "resting")
+        receiver.script = answer(204)
+        at.courier.hurry()
+        await until(lambda: at.courier.view().succeeded == 1)

@@ -3,7 +3,7 @@
 import pytest
 
 from agent.model import Delivery, Ending, Rest, Settlement
-from agent.webhooks.breaker import FAILURES_BEFORE_REST, Breaker
+from agent.webhooks.breaker import FAILURES_BEFORE_REST, Breaker, SlowStart
 from agent.webhooks.config import DELAYS_S
 from agent.webhooks.retry import Fate, Health, Outcome, judge, parse_retry_after, settle
 
@@ -209,3 +209,67 @@ def test_a_rest_is_taken_up_over_a_start_but_no_longer_than_the_longest() -> Non
     assert told.resting_until == 7200, "a Retry-After may be longer than the longest rest"
     clamped = Breaker.restored("ops", 30, 900, Rest("ops", 1e9, disabled=False), 20.0)
     assert clamped.resting_until == 20 + 86400
+
+
+def test_the_network_that_comes_back_brings_the_probe_of_an_unanswered_rest_forward() -> None:
+    one = breaker()
+    fail(one, 5)
+    fail(one, 1, now=30.0)
+    assert one.resting_until == 90
+    assert one.hurry(40.0, 0.5)
+    assert one.resting_until == 40.5
+    fail(one, 1, now=40.5)
+    assert one.resting_until == 70.5, "the rests begin with the shortest, as the network is another"
+
+
+def test_a_probe_that_is_near_is_not_put_off() -> None:
+    one = breaker()
+    fail(one, 5)
+    assert not one.hurry(29.9, 0.5)
+    assert one.resting_until == 30
+
+
+def test_a_retry_after_is_kept_whatever_the_network_does_and_over_a_start() -> None:
+    one = breaker()
+    one.note(outcome(503, retry_after_s=100.0), 0.0, 0.0)
+    assert not one.hurry(10.0, 0.5)
+    fail(one, 1, now=20.0)
+    again = Breaker.restored("ops", 30, 900, one.kept(), 30.0)
+    for known in (one, again):
+        assert not known.hurry(40.0, 0.5)
+        assert known.resting_until == 100
+
+
+def test_a_rest_that_answers_brought_about_is_none_of_the_networks() -> None:
+    one = breaker()
+    for _ in range(5):
+        one.note(outcome(502), 0.0, 0.0)
+    assert not one.hurry(10.0, 0.5)
+
+
+def test_a_rest_from_before_a_start_is_brought_forward() -> None:
+    one = Breaker.restored("ops", 30, 900, Rest("ops", 500.0, disabled=False), 20.0)
+    assert one.hurry(40.0, 0.5)
+    assert one.resting_until == 40.5
+
+
+def test_what_does_not_rest_is_not_hurried() -> None:
+    one = breaker()
+    fail(one, 4)
+    assert not one.hurry(10.0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("most", "rounds"), [(8, [1, 2, 4, 8, 8]), (6, [1, 2, 4, 6, 6]), (1, [1, 1, 1]), (64, [1, 2, 4, 8, 16, 32, 64])]
+)
+def test_a_slow_start_doubles_with_each_answered_round(most: int, rounds: list[int]) -> None:
+    slow = SlowStart(most)
+    assert slow.at_once == most, "without a rest there is none"
+    slow.begin()
+    seen = []
+    for _ in rounds:
+        seen.append(slow.at_once)
+        for n in range(slow.at_once):
+            assert slow.at_once == seen[-1], f"only {n} of the round are answered"
+            slow.answered()
+    assert seen == rounds
