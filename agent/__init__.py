@@ -18,6 +18,7 @@ The floors, from the ground; a file imports only from floors below its own:
     version model               facts and the types that flow
     clock                       the only caller of time.*
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
+    notices                     pure: what the agent tells about itself, and the events that are made of it
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, envelope, retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger

@@ -67,6 +67,20 @@ class Event:
     summary: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a part has to tell of the agent itself; `agent.notices` makes the event of it."""
+
+    type: str
+    """Of the event: `webhook.disabled`."""
+    subject: str
+    """`agent` or `webhook:NAME`."""
+    data: Mapping[str, Any]
+    """What can be written as JSON: the event's attributes."""
+    about: str | None
+    """The webhook that must not hear of it."""
+
+
 @dataclass(slots=True)
 class Delivery:
     """One event owed to one webhook, with its bytes."""

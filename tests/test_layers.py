@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["agent.version", "agent.model"],
-    ["agent.clock", "agent.systemd", "agent.tasks"],
+    ["agent.clock", "agent.systemd", "agent.tasks", "agent.notices"],
     ["agent.rules", "agent.outbox", "agent.webhooks"],
     ["agent.yamlfile"],
     ["agent.secretfiles"],

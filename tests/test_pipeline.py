@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from agent.clock import DeviceClock, SystemClock
-from agent.model import Ending, Event, Settlement
+from agent.model import Ending, Event, Notice, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
-from agent.rules import Engine, Memory, Rule
+from agent.rules import Engine, Memory, Rule, Site
 from agent.supervise import keep_open
 from drivers.base import (
     Arrival,
@@ -41,11 +41,12 @@ FEED = "broker:house"
 
 
 def envelope(event: Event, sequence: int) -> bytes:
-    if event.value == "unwritable":
+    value = event.attributes.get("value", event.value)
+    if value == "unwritable":
         raise ValueError("no JSON")
-    if event.value == "unstorable":
+    if value == "unstorable":
         return "\ud800"  # type: ignore[return-value]
-    return f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace")
+    return f"{event.rule or event.type} {event.state or 'pulse'} {value} {sequence}".encode(errors="replace")
 
 
 def rules(**given: dict[str, Any]) -> dict[str, Rule]:
@@ -87,13 +88,18 @@ class House:
 
 @asynccontextmanager
 async def house(
-    state: Path, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",), behind: Sequence[float] = ()
+    state: Path,
+    given: dict[str, Rule],
+    webhooks: Sequence[str] = ("ops",),
+    behind: Sequence[float] = (),
+    events_to: Sequence[str] = (),
 ) -> AsyncIterator[House]:
     clock, ids = SystemClock(), count(1)
     outbox = Outbox(state, dict.fromkeys(webhooks, 3600.0))
     loaded = await outbox.open(clock)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
-    engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings)
+    site = Site(events_to=events_to)
+    engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site)
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
     pipeline = Pipeline(
         engine,
@@ -580,3 +586,49 @@ async def test_a_change_that_fails_when_it_is_stored_changes_nothing(tmp_path: P
             await at.pipeline.follow(following(at, rules(), new_id=lambda _: "\ud800"), {"new": 3600.0})
         await at.take(at.message("a.t", 1))
         assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]
+
+
+def notice(value: object, about: str | None = None) -> Notice:
+    return Notice("webhook.disabled", "webhook:ops", {"value": value}, about)
+
+
+async def test_what_the_agent_tells_of_itself_is_owed_with_all_else_and_in_its_order(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(pressed=PULSE), events_to=["ops"]) as at:
+        before = at.commits()
+        at.pipeline.tell(notice(1))
+        await at.take(at.message("a.b", "on"))
+        assert at.bodies() == ["webhook.disabled pulse 1 1", "pressed pulse on 2"]
+        assert at.commits() == before + 1
+        at.pipeline.tell(notice(2))
+        await until(lambda: at.bodies()[2:] == ["webhook.disabled pulse 2 3"], what="a notice needs no other input")
+
+
+async def test_a_webhook_does_not_hear_of_itself(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(), ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        at.pipeline.tell(notice(1, about="ops"))
+        at.pipeline.tell(notice(2, about="phone"))
+        at.pipeline.tell(notice(3))
+        await at.take()
+        rows = at.rows("SELECT w.name, d.body FROM deliveries d JOIN webhooks w ON w.id = d.webhook ORDER BY d.id")
+        told = [(name, body.split()[2]) for name, body in rows]
+        assert told == [("phone", b"1"), ("ops", b"2"), ("ops", b"3"), ("phone", b"3")]
+
+
+@pytest.mark.parametrize("word", ["unwritable", "unstorable"])
+async def test_a_notice_that_cannot_be_told_takes_nothing_with_it(tmp_path: Path, word: str) -> None:
+    async with house(tmp_path, rules(pressed=PULSE), events_to=["ops"]) as at:
+        at.pipeline.tell(notice(word))
+        await at.take(at.message("a.b", 1, receipt(1)))
+        assert at.bodies() == ["pressed pulse 1 1"]
+        at.pipeline.tell(notice("other"))
+        await at.take()
+        assert at.bodies()[1:] == ["webhook.disabled pulse other 2"], "and no number is missing"
+
+
+async def test_notices_never_fill_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with house(tmp_path, rules(), events_to=["ops"]) as at:
+        for n in range(300):
+            at.pipeline.tell(notice(n))
+        await at.take()
+        assert [body.split()[2] for body in at.bodies()] == [str(n) for n in range(256)]
+        assert "webhook.disabled of webhook:ops is not" in caplog.text
