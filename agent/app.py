@@ -159,9 +159,7 @@ class Agent:
         write = Writer(config.agent.name, loaded.agent_id)
         engine = _engine(config)
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
-        self._pipeline = Pipeline(
-            engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions, self._behind_since
-        )
+        self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions)
         await self._pipeline.begin(step)
         around = Surroundings(
             config.agent.name,
@@ -172,6 +170,7 @@ class Agent:
             self._pipeline.subscriptions,
         )
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
+        self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
 
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
@@ -200,9 +199,6 @@ class Agent:
             self._hung_up.clear()
             with contextlib.suppress(ReloadRefused):
                 await self.reload()
-
-    def _behind_since(self) -> float | None:
-        return min(filter(None, (driver.behind_since() for driver in self._parts.drivers)), default=None)
 
     def _refused(self, error: Exception) -> ReloadRefused:
         """Tell everybody why a reload changed nothing."""

@@ -70,6 +70,10 @@ class Parts:
         """The drivers of the feeds that run."""
         return [feed.driver for feed in self._feeds.values()]
 
+    def behind_since(self) -> float | None:
+        """When the oldest message arrived that some feed has read and not handed over; None: there is none."""
+        return min(filter(None, (driver.behind_since() for driver in self.drivers)), default=None)
+
     def plan(self, config: Config) -> Plan:
         """What a configuration asks for; nothing of it begins here."""
         around, classes = replace(self._around, brokers=config.brokers), driver_classes()

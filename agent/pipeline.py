@@ -102,11 +102,11 @@ class Pipeline:
         subscriptions: Mapping[str, Mapping[str, int]] | None = None,
         behind_since: Callable[[], float | None] = lambda: None,
     ) -> None:
-        """`behind_since()`: when the oldest message arrived that some feed has read and not handed over.
+        self.behind_since = behind_since
+        """When the oldest message arrived that some feed has read and not handed over; None: there is none.
 
         No timer runs further, since that message may have something to say about it.
         """
-        self._behind_since = behind_since
         self._engine = engine
         self._outbox = outbox
         self._clock = clock
@@ -215,7 +215,7 @@ class Pipeline:
 
     def _next_timer(self) -> float | None:
         """When a timer ends that may run; what a feed still has to hand over comes by itself."""
-        due, behind_since = self._engine.next_due(), self._behind_since()
+        due, behind_since = self._engine.next_due(), self.behind_since()
         return None if due is None or (behind_since is not None and due > behind_since) else due
 
     def _mark(self) -> None:
@@ -272,7 +272,7 @@ class Pipeline:
         moment = step.moment
         round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [], {})
         round_.draft.owe(step.events)
-        behind_since = self._behind_since()
+        behind_since = self.behind_since()
         horizon = moment.at if behind_since is None else min(moment.at, behind_since)
         for entry in inputs:
             _run_timers(round_, min(entry.at, horizon))

@@ -10,7 +10,7 @@ number, and never said later in a burst.
 import asyncio
 import hashlib
 import math
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
@@ -127,6 +127,14 @@ class SimulatedSource(SourceConfig):
         if "format" in self.model_fields_set:
             raise ValueError("a simulated source has no `format`: take it away")
         return self
+
+    def wrong_paths(self) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """None: there are no paths."""
+        return iter(())
+
+    def decoding(self, sensor: str) -> str:
+        """The wave."""
+        return self.sensors[sensor].wave.model_dump_json()
 
 
 class SimulatedDriver(Driver):
