@@ -19,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
+from agent import notices
 from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
@@ -161,6 +162,7 @@ class Agent:
         step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
         self._pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, write, loaded.subscriptions)
         await self._pipeline.begin(step)
+        self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))
         around = Surroundings(
             config.agent.name,
             loaded.agent_id,

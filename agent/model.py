@@ -131,6 +131,19 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Deliveries of one rule to one webhook that became dead letters."""
+
+    webhook: str
+    rule: str
+    count: int
+    first: int
+    """The lowest `sequence` among them."""
+    last: int
+    """The highest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """What is kept of a breaker over a restart."""
 

@@ -110,8 +110,8 @@ class Parts:
     def _begin_courier(self, name: str, webhook: Webhook) -> None:
         clock, mailbox = self._clock, self._outbox.mailboxes[name]
         mailbox.take_back()
-        transport = Transport(webhook, clock.wall)
-        courier = Courier(name, webhook, mailbox, clock, self._around.random, transport, self._rests.get(name))
+        transport, rest, tell = Transport(webhook, clock.wall), self._rests.get(name), self._pipeline.tell
+        courier = Courier(name, webhook, mailbox, clock, self._around.random, transport, rest, tell)
         self._webhooks[name], self.couriers[name] = webhook, courier
         self._tasks.begin(f"courier {name}", courier.run())
 

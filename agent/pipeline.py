@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
 from agent.model import Moment, Notice
-from agent.notices import event_of
+from agent.notices import event_of, exhausted
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Ledger, Outbox
 from agent.rules import Engine, Step
 from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
@@ -34,6 +34,8 @@ MARKS_MAX = 256
 SOFT_WITHIN_S = 60.0
 """The same for soft memory."""
 SWEEP_EVERY_S = 60.0
+EXHAUSTED_EVERY_S = 60.0
+"""Dead letters are told of at most so often."""
 _LONGEST_WAIT_S = 60.0
 _NOTICES_MAX = 256
 """So many wait, where nothing can be committed."""
@@ -122,6 +124,7 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._marks_due: float | None = None
         self._sweep_due = 0.0
+        self._exhausted_due = 0.0
         self.moved_at = clock.now()
         """When the last round ended: the sign of life for /healthz."""
         self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
@@ -210,6 +213,7 @@ class Pipeline:
             self._marks_due,
             None if soft_since is None else soft_since + SOFT_WITHIN_S,
             self._sweep_due,
+            self._exhausted_due if self._outbox.untold else None,
         )
         return min(time for time in times if time is not None)
 
@@ -250,8 +254,10 @@ class Pipeline:
         moment = step.moment
         try:
             round_ = self._evaluate(step, inputs)
+            told_of_dead = await self._tell_of_dead(round_)
             batch = round_.draft.batch()
-            batch.subscriptions = round_.subscriptions
+            batch.subscriptions, batch.last = round_.subscriptions, last
+            batch.exhausted_before = moment.at if told_of_dead else None
             if moment.at >= self._sweep_due:
                 batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
                 self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
@@ -321,6 +327,18 @@ class Pipeline:
             log.exception("%s of %s could not be told", notice.type, notice.subject)
             round_.draft.rollback(mark)
 
+    async def _tell_of_dead(self, round_: _Round) -> bool:
+        """Owe what there is to tell of new dead letters, at most once a minute. Returns whether there are any."""
+        now = round_.step.moment.at
+        if not self._outbox.untold or now < self._exhausted_due:
+            return False
+        found = await self._outbox.exhausted(now)
+        if self._outbox.untold:
+            self._exhausted_due = now + EXHAUSTED_EVERY_S
+        for notice in exhausted(found):
+            self._take_notice(round_, notice, now)
+        return bool(found)
+
     def _must_commit(self, round_: _Round, batch: Batch) -> bool:
         now = batch.moment.at
         soft_since = self._engine.soft_since()
@@ -330,6 +348,7 @@ class Pipeline:
             or batch.expired
             or batch.purge
             or batch.subscriptions
+            or batch.exhausted_before is not None
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)

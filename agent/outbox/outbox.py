@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Delivery, Moment, Rest, Settlement
+from agent.model import Counters, DeadLetters, Delivery, Ending, Moment, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Numbers
 from agent.outbox.lanes import Lane, Lanes
 from agent.outbox.lock import FileLock
@@ -80,6 +80,8 @@ class Outbox:
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.untold = True
+        """Whether there may be dead letters that nobody was told of."""
         self.crowded = False
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
@@ -164,11 +166,19 @@ class Outbox:
                     self._next_expiry = now + 60 if next_expiry is None else next_expiry
             purge = await self._call(self._store.rows_to_purge, now)
         except sqlite3.Error as error:
-            self._degrade(error)
-            await self._reopen()
-            self.on_mark()  # a commit shows whether it can be written
+            await self._recover(error)
             purge = 0
         return Sweep(expired, purge > 0, max(len(expired), purge) >= SWEEP_ROWS)
+
+    async def exhausted(self, before: float) -> Sequence[DeadLetters]:
+        """What became a dead letter before then, and nobody was told of."""
+        try:
+            found = await self._call(self._store.exhausted, before)
+        except sqlite3.Error as error:
+            await self._recover(error)
+            return ()
+        self.untold = bool(found)
+        return found
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -228,6 +238,7 @@ class Outbox:
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
         self._number = number
+        self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -240,7 +251,7 @@ class Outbox:
         """On a full disk marks and deletions are committed first, without the rest of the batch."""
         self._gather(batch)
         if batch.settles:
-            await self._durable(replace(batch, owed=[], memory={}, ledger={}, subscriptions={}), whole=False)
+            await self._durable(_settling(batch), whole=False)
             batch.settled, batch.rests, batch.expired, batch.purge = (), (), (), False
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
@@ -258,6 +269,12 @@ class Outbox:
             except sqlite3.Error as error:
                 self._degrade(error)
             await asyncio.sleep(next(pauses_s))
+
+    async def _recover(self, error: Exception) -> None:
+        """Go on after it could not be read: a commit shows whether it can be written."""
+        self._degrade(error)
+        await self._reopen()
+        self.on_mark()
 
     def _degrade(self, error: Exception) -> None:
         if self.degraded is None:
@@ -345,6 +362,16 @@ class Mailbox:
             else:
                 self._lanes.drop(lane)
         return found
+
+
+def _settling(batch: Batch) -> Batch:
+    """What of a batch makes room, or needs none."""
+    return replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, exhausted_before=None, last=False)
+
+
+def _has_dead(batch: Batch) -> bool:
+    dead = (Ending.DEAD, Ending.EXPIRED)
+    return bool(batch.expired) or any(settlement.ending in dead for settlement in batch.settled)
 
 
 def _pauses_s() -> Iterator[float]:

@@ -9,13 +9,15 @@ sqlite-utils is loaded only where there is a migration to run, since most starts
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
     subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
+    untimed     deliveries without a sure time that were never attempted, with the event to write them from (JSON)
 
 Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` is Unix seconds.
 """
 
 import sqlite3
+from typing import Any
 
-VERSION = 1
+VERSION = 2
 """`PRAGMA user_version` of a file that has all migrations."""
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
@@ -99,6 +101,18 @@ CREATE TABLE subscriptions (
 """
 
 
+_SELF = """
+ALTER TABLE meta ADD COLUMN ended_well INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN exhausted_before REAL NOT NULL DEFAULT 0;
+CREATE TABLE untimed (
+    delivery INTEGER PRIMARY KEY,
+    event TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER untimed_goes AFTER DELETE ON deliveries BEGIN DELETE FROM untimed WHERE delivery = OLD.id; END;
+"""
+"""Whether the last commit was that of an orderly end; dead letters of before that time were told of."""
+
+
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
 
@@ -122,9 +136,17 @@ def _apply(db: sqlite3.Connection) -> None:
 
     @migrations()
     def spine(database: sqlite_utils.Database) -> None:
-        for statement in _SPINE.split(";\n"):
-            if statement.strip():
-                database.execute(statement)
+        _run(database, _SPINE)
+
+    @migrations()
+    def events_of_the_agent(database: sqlite_utils.Database) -> None:
+        _run(database, _SELF)
 
     migrations.apply(sqlite_utils.Database(db))
     db.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _run(database: Any, script: str) -> None:
+    for statement in script.split(";\n"):
+        if statement.strip():
+            database.execute(statement)

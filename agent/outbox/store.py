@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Rest
+from agent.model import DROP_REASONS, Counters, DeadLetters, Delivery, Ending, Rest
 from agent.outbox.batch import Batch, Key, Numbers
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
@@ -57,6 +57,8 @@ class Loaded:
     """Of the agent's time line to the boot-time clock."""
     downtime_s: float | None
     """Between the last commit and this start; None: not known."""
+    ended_well: bool | None
+    """Whether the agent ended in order the last time; None: this is the first start."""
     memory: Mapping[Key, str]
     ledgers: Mapping[str, Sequence[bytes]]
     subscriptions: Mapping[str, Mapping[str, int]]
@@ -82,7 +84,8 @@ class Store:
         self._boot_id = clock.boot_id()
         with self._transaction():
             self._db.execute(
-                "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
+                "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
+                " alive_at, alive_wall, alive_synced) VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
                 (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
             )
             self._renew_if_cloned()
@@ -129,9 +132,11 @@ class Store:
             moment = batch.moment
             self._db.execute(
                 "UPDATE meta SET commit_number = ?, next_delivery = ?, boot_id = ?, offset_s = ?,"
-                " alive_at = ?, alive_wall = ?, alive_synced = ?",
-                (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment),
+                " alive_at = ?, alive_wall = ?, alive_synced = ?, ended_well = ?",
+                (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment, batch.last),
             )
+            if batch.exhausted_before is not None:
+                self._db.execute("UPDATE meta SET exhausted_before = ?", (batch.exhausted_before,))
 
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it."""
@@ -180,6 +185,15 @@ class Store:
         query = "SELECT MIN(expires_at) FROM deliveries WHERE state = 0 AND expires_at > ?"
         return ids, self._db.execute(query, (now,)).fetchone()[0]
 
+    def exhausted(self, before: float) -> list[DeadLetters]:
+        """What became a dead letter since that was last told of; events about the agent itself do so silently."""
+        query = """
+            SELECT w.name, e.rule, COUNT(*), MIN(d.sequence), MAX(d.sequence) FROM deliveries d
+            JOIN events e ON e.id = d.event JOIN webhooks w ON w.id = d.webhook
+            WHERE d.state = 2 AND d.settled_at >= (SELECT exhausted_before FROM meta) AND d.settled_at < ?
+            AND d.state > 0 AND e.rule IS NOT NULL GROUP BY w.name, e.rule ORDER BY w.name, e.rule"""
+        return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
+
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
@@ -198,6 +212,8 @@ class Store:
     # -- the parts of a commit
 
     def _settle(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        # A batch that is stored one message at a time may be from before the last telling of dead letters.
+        at = max(batch.moment.at, self._db.execute("SELECT exhausted_before FROM meta").fetchone()[0])
         for settlement in batch.settled:
             delivery = settlement.delivery
             if settlement.ending is Ending.AGAIN:
@@ -212,12 +228,12 @@ class Store:
                     ),
                 )
             elif settlement.ending is Ending.DELIVERED:
-                if self._move(delivery.id, PENDING, DELIVERED, batch.moment.at):
+                if self._move(delivery.id, PENDING, DELIVERED, at):
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
-            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at):
+            elif self._move(delivery.id, PENDING, DEAD, at):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
         for delivery_id in batch.expired:
-            if self._move(delivery_id, PENDING, DEAD, batch.moment.at):
+            if self._move(delivery_id, PENDING, DEAD, at):
                 deltas[self._webhook_of(delivery_id)].update(pending=-1, dead=1)
 
     def _move(self, delivery_id: int, before: int, after: int, at: float) -> bool:
@@ -302,12 +318,14 @@ class Store:
     # -- the parts of a start
 
     def _loaded(self, downtime_s: float | None) -> Loaded:
-        agent_id, next_delivery = self._db.execute("SELECT agent_id, next_delivery FROM meta").fetchone()
+        query = "SELECT agent_id, next_delivery, commit_number, ended_well FROM meta"
+        agent_id, next_delivery, commits, ended_well = self._db.execute(query).fetchone()
         webhooks = self._db.execute("SELECT name, sequence, resting_until, disabled FROM webhooks").fetchall()
         return Loaded(
             agent_id=agent_id,
             offset_s=self.offset_s,
             downtime_s=downtime_s,
+            ended_well=bool(ended_well) if commits else None,
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),

@@ -29,6 +29,8 @@ class Breaker:
     answers: int = 0
     """In all: whether others were answered meanwhile is a difference of these."""
     resting_until: float | None = None
+    away_since: float | None = None
+    """When it began to rest, as far as this process knows; None: it does not."""
     disabled: bool = False
     misconfigured: bool = False
 
@@ -45,7 +47,7 @@ class Breaker:
             if rest.resting_until is not None:
                 longest_s = max(rest_max_s * (1 + JITTER), RETRY_AFTER_MAX_S)
                 breaker.resting_until = min(rest.resting_until, now + longest_s)
-                breaker.rests, breaker.failures = 1, FAILURES_BEFORE_REST
+                breaker.rests, breaker.failures, breaker.away_since = 1, FAILURES_BEFORE_REST, now
         return breaker
 
     @property
@@ -67,17 +69,20 @@ class Breaker:
         if health is not Health.AS_IT_WAS:
             self.misconfigured = health is Health.MISCONFIGURED
         ended = self.failures > 0 or self.resting or self.answers == 1
-        self.failures, self.rests, self.resting_until = 0, 0, None
+        self._answers()
         return ended
 
     def enable(self) -> None:
         """Begin anew, as if the webhook had never failed."""
         self.disabled = self.misconfigured = False
-        self.failures, self.rests, self.resting_until = 0, 0, None
+        self._answers()
 
     def kept(self) -> Rest:
         """What is kept over a restart."""
         return Rest(self.webhook, self.resting_until, self.disabled)
+
+    def _answers(self) -> None:
+        self.failures, self.rests, self.resting_until, self.away_since = 0, 0, None, None
 
     def _failed(self, outcome: Outcome, now: float, jitter: float) -> None:
         self.failures += 1
@@ -89,3 +94,4 @@ class Breaker:
             self.rests += 1
         if rest_s:
             self.resting_until = max(now + rest_s, self.resting_until or 0.0)
+            self.away_since = now if self.away_since is None else self.away_since

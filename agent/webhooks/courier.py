@@ -9,14 +9,15 @@ one probe does.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Protocol
 
+from agent import notices
 from agent.clock import DeviceClock
-from agent.model import Delivery, Ending, Rest, Settlement
+from agent.model import Delivery, Ending, Notice, Rest, Settlement
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
 from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle
@@ -25,6 +26,8 @@ from drivers import signing
 
 log = logging.getLogger(__name__)
 
+_LONG_REST_S = 180.0
+"""The end of a longer rest is told."""
 _REMEMBERED = 100
 """Attempts over which p50 and p95 are taken."""
 
@@ -84,7 +87,9 @@ class Courier:
         random: Random,
         transport: Transport,
         rest: Rest | None = None,
+        tell: Callable[[Notice], None] = lambda _: None,
     ) -> None:
+        """`tell` is for those who hear of the agent itself."""
         self._name = name
         self._config = config
         self._keys = config.keys
@@ -92,6 +97,7 @@ class Courier:
         self._clock = clock
         self._random = random
         self._transport = transport
+        self._tell = tell
         self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
         longest_s = max(*config.delays, RETRY_AFTER_MAX_S) * (1 + JITTER)
         mailbox.clamp(clock.now() + longest_s)  # a time further ahead is from a wrong time line
@@ -137,14 +143,19 @@ class Courier:
 
     def enable(self) -> None:
         """Try again at once, whatever the webhook answered before; durable with the next commit."""
+        was_disabled = self._breaker.disabled
         self._breaker.enable()
         self._mailbox.remember(self._breaker.kept())
+        if was_disabled:
+            self._tell(notices.recovered(self._name, "enabled"))
         self._mailbox.release(every=True)
 
     def disable(self) -> None:
         """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
-        self._breaker.disabled = True
+        was_disabled, self._breaker.disabled = self._breaker.disabled, True
         self._mailbox.remember(self._breaker.kept())
+        if not was_disabled:
+            self._tell(notices.disabled(self._name, "asked"))
 
     def view(self) -> CourierView:
         """What the status page shows."""
@@ -233,7 +244,7 @@ class Courier:
 
     def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
         now = self._clock.now()
-        before = self._breaker.kept()
+        before, away_since = self._breaker.kept(), self._breaker.away_since
         ended = self._breaker.note(outcome, now, self._random.uniform(-1, 1))
         settlement = settle(
             delivery,
@@ -251,6 +262,10 @@ class Courier:
         self._mailbox.settle(settlement)
         if self._breaker.kept() != before:
             self._mailbox.remember(self._breaker.kept())
+        if self._breaker.disabled and not before.disabled:
+            self._tell(notices.disabled(self._name, "gone"))
+        elif away_since is not None and self._breaker.away_since is None and now - away_since > _LONG_REST_S:
+            self._tell(notices.recovered(self._name, "answers", now - away_since))
         if ended:
             self._mailbox.release()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook as Judge
 
 from agent.clock import SystemClock
-from agent.model import Event, Settlement
+from agent.model import Event, Notice, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier
@@ -22,6 +22,7 @@ from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
+from tests.support.hands import HandClock
 from tests.support.receiver import Receiver, answer, first, reset
 from tests.support.waiting import until
 
@@ -61,13 +62,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(state: Path, url: str, **more: Any) -> AsyncIterator[Desk]:
+async def desk(
+    state: Path, url: str, tell: Callable[[Notice], None] = lambda _: None, **more: Any
+) -> AsyncIterator[Desk]:
     config = Webhook.model_validate({"url": url, **QUICK, **more})
     clock = SystemClock()
     outbox = Outbox(state, {"ops": config.expires})
     loaded = await outbox.open(clock)
     transport = Transport(config, clock.wall)
-    courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"])
+    courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"], tell)
     running = asyncio.create_task(courier.run())
     try:
         yield Desk(outbox, courier, clock)
@@ -290,6 +293,64 @@ async def test_a_due_time_that_is_too_far_ahead_is_brought_in_at_the_start(tmp_p
         lanes = at.outbox.mailboxes["ops"]._lanes
         assert lanes.next_due() == pytest.approx(at.clock.now() + 3600, abs=900), "a right one stays"
         assert [lane.subject for lane in lanes.take_due(at.clock.now() + 1.2 * 86400, 8)] == ["b", "a"]
+
+
+class Away:
+    """A transport whose receiver is away until it is told otherwise: minutes cannot be had with a real one."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome(0.1, error="refused")
+        self.posts = 0
+
+    async def post(self, *_: object) -> Outcome:
+        self.posts += 1
+        return self.outcome
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(("away_s", "told"), [(170.0, False), (190.0, True)])
+async def test_the_end_of_a_long_rest_is_told(tmp_path: Path, away_s: float, told: bool) -> None:
+    config = Webhook.model_validate({"url": "http://127.0.0.1:1/", **QUICK, "delays": [0], "rest": {"max": "30s"}})
+    clock, outbox, away, said = HandClock(), Outbox(tmp_path, {"ops": config.expires}), Away(), list[Notice]()
+    await outbox.open(clock)
+    draft = outbox.draft(clock.moment(), lambda event, _: event.id.encode())
+    moment = clock.moment()
+    draft.owe([Event("evt_1", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("ops",))])
+    await outbox.commit(draft.batch())
+    mailbox = outbox.mailboxes["ops"]
+    courier = Courier("ops", config, mailbox, clock, Random(1), away, tell=said.append)  # type: ignore[arg-type]
+    running = asyncio.create_task(courier.run())
+    for seconds in (0, 2, 4, 8, 16):
+        clock.advance(seconds)
+        mailbox.changed.set()
+        posts = away.posts
+        await until(lambda: away.posts > posts or courier.view().state == "resting")  # noqa: B023
+    await until(lambda: courier.view().state == "resting")
+    away.outcome = Outcome(0.1, status=204)
+    clock.advance(away_s)
+    mailbox.changed.set()
+    await until(lambda: courier.view().state == "answering")
+    assert [(one.type, one.about, one.data["reason"]) for one in said] == [
+        ("webhook.recovered", "ops", "answers")
+    ] * told
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await outbox.close()
+
+
+async def test_a_person_switches_a_webhook_and_it_is_told_once(tmp_path: Path) -> None:
+    said = list[Notice]()
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, tell=said.append) as at:
+        at.courier.enable()
+        at.courier.disable()
+        at.courier.disable()
+        at.courier.enable()
+    assert [(one.type, one.data["reason"]) for one in said] == [
+        ("webhook.disabled", "asked"),
+        ("webhook.recovered", "enabled"),
+    ]
 
 
 async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
