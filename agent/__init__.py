@@ -25,7 +25,8 @@ The floors, from the ground; a file imports only from floors below its own:
     config yamlfile secretfiles YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
-    webhooks/transport courier  the only ones that send
+    webhooks/transport          one POST
+    webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
     status/                     snapshot, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order

@@ -174,6 +174,7 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+        self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
 
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status

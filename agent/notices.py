@@ -36,6 +36,11 @@ def exhausted(found: Iterable[DeadLetters]) -> list[Notice]:
     return [_exhausted(webhook, theirs) for webhook, theirs in by_webhook.items()]
 
 
+def heartbeat(every_s: float) -> Notice:
+    """The agent lives. Never owed: it is sent now or not at all."""
+    return Notice("agent.heartbeat", "agent", {"every_s": every_s}, None)
+
+
 def _exhausted(webhook: str, found: list[DeadLetters]) -> Notice:
     found = sorted(found, key=lambda one: -one.count)
     rules = {one.rule: {"count": one.count, "first": one.first, "last": one.last} for one in found[:_RULES_MAX]}
@@ -119,6 +124,7 @@ def _of_dropped(notice: Notice) -> str:
 _OTHER = _Words("warning", lambda notice: f"{notice.type} of {notice.subject}")
 _WORDS = {
     "agent.started": _Words("info", _of_start),
+    "agent.heartbeat": _Words("info", lambda _: "bellcrank lives"),
     "webhook.disabled": _Words("warning", _of_disabled),
     "webhook.recovered": _Words("info", _of_recovered),
     "delivery.exhausted": _Words("warning", _of_exhausted),

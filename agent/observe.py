@@ -1,7 +1,7 @@
 """Gathers from all parts what the status page shows."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.status.snapshot import (
     AgentFacts,
+    HeartbeatFacts,
     OutboxFacts,
     RuleFacts,
     SensorFacts,
@@ -72,6 +73,9 @@ class Observer:
             clock="synced" if moment.synced else "unsynced",
             reload_error=self.reload_error,
             needs_restart=self.needs_restart,
+            heartbeats={
+                name: HeartbeatFacts(**asdict(one.beats)) for name, one in sorted(self._parts.heartbeats.items())
+            },
         )
 
     def _outbox_facts(self, now: float) -> OutboxFacts:

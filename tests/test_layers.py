@@ -15,7 +15,7 @@ FLOORS = [
     ["agent.config"],
     ["agent.control_socket", "agent.reload"],
     ["agent.webhooks.transport"],
-    ["agent.pipeline", "agent.webhooks.courier", "agent.status"],
+    ["agent.pipeline", "agent.webhooks.courier", "agent.webhooks.heartbeat", "agent.status"],
     ["agent.supervise"],
     ["agent.parts"],
     ["agent.observe"],

@@ -127,7 +127,7 @@ def observer(clock: HandClock, **parts: Any) -> Observer:
         clock,
         given["pipeline"],
         given["outbox"],
-        SimpleNamespace(drivers=[], couriers={}),  # type: ignore[arg-type]
+        SimpleNamespace(drivers=[], couriers={}, heartbeats={}),  # type: ignore[arg-type]
     )
 
 

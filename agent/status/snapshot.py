@@ -6,6 +6,18 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatFacts:
+    """What became of the heartbeats to one webhook, since the start."""
+
+    sent: int
+    failed: int
+    skipped: int
+    """Not sent, since the agent did not live, or the webhook is disabled."""
+    last_error: str | None
+    """Of the last one that was sent; None: it arrived."""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentFacts:
     """Who answers."""
 
@@ -19,6 +31,8 @@ class AgentFacts:
     """Why the last reload changed nothing; None: it went well, or there was none."""
     needs_restart: tuple[str, ...] = ()
     """Keys of the configuration whose change waits for a restart."""
+    heartbeats: Mapping[str, HeartbeatFacts] = field(default_factory=dict)
+    """By webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +134,9 @@ class Snapshot:
             found.append(f"the outbox cannot be written: {self.outbox.degraded}")
         if not self.outbox.balanced:
             found.append("the counters of the outbox do not balance")
+        for name, beats in self.agent.heartbeats.items():
+            if beats.last_error:
+                found.append(f"the last heartbeat to {name} did not arrive: {beats.last_error}")
         for name, source in self.sources.items():
             if source.state != "open":
                 found.append(f"source {name} is {source.state}: {source.detail or 'not open yet'}")

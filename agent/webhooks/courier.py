@@ -157,6 +157,11 @@ class Courier:
         if not was_disabled:
             self._tell(notices.disabled(self._name, "asked"))
 
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is to be sent to the webhook."""
+        return self._breaker.disabled
+
     def view(self) -> CourierView:
         """What the status page shows."""
         durations = sorted(self._durations_s)
