@@ -16,7 +16,7 @@ from random import Random
 from typing import Protocol
 
 from agent import notices
-from agent.clock import DeviceClock
+from agent.clock import DeviceClock, plausible
 from agent.model import Delivery, Ending, Notice, Rest, Settlement
 from agent.webhooks.breaker import Breaker
 from agent.webhooks.config import Webhook
@@ -73,6 +73,8 @@ class CourierView:
     failed: int
     p50_ms: float | None
     p95_ms: float | None
+    ahead_s: float | None
+    """The clock of the receiver, less the agent's time line, as its last answer said; None: it has not said."""
 
 
 class Courier:
@@ -110,6 +112,7 @@ class Courier:
         self._stopping = self._stopped = False
         self._last_error: str | None = None
         self._succeeded = self._failed = 0
+        self._ahead_s: float | None = None
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
 
     async def run(self) -> None:
@@ -174,6 +177,7 @@ class Courier:
             failed=self._failed,
             p50_ms=_quantile_ms(durations, 0.5),
             p95_ms=_quantile_ms(durations, 0.95),
+            ahead_s=self._ahead_s,
         )
 
     def _state(self) -> str:
@@ -276,6 +280,8 @@ class Courier:
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
         self._durations_s.append(outcome.duration_s)
+        if outcome.date is not None and plausible(outcome.date):
+            self._ahead_s = outcome.date - self._clock.now()
         if settlement.ending is Ending.DELIVERED:
             self._succeeded += 1
             if self._last_error is not None:

@@ -14,7 +14,7 @@ from aiohttp.resolver import ThreadedResolver
 
 from agent.version import __version__
 from agent.webhooks.config import Webhook, literal_address
-from agent.webhooks.retry import Outcome, parse_retry_after
+from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
 
 ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_KEPT = 512
@@ -101,6 +101,7 @@ class Transport:
                 disable=answer.headers.get("webhook-delivery", "").strip().lower() == "disable",
                 answer=b"" if 200 <= answer.status < 300 else text[:ANSWER_BYTES_KEPT],
                 location=answer.headers.get("Location"),
+                date=parse_date(answer.headers.get("Date")),
             )
 
     def _open(self) -> aiohttp.ClientSession:

@@ -340,6 +340,20 @@ async def test_the_end_of_a_long_rest_is_told(tmp_path: Path, away_s: float, tol
     await outbox.close()
 
 
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [("Tue, 01 Jan 2030 00:00:00 GMT", 1_893_456_000.0), ("Sat, 01 Jan 2000 00:00:00 GMT", None), ("soon", None)],
+)
+async def test_what_the_receivers_clock_says_is_kept_unless_it_cannot_be(
+    tmp_path: Path, date: str, ahead: float | None
+) -> None:
+    async with Receiver(answer(500, date=date)) as receiver, desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().failed == 1)
+        found = at.courier.view().ahead_s
+        assert found == (None if ahead is None else pytest.approx(ahead - at.clock.now(), abs=60))
+
+
 async def test_a_person_switches_a_webhook_and_it_is_told_once(tmp_path: Path) -> None:
     said = list[Notice]()
     async with Receiver() as receiver, desk(tmp_path, receiver.url, tell=said.append) as at:
