@@ -68,6 +68,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a part has to tell of the agent itself; `agent.notices` makes the event of it."""
+
+    type: str
+    """Of the event: `webhook.disabled`."""
+    subject: str
+    """`agent` or `webhook:NAME`."""
+    data: Mapping[str, Any]
+    """What can be written as JSON: the event's attributes."""
+    about: str | None
+    """The webhook that must not hear of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What one webhook is sent of an event: made once, kept with the delivery, and the same in every attempt."""
 
@@ -145,6 +159,19 @@ class Settlement:
     held: bool = False
     attempt: Attempt | None = None
     """For the log; None: there was none, or nobody knows what came of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Deliveries of one rule to one webhook that became dead letters."""
+
+    webhook: str
+    rule: str
+    count: int
+    first: int
+    """The lowest `sequence` among them."""
+    last: int
+    """The highest."""
 
 
 @dataclass(frozen=True, slots=True)

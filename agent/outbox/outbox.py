@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Moment, Rest, Settlement
+from agent.model import Counters, DeadLetters, Ending, Moment, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
@@ -91,6 +91,8 @@ class Outbox:
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.untold = True
+        """Whether there may be dead letters that nobody was told of."""
         self.crowded = False
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
@@ -229,10 +231,8 @@ class Outbox:
             expired = await self._expired(now)
             purge = await self._call(self._store.rows_to_purge, now)
         except sqlite3.Error as error:
-            self._degrade(error)
             self._swept_to, self._next_expiry = None, now
-            await self._reopen()
-            self.on_mark()  # a commit shows whether it can be written
+            await self._recover(error)
             purge = 0
         return Sweep(expired, purge > 0, self._swept_to is not None or purge >= SWEEP_ROWS)
 
@@ -254,6 +254,16 @@ class Outbox:
         for name, theirs in by_webhook.items():
             if name in self.mailboxes:
                 await self.mailboxes[name].forget(theirs)
+
+    async def exhausted(self, before: float) -> Sequence[DeadLetters]:
+        """What became a dead letter before then, and nobody was told of."""
+        try:
+            found = await self._call(self._store.exhausted, before)
+        except sqlite3.Error as error:
+            await self._recover(error)
+            return ()
+        self.untold = bool(found)
+        return found
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -313,6 +323,7 @@ class Outbox:
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
         self._number = number
+        self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -325,8 +336,7 @@ class Outbox:
         """On a full disk marks and deletions are committed first, without the rest of the batch."""
         self._gather(batch)
         if batch.settles:
-            alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
-            await self._durable(alone, whole=False)
+            await self._durable(_settling(batch), whole=False)
             batch.settled, batch.rests, batch.expired, batch.purge, batch.discarded = (), (), (), False, ()
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
@@ -345,6 +355,12 @@ class Outbox:
                 self._degrade(error)
             await asyncio.sleep(next(pauses_s))
 
+    async def _recover(self, error: Exception) -> None:
+        """Go on after it could not be read: a commit shows whether it can be written."""
+        self._degrade(error)
+        await self._reopen()
+        self.on_mark()
+
     def _degrade(self, error: Exception) -> None:
         if self.degraded is None:
             log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
@@ -352,6 +368,17 @@ class Outbox:
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+
+def _settling(batch: Batch) -> Batch:
+    """What of a batch makes room, or needs none."""
+    alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+    return replace(alone, exhausted_before=None, last=False)
+
+
+def _has_dead(batch: Batch) -> bool:
+    dead = (Ending.DEAD, Ending.EXPIRED)
+    return bool(batch.expired) or any(settlement.ending in dead for settlement in batch.settled)
 
 
 def _pauses_s() -> Iterator[float]:

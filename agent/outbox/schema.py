@@ -13,6 +13,7 @@ have none.
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
     subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
+    untimed     deliveries without a sure time that were never attempted, with the event to write them from (JSON)
 
 Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` is Unix seconds.
 """
@@ -131,6 +132,16 @@ ALTER TABLE webhooks ADD COLUMN asked_until REAL;
 CREATE INDEX tried ON deliveries (webhook, id, due_at, created_at, held, subject)
     WHERE state = 0 AND due_at > created_at;
 """
+_SELF = """
+ALTER TABLE meta ADD COLUMN ended_well INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN exhausted_before REAL NOT NULL DEFAULT 0;
+CREATE TABLE untimed (
+    delivery INTEGER PRIMARY KEY,
+    event TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER untimed_goes AFTER DELETE ON deliveries BEGIN DELETE FROM untimed WHERE delivery = OLD.id; END;
+"""
+"""Whether the last commit was that of an orderly end; dead letters of before that time were told of."""
 
 
 def _spine(db: "Database") -> None:
@@ -149,7 +160,17 @@ def _queue(db: "Database") -> None:
     _execute(db, _QUEUE)
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests, _queue)
+def _events_of_the_agent(db: "Database") -> None:
+    _execute(db, _SELF)
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _spine,
+    _attempts,
+    _requests,
+    _queue,
+    _events_of_the_agent,
+)
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""
