@@ -20,13 +20,15 @@ The floors, from the ground; a file imports only from floors below its own:
     templates                   texts with {placeholders}
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     network                     tells when the network comes back
+    notices                     pure: what the agent tells about itself, and the events that are made of it
     rules/                      pure: conditions, the state machine, the engine
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     config yamlfile secretfiles YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
-    webhooks/transport courier  the only ones that send
+    webhooks/transport          one POST
+    webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
     status/                     snapshot, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from random import SystemRandom
 
-from agent import network
+from agent import network, notices
 from agent.clock import SystemClock, monotonic_us
 from agent.config import Config, ConfigErrors, load
 from agent.control_socket import to_listen
@@ -183,7 +183,9 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+        self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
+        self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))
 
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status

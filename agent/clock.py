@@ -18,6 +18,8 @@ from agent.model import Moment
 _BUILD_YEAR = 2026
 """A device that says that it is earlier than that has a wrong clock."""
 _ASK_KERNEL_EVERY_S = 10
+_STEP_S = 1.0
+"""A wall clock that was set by more may be right now: the kernel is asked again."""
 _STA_UNSYNC = 0x0040  # adjtimex(2): the clock is unsynchronised
 _TIMESYNC_MARK = Path("/run/systemd/timesync/synchronized")
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -48,7 +50,7 @@ class SystemClock:
     def __init__(self) -> None:
         self.offset_s = 0.0
         self._synced = False
-        self._asked_at = -math.inf
+        self._asked_at = self._distance_s = -math.inf
 
     def now(self) -> float:
         """Seconds on the agent's own time line."""
@@ -61,8 +63,8 @@ class SystemClock:
     def moment(self) -> Moment:
         """Both, and whether the wall clock shows a sign of being right."""
         now, wall = self.now(), self.wall()
-        if abs(now - self._asked_at) > _ASK_KERNEL_EVERY_S:
-            self._synced, self._asked_at = kernel_synced(), now
+        if abs(now - self._asked_at) > _ASK_KERNEL_EVERY_S or abs(wall - now - self._distance_s) > _STEP_S:
+            self._synced, self._asked_at, self._distance_s = kernel_synced(), now, wall - now
         return Moment(now, wall, self._synced and plausible(wall))
 
     def boot_id(self) -> str:
@@ -78,6 +80,11 @@ def monotonic_us() -> int:
 def plausible(wall: float) -> bool:
     """Whether a wall time can be right at all: not from before this program was built."""
     return datetime.fromtimestamp(wall, UTC).year >= _BUILD_YEAR
+
+
+def word_for(moment: Moment) -> str:
+    """What the wall clock is: `synced`, `unsynced` (no sign of being right), `implausible` (surely wrong)."""
+    return "synced" if moment.synced else "unsynced" if plausible(moment.wall) else "implausible"
 
 
 def kernel_synced() -> bool:

@@ -68,6 +68,17 @@ class ConfigErrors(Exception):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class HeartbeatConfig(BaseModel):
+    """A dead man's switch."""
+
+    model_config = _STRICT
+
+    every: Annotated[Duration, Field(ge=1)] = 300.0
+    """How often a heartbeat is sent."""
+    send_to: Annotated[list[Name], Field(min_length=1)]
+    """The webhooks that it is sent to."""
+
+
 class AgentConfig(BaseModel):
     """The agent itself."""
 
@@ -83,6 +94,8 @@ class AgentConfig(BaseModel):
     """Of `active`; the system's where it is left out."""
     events_to: list[Name] | None = None
     """The webhooks that hear of the agent itself; those with the standard body where it is left out."""
+    heartbeat: HeartbeatConfig | None = None
+    """Says at intervals that the agent lives; none where it is left out."""
 
     @field_validator("timezone")
     @classmethod
@@ -438,6 +451,8 @@ class _Reader:
         for name, rule in config.rules.items():
             self._check_rule(config, name, rule)
         self._check_webhooks(("agent", "events_to"), config.agent.events_to)
+        if config.agent.heartbeat is not None:
+            self._check_webhooks(("agent", "heartbeat", "send_to"), config.agent.heartbeat.send_to)
         for name, webhook in config.webhooks.items():
             for where, wrong in webhook.wrong_places():
                 self._add(("webhooks", name, *where), wrong)

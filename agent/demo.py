@@ -36,7 +36,7 @@ from drivers.signing import BadSignature, key_of, new_secret, verify
 _CONFIG = """\
 # What the demo's agent runs with.
 version: 1
-agent: {{name: demo}}
+agent: {{name: demo, events_to: []}}
 brokers:
   house: {{url: "mqtt://127.0.0.1:{mqtt}", protocol: {protocol}}}
 sources:

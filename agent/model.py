@@ -68,6 +68,20 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Notice:
+    """What a part has to tell of the agent itself; `agent.notices` makes the event of it."""
+
+    type: str
+    """Of the event: `webhook.disabled`."""
+    subject: str
+    """`agent` or `webhook:NAME`."""
+    data: Mapping[str, Any]
+    """What can be written as JSON: the event's attributes."""
+    about: str | None
+    """The webhook that must not hear of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Content:
     """What one webhook is sent of an event: made once, kept with the delivery, and the same in every attempt."""
 
@@ -148,6 +162,19 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Deliveries of one rule to one webhook that became dead letters."""
+
+    webhook: str
+    rule: str
+    count: int
+    first: int
+    """The lowest `sequence` among them."""
+    last: int
+    """The highest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rest:
     """What is kept of a breaker over a restart."""
 
@@ -156,17 +183,6 @@ class Rest:
     disabled: bool
     asked_until: float | None = None
     """Until when the receiver has asked for rest (Retry-After): nothing shortens that."""
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """What the agent has to tell of itself; it becomes an event for `agent.events_to`."""
-
-    type: str
-    subject: str
-    data: Mapping[str, Any]
-    about: str | None
-    """The webhook that must not hear of it; None: all may."""
 
 
 DROP_REASONS = ("full", "discarded", "purged", "replaced", "webhook_removed")

@@ -1,11 +1,11 @@
 """Gathers from all parts what the status page shows."""
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from agent.clock import DeviceClock
+from agent.clock import DeviceClock, word_for
 from agent.config import Config
 from agent.model import DROP_REASONS, Counters, Moment
 from agent.outbox import Outbox
@@ -13,6 +13,7 @@ from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.status.snapshot import (
     AgentFacts,
+    HeartbeatFacts,
     OutboxFacts,
     RuleFacts,
     SensorFacts,
@@ -69,10 +70,20 @@ class Observer:
             name=self.config.agent.name,
             version=__version__,
             uptime_s=moment.at - self._started_at,
-            clock="synced" if moment.synced else "unsynced",
+            clock=word_for(moment),
+            clock_skew_s=self._skew_s(moment),
             reload_error=self.reload_error,
             needs_restart=self.needs_restart,
+            heartbeats={
+                name: HeartbeatFacts(**asdict(one.beats)) for name, one in sorted(self._parts.heartbeats.items())
+            },
         )
+
+    def _skew_s(self, moment: Moment) -> float | None:
+        """By the receiver that agrees most: another one's clock may be wrong itself."""
+        views = [courier.view() for courier in self._parts.couriers.values()]
+        skews_s = [moment.wall - moment.at - view.ahead_s for view in views if view.ahead_s is not None]
+        return min(skews_s, key=abs, default=None)
 
     def _outbox_facts(self, now: float) -> OutboxFacts:
         counters = list(self._outbox.counters.values())

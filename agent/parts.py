@@ -6,21 +6,24 @@ never notices a reload.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
+from agent import notices
 from agent.clock import DeviceClock
 from agent.config import Config, FeedSettings
-from agent.model import Rest
+from agent.model import Content, Event, Rest
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.supervise import keep_open
 from agent.tasks import Tasks
 from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier
+from agent.webhooks.heartbeat import Heartbeat
 from agent.webhooks.transport import Transport
+from agent.webhooks.writer import Writer
 from drivers.base import Driver, Surroundings
 from drivers.registry import driver_classes
 
@@ -35,14 +38,23 @@ class Feed(NamedTuple):
     settings: FeedSettings
 
 
+class Pulse(NamedTuple):
+    """A heartbeat with all that the configuration says of it."""
+
+    webhook: Webhook
+    every_s: float
+    labels: Mapping[str, str]
+
+
 class Plan(NamedTuple):
     """What is to run, by its name."""
 
     feeds: Mapping[str, Feed]
     webhooks: Mapping[str, Webhook]
+    heartbeats: Mapping[str, Pulse]
 
 
-NOTHING = Plan({}, {})
+NOTHING = Plan({}, {}, {})
 
 
 class Parts:
@@ -64,6 +76,10 @@ class Parts:
         self._feeds: dict[str, Feed] = {}
         self._webhooks: dict[str, Webhook] = {}
         self.couriers: dict[str, Courier] = {}
+        self._pulses: dict[str, Pulse] = {}
+        self.heartbeats: dict[str, Heartbeat] = {}
+        self.lives: Callable[[], bool] = lambda: True
+        """Whether the pipeline moves and the outbox can be written: else no heartbeat is sent."""
 
     @property
     def drivers(self) -> list[Driver]:
@@ -80,7 +96,7 @@ class Parts:
         by_driver = config.sources_by_driver()
         drivers = chain.from_iterable(classes[name].feeds(sources, around) for name, sources in by_driver.items())
         feeds = {driver.name: Feed(driver, config.feed_settings(driver.states())) for driver in drivers}
-        return Plan(feeds, config.webhooks)
+        return Plan(feeds, config.webhooks, _pulses(config))
 
     def hurry(self) -> None:
         """The network is there again: who rests for lack of it tries again."""
@@ -88,7 +104,9 @@ class Parts:
             courier.hurry()
 
     async def end(self, plan: Plan) -> None:
-        """End what is not in the plan, or otherwise than it runs: feeds first, so that nothing new comes."""
+        """End what is not in the plan, or otherwise than it runs: feeds before couriers, so that nothing new comes."""
+        heartbeats = [name for name, pulse in self._pulses.items() if plan.heartbeats.get(name) != pulse]
+        await asyncio.gather(*map(self._end_heartbeat, heartbeats))
         feeds = [name for name, feed in self._feeds.items() if _settings(plan, name) != feed.settings]
         await asyncio.gather(*map(self._end_feed, feeds))
         webhooks = [name for name, webhook in self._webhooks.items() if plan.webhooks.get(name) != webhook]
@@ -102,6 +120,9 @@ class Parts:
         for name, feed in plan.feeds.items():
             if name not in self._feeds:
                 self._begin_feed(name, feed)
+        for name, pulse in plan.heartbeats.items():
+            if name not in self._pulses:
+                self._begin_heartbeat(name, pulse)
 
     def _begin_feed(self, name: str, feed: Feed) -> None:
         self._feeds[name] = feed
@@ -115,8 +136,8 @@ class Parts:
     def _begin_courier(self, name: str, webhook: Webhook) -> None:
         clock, mailbox = self._clock, self._outbox.mailboxes[name]
         mailbox.take_back()
-        transport = Transport(webhook, clock.wall)
-        courier = Courier(name, webhook, mailbox, clock, self._around.random, transport, self._rests.get(name))
+        transport, rest, tell = Transport(webhook, clock.wall), self._rests.get(name), self._pipeline.tell
+        courier = Courier(name, webhook, mailbox, clock, self._around.random, transport, rest, tell)
         self._webhooks[name], self.couriers[name] = webhook, courier
         self._tasks.begin(f"courier {name}", courier.run())
 
@@ -128,6 +149,38 @@ class Parts:
         if following is not None and _reaches(following) != _reaches(webhook):
             self._rests[name] = replace(self._rests[name], resting_until=None)
             self._outbox.mailboxes[name].release(every=True)
+
+    def _begin_heartbeat(self, name: str, pulse: Pulse) -> None:
+        clock, around = self._clock, self._around
+        notice = notices.heartbeat(pulse.every_s)
+
+        def event() -> Event:
+            moment = clock.moment()
+            new_id = self._pipeline.engine.new_id
+            return notices.event_of(notice, moment.at, moment, new_id=new_id, labels=pulse.labels, events_to=(name,))
+
+        def lives() -> bool:
+            return self.lives() and not self.couriers[name].disabled
+
+        writer = Writer(around.agent_name, around.agent_id, {name: pulse.webhook})
+
+        def write(event: Event) -> Content:
+            return writer(event, name, None)
+
+        heartbeat = Heartbeat(name, pulse.webhook, pulse.every_s, event, write, lives, clock)
+        self._pulses[name], self.heartbeats[name] = pulse, heartbeat
+        self._tasks.begin(f"heartbeat {name}", heartbeat.run())
+
+    async def _end_heartbeat(self, name: str) -> None:
+        del self._pulses[name], self.heartbeats[name]
+        await self._tasks.end(f"heartbeat {name}")
+
+
+def _pulses(config: Config) -> dict[str, Pulse]:
+    wanted, labels = config.agent.heartbeat, config.agent.labels
+    if wanted is None:
+        return {}
+    return {name: Pulse(config.webhooks[name], wanted.every, labels) for name in wanted.send_to}
 
 
 def _reaches(webhook: Webhook) -> tuple[object, ...]:

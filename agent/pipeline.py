@@ -17,7 +17,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Moment
+from agent.model import Moment, Notice
+from agent.notices import event_of, exhausted
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Filter, Ledger, Moved, Outbox, Span
 from agent.rules import Engine, Step
 from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
@@ -33,7 +34,11 @@ MARKS_MAX = 256
 SOFT_WITHIN_S = 60.0
 """The same for soft memory."""
 SWEEP_EVERY_S = 60.0
+EXHAUSTED_EVERY_S = 60.0
+"""Dead letters are told of at most so often."""
 _LONGEST_WAIT_S = 60.0
+_NOTICES_MAX = 256
+"""So many wait, where nothing can be committed."""
 
 
 @dataclass(slots=True)
@@ -71,7 +76,8 @@ class _Asked(NamedTuple):
 class _Input(NamedTuple):
     at: float
     feed: str
-    message: Arrival
+    """Empty for a notice."""
+    message: Arrival | Notice
 
 
 class _Round(NamedTuple):
@@ -114,14 +120,16 @@ class Pipeline:
         """What each feed's filters and identifiers are, as committed: for drivers that are made anew."""
         self._waiting: list[_Waiting] = []
         self._asked: list[_Asked] = []
+        self._notices: list[_Input] = []
         self._wake = asyncio.Event()
         self._marks_due: float | None = None
         self._sweep_due = 0.0
+        self._exhausted_due = 0.0
         self.moved_at = clock.now()
         """When the last round ended: the sign of life for /healthz."""
         self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
         self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
-        outbox.on_mark = self._mark
+        outbox.on_mark, outbox.tell = self._mark, self.tell
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
         """Hand over what a feed has read.
@@ -132,6 +140,14 @@ class Pipeline:
         self._waiting.append(_Waiting(feed, batch, done))
         self._wake.set()
         await done
+
+    def tell(self, notice: Notice) -> None:
+        """Tell those who hear of the agent itself, with the next commit. Never waits; too many are dropped."""
+        if len(self._notices) >= _NOTICES_MAX:
+            log.error("too much waits to be told of the agent itself: %s of %s is not", notice.type, notice.subject)
+            return
+        self._notices.append(_Input(self._clock.now(), "", notice))
+        self._wake.set()
 
     async def begin(self, step: Step) -> None:
         """Commit the engine's first step: what a changed configuration has to tell."""
@@ -189,13 +205,16 @@ class Pipeline:
 
     async def _work(self) -> None:
         """Wait until a batch waits or a time has come."""
-        while not (self._stopping or self._waiting or self._asked or self._due() <= self._clock.now()):
+        while not (self._stopping or self._has_input() or self._due() <= self._clock.now()):
             self._wake.clear()
             try:
                 async with asyncio.timeout(min(_LONGEST_WAIT_S, self._due() - self._clock.now())):
                     await self._wake.wait()
             except TimeoutError:
                 self.moved_at = self._clock.now()
+
+    def _has_input(self) -> bool:
+        return bool(self._waiting or self._asked or self._notices)
 
     def _due(self) -> float:
         soft_since = self._engine.soft_since()
@@ -204,6 +223,7 @@ class Pipeline:
             self._marks_due,
             None if soft_since is None else soft_since + SOFT_WITHIN_S,
             self._sweep_due,
+            self._exhausted_due if self._outbox.untold else None,
         )
         return min(time for time in times if time is not None)
 
@@ -222,8 +242,9 @@ class Pipeline:
 
     async def _round(self, *, last: bool = False) -> None:
         waiting, self._waiting = self._waiting, []
-        inputs = [_Input(message.at, w.feed, message) for w in waiting for message in w.batch]
-        if len(waiting) > 1:
+        notices, self._notices = self._notices, []
+        inputs = notices + [_Input(message.at, w.feed, message) for w in waiting for message in w.batch]
+        if len(waiting) + len(notices) > 1:
             inputs.sort(key=lambda entry: entry.at)
         try:
             await self._handle(self._engine.step(self._clock.moment()), inputs, last=last)
@@ -243,8 +264,10 @@ class Pipeline:
         moment = step.moment
         try:
             round_ = self._evaluate(step, inputs)
+            told_of_dead = await self._tell_of_dead(round_)
             batch = round_.draft.batch()
-            batch.subscriptions = round_.subscriptions
+            batch.subscriptions, batch.last = round_.subscriptions, last
+            batch.exhausted_before = moment.at if told_of_dead else None
             if moment.at >= self._sweep_due:
                 batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
                 self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
@@ -284,6 +307,9 @@ class Pipeline:
                 self._ledgers[entry.feed].add(message.receipt)
                 _evaluate_message(round_, message)
             return
+        if isinstance(message, Notice):
+            self._take_notice(round_, message, entry.at)
+            return
         told = len(round_.step.events)
         if isinstance(message, NewSession):
             self._ledgers[entry.feed].empty()
@@ -292,6 +318,36 @@ class Pipeline:
         elif isinstance(message, Presence):
             round_.step.presence(message, entry.at)
         _owe(round_, told)
+
+    def _take_notice(self, round_: _Round, notice: Notice, at: float) -> None:
+        """Owe the event of a notice; one that cannot be written must not stop the others."""
+        mark = round_.draft.mark()
+        engine = self._engine
+        try:
+            event = event_of(
+                notice,
+                at,
+                round_.step.moment,
+                new_id=engine.new_id,
+                labels=engine.labels,
+                events_to=engine.site.events_to,
+            )
+            round_.draft.owe([event])
+        except Exception:
+            log.exception("%s of %s could not be told", notice.type, notice.subject)
+            round_.draft.rollback(mark)
+
+    async def _tell_of_dead(self, round_: _Round) -> bool:
+        """Owe what there is to tell of new dead letters, at most once a minute. Returns whether there are any."""
+        now = round_.step.moment.at
+        if not self._outbox.untold or now < self._exhausted_due:
+            return False
+        found = await self._outbox.exhausted(now)
+        if self._outbox.untold:
+            self._exhausted_due = now + EXHAUSTED_EVERY_S
+        for notice in exhausted(found):
+            self._take_notice(round_, notice, now)
+        return bool(found)
 
     def _must_commit(self, round_: _Round, batch: Batch) -> bool:
         now = batch.moment.at
@@ -302,6 +358,7 @@ class Pipeline:
             or batch.expired
             or batch.purge
             or batch.subscriptions
+            or batch.exhausted_before is not None
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)
@@ -343,6 +400,9 @@ class Pipeline:
 
     async def _refuse(self, entry: _Input, why: str) -> None:
         message = entry.message
+        if isinstance(message, Notice):
+            log.error("%s of %s could not be told: %s", message.type, message.subject, why)
+            return
         if not isinstance(message, Message):
             raise RuntimeError(f"a {type(message).__name__} could not be stored: {why}")
         refusals = tuple(Refusal(source, None, "not_storable", why[:80]) for source in message.sources)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 CONFIG = """
 version: 1
-agent: {{name: bench}}
+agent: {{name: bench, events_to: []}}
 brokers: {{house: {{url: "mqtt://127.0.0.1:{mqtt}"}}}}
 sources:
   meter:

@@ -27,7 +27,7 @@ from bench.__main__ import free_port, listening, wait_for
 
 CONFIG = """
 version: 1
-agent: {{name: bench}}
+agent: {{name: bench, events_to: []}}
 sources:
   lab: {{driver: simulated, every: 1h, sensors: {{t: {{wave: {{noise: {{min: 1, max: 2}}}}}}}}}}
 rules:

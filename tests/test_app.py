@@ -20,6 +20,7 @@ from tests.support.port import Port
 
 CONFIG = """
 version: 1
+agent: {{events_to: []}}
 sources:
   meter: {{driver: serial, port: {port}, sensors: {{t: {{path: t}}}}}}
 rules:

@@ -25,7 +25,7 @@ from tests.support.waiting import until
 
 CONFIG = """
 version: 1
-agent: {{name: cabin}}
+agent: {{name: cabin, events_to: []}}
 brokers: {{house: {{url: "mqtt://127.0.0.1:{mqtt}"}}}}
 sources:
   room: {{driver: mqtt, topic: room, sensors: {{t: {{path: t, unit: "°C"}}}}}}

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agent import clock as module
-from agent.clock import SystemClock, kernel_synced, plausible
+from agent.clock import SystemClock, kernel_synced, plausible, word_for
+from agent.model import Moment
 
 STA_UNSYNC = 0x0040
 
@@ -147,6 +148,25 @@ def test_the_kernel_is_asked_every_ten_seconds_and_not_for_each_reading(monkeypa
     clock.offset_s += 11.0
     assert clock.moment().synced is True
     assert kernel.asked == 2
+
+
+@pytest.mark.usefixtures("no_mark")
+def test_a_wall_clock_that_was_set_is_believed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kernel, clock = Kernel(status=STA_UNSYNC), SystemClock()
+    set_kernel(monkeypatch, kernel)
+    monkeypatch.setattr(time, "time", lambda: 946_684_800.0)
+    assert clock.moment().synced is False
+    kernel.status = 0
+    monkeypatch.setattr(time, "time", lambda: 1_800_000_000.0)
+    assert clock.moment().synced is True
+
+
+@pytest.mark.parametrize(
+    ("wall", "synced", "word"),
+    [(1_800_000_000.0, True, "synced"), (1_800_000_000.0, False, "unsynced"), (946_684_800.0, False, "implausible")],
+)
+def test_a_clock_is_right_or_shows_no_sign_of_it_or_is_surely_wrong(wall: float, synced: bool, word: str) -> None:
+    assert word_for(Moment(1.0, wall, synced)) == word
 
 
 def test_the_boot_has_the_kernels_name() -> None:

@@ -94,6 +94,13 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         (changed("version: 1", "version: 1\nversion: 1"), "2:1: version: stands twice"),
         # unknown words, at every depth
         (changed("rules:", "rule:"), "20:1: rule: unknown key 'rule': did you mean rules?"),
+        (
+            GOOD + "agent: {heartbeat: {every: 1m, send_to: [opps]}}\n",
+            "28:42: agent.heartbeat.send_to.0: unknown webhook 'opps': did you mean ops?",
+        ),
+        (GOOD + "agent: {heartbeat: {every: 1m}}\n", "28:9: agent.heartbeat.send_to: is missing"),
+        (GOOD + "agent: {heartbeat: {send_to: []}}\n", "28:21: agent.heartbeat.send_to: is empty"),
+        (GOOD + "agent: {heartbeat: {every: 5ms, send_to: [ops]}}\n", "28:28: agent.heartbeat.every: has to be "),
         (GOOD + "agent: {nme: x}\n", "28:14: agent.nme: unknown key 'nme': did you mean name?"),
         (changed("{url: ", "{ulr: "), "3:16: brokers.house.ulr: unknown key 'ulr': did you mean url?"),
         (

@@ -8,14 +8,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FLOORS = [
     ["agent.version", "agent.model"],
-    ["agent.clock", "agent.systemd", "agent.tasks", "agent.templates", "agent.network"],
+    ["agent.clock", "agent.systemd", "agent.tasks", "agent.templates", "agent.network", "agent.notices"],
     ["agent.rules", "agent.outbox", "agent.webhooks"],
     ["agent.yamlfile"],
     ["agent.secretfiles"],
     ["agent.config"],
     ["agent.control_socket", "agent.reload"],
     ["agent.webhooks.transport"],
-    ["agent.pipeline", "agent.webhooks.courier", "agent.status"],
+    ["agent.pipeline", "agent.webhooks.courier", "agent.webhooks.heartbeat", "agent.status"],
     ["agent.supervise"],
     ["agent.parts"],
     ["agent.observe"],

@@ -20,7 +20,7 @@ from tests.support.waiting import until
 
 CONFIG = """
 version: 1
-agent: {{name: cabin}}
+agent: {{name: cabin, events_to: []}}
 brokers: {{house: {{url: "mqtt://127.0.0.1:{mqtt}"}}}}
 sources:
   room: {{driver: mqtt, topic: "room/{{name}}", sensors: {{t: {{path: t, unit: "°C"}}, door: {{path: door}}}}}}
@@ -116,9 +116,46 @@ async def test_a_webhook_that_the_configuration_no_longer_has_is_shown_with_its_
         assert found["outbox"]["pending"] == 1
 
 
+@pytest.mark.parametrize(
+    ("ahead_s", "skew_s", "trouble"),
+    [
+        ([], None, []),
+        ([None], None, []),
+        ([-30.0, 9000.0], 30.0, []),
+        ([121.0, 9000.0], -121.0, ["the clock is 2 m 1 s behind that of the receivers"]),
+        ([-7200.0], 7200.0, ["the clock is 2 h ahead of that of the receivers"]),
+    ],
+)
+def test_the_clock_is_compared_with_the_receiver_that_agrees_most(
+    ahead_s: list[float | None], skew_s: float | None, trouble: list[str]
+) -> None:
+    clock = HandClock()
+    distance_s = clock.wall() - clock.now()
+    said = [None if ahead is None else distance_s + ahead for ahead in ahead_s]
+    views = [SimpleNamespace(ahead_s=one) for one in said]
+    couriers = {str(n): SimpleNamespace(view=lambda view=view: view) for n, view in enumerate(views)}
+    watched = observer(clock, couriers=couriers)
+    clock.advance(5000)
+    snapshot = watched.snapshot()
+    assert snapshot.agent.clock_skew_s == skew_s
+    assert snapshot.troubles() == trouble
+    clock.unix += 50
+    assert watched.snapshot().agent.clock_skew_s == (None if skew_s is None else skew_s + 50), "as it is set now"
+
+
+def test_a_year_that_cannot_be_is_shown() -> None:
+    clock = HandClock(wall=946_684_800.0, synced=False)
+    snapshot = observer(clock).snapshot()
+    assert snapshot.agent.clock == "implausible"
+    assert snapshot.troubles() == ["the clock is surely wrong: it is from before this program was made"]
+
+
 def observer(clock: HandClock, **parts: Any) -> Observer:
     config = SimpleNamespace(agent=SimpleNamespace(name="cabin"), sources={}, rules={})
-    outbox = SimpleNamespace(degraded=None, counters={}, mailboxes={}, size_bytes=lambda: 0, written_bytes=lambda: None)
+    mailboxes = dict.fromkeys(parts.get("couriers", ()), SimpleNamespace(oldest=lambda: None))
+    outbox = SimpleNamespace(
+        degraded=None, counters={}, mailboxes=mailboxes, size_bytes=lambda: 0, written_bytes=lambda: None
+    )
     engine = SimpleNamespace(latest={}, unfit={}, memory={})
     pipeline = SimpleNamespace(engine=engine, sources={}, sensors={}, moved_at=clock.now())
     given = {"outbox": outbox, "pipeline": pipeline, **parts}
@@ -128,7 +165,7 @@ def observer(clock: HandClock, **parts: Any) -> Observer:
         clock,
         given["pipeline"],
         given["outbox"],
-        SimpleNamespace(drivers=[], couriers={}),  # type: ignore[arg-type]
+        SimpleNamespace(drivers=[], couriers=given.get("couriers", {}), heartbeats={}),  # type: ignore[arg-type]
     )
 
 

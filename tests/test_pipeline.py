@@ -1,6 +1,7 @@
 """The pipeline with the real engine and the real outbox: what is acknowledged when, and what is written."""
 
 import asyncio
+import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.clock import DeviceClock, SystemClock
-from agent.model import Content, Ending, Event, Settlement
+from agent.model import Content, Ending, Event, Notice, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
@@ -41,11 +42,15 @@ FEED = "broker:house"
 
 
 def envelope(event: Event, _webhook: str, sequence: int) -> Content:
-    if event.value == "unwritable":
+    value = event.attributes.get("value", event.value)
+    if event.type == "delivery.exhausted":
+        value = json.dumps(event.attributes)
+    if value == "unwritable":
         raise ValueError("no JSON")
-    if event.value == "unstorable":
+    if value == "unstorable":
         return Content("\ud800")  # type: ignore[arg-type]
-    return Content(f"{event.rule} {event.state or 'pulse'} {event.value} {sequence}".encode(errors="replace"))
+    text = f"{event.rule or event.type} {event.state or 'pulse'} {value} {sequence}"
+    return Content(text.encode(errors="replace"))
 
 
 def rules(**given: dict[str, Any]) -> dict[str, Rule]:
@@ -87,13 +92,18 @@ class House:
 
 @asynccontextmanager
 async def house(
-    state: Path, given: dict[str, Rule], webhooks: Sequence[str] = ("ops",), behind: Sequence[float] = ()
+    state: Path,
+    given: dict[str, Rule],
+    webhooks: Sequence[str] = ("ops",),
+    behind: Sequence[float] = (),
+    events_to: Sequence[str] = (),
 ) -> AsyncIterator[House]:
     clock, ids = SystemClock(), count(1)
     outbox = Outbox(state, dict.fromkeys(webhooks, 3600.0))
     loaded = await outbox.open(clock)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
-    engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings)
+    site = Site(events_to=events_to)
+    engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site)
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
     pipeline = Pipeline(
         engine,
@@ -582,3 +592,114 @@ async def test_a_change_that_fails_when_it_is_stored_changes_nothing(tmp_path: P
             await at.pipeline.follow(new, {**WEEK, "new": 3600.0}, envelope)
         await at.take(at.message("a.t", 1))
         assert at.bodies() == ["high firing 9 1", "high resolved 1 2"]
+
+
+def notice(value: object, about: str | None = None) -> Notice:
+    return Notice("webhook.odd", "webhook:ops", {"value": value}, about)
+
+
+async def test_what_the_agent_tells_of_itself_is_owed_with_all_else_and_in_its_order(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(pressed=PULSE), events_to=["ops"]) as at:
+        before = at.commits()
+        at.pipeline.tell(notice(1))
+        await at.take(at.message("a.b", "on"))
+        assert at.bodies() == ["webhook.odd pulse 1 1", "pressed pulse on 2"]
+        assert at.commits() == before + 1
+        at.pipeline.tell(notice(2))
+        await until(lambda: at.bodies()[2:] == ["webhook.odd pulse 2 3"], what="a notice needs no other input")
+
+
+async def test_a_webhook_does_not_hear_of_itself(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(), ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        at.pipeline.tell(notice(1, about="ops"))
+        at.pipeline.tell(notice(2, about="phone"))
+        at.pipeline.tell(notice(3))
+        await at.take()
+        rows = at.rows("SELECT w.name, d.body FROM deliveries d JOIN webhooks w ON w.id = d.webhook ORDER BY d.id")
+        told = [(name, body.split()[2]) for name, body in rows]
+        assert told == [("phone", b"1"), ("ops", b"2"), ("ops", b"3"), ("phone", b"3")]
+
+
+@pytest.mark.parametrize("word", ["unwritable", "unstorable"])
+async def test_a_notice_that_cannot_be_told_takes_nothing_with_it(tmp_path: Path, word: str) -> None:
+    async with house(tmp_path, rules(pressed=PULSE), events_to=["ops"]) as at:
+        at.pipeline.tell(notice(word))
+        await at.take(at.message("a.b", 1, receipt(1)))
+        assert at.bodies() == ["pressed pulse 1 1"]
+        at.pipeline.tell(notice("other"))
+        await at.take()
+        assert at.bodies()[1:] == ["webhook.odd pulse other 2"], "and no number is missing"
+
+
+async def dies(at: House, *endings: Ending) -> None:
+    """Some events of a rule become dead letters at ops, or not."""
+    await at.take(*(at.message("a.b", n) for n in range(len(endings))))
+    for ending in endings:
+        [delivery] = await at.outbox.mailboxes["ops"].due(at.clock.now(), 1)
+        at.outbox.mailboxes["ops"].settle(Settlement(delivery, ending))
+    await at.pipeline.flush()
+
+
+def exhausted(at: House) -> list[Any]:
+    """What was told of dead letters."""
+    return [json.loads(body.split(" ", 2)[2].rpartition(" ")[0]) for body in at.bodies() if "delivery." in body]
+
+
+async def test_dead_letters_are_told_of_at_once_and_then_at_most_once_a_minute(tmp_path: Path) -> None:
+    given = rules(pressed=PULSE)
+    async with house(tmp_path, given, ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        await dies(at, Ending.DEAD, Ending.DELIVERED, Ending.EXPIRED)
+        await until(lambda: len(exhausted(at)) == 1)
+        await dies(at, Ending.DEAD, Ending.DEAD)
+        before = at.commits()
+        await at.take()
+        assert len(exhausted(at)) == 1
+        assert at.commits() == before, "looking costs nothing"
+    async with house(tmp_path, given, ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        await until(lambda: len(exhausted(at)) == 2, what="what died before a start is told after it")
+        told = [(one["count"], one["rules"]["pressed"]) for one in exhausted(at)]
+        assert [count for count, _ in told] == [2, 2]
+        assert [(one["first"], one["last"]) for _, one in told] == [(1, 3), (4, 5)]
+    async with house(tmp_path, given, ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        await until(lambda: not at.outbox.untold)
+        assert len(exhausted(at)) == 2, "and nothing twice"
+
+
+async def test_events_about_the_agent_become_dead_letters_silently(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(), ["ops", "phone"], events_to=["ops", "phone"]) as at:
+        at.pipeline.tell(notice(1))
+        await at.take()
+        await until(lambda: not at.outbox.untold)
+        [delivery] = await at.outbox.mailboxes["ops"].due(at.clock.now(), 1)
+        at.outbox.mailboxes["ops"].settle(Settlement(delivery, Ending.DEAD))
+        at.pipeline._exhausted_due = 0.0
+        await at.pipeline.flush()
+        await at.take()
+        await until(lambda: not at.outbox.untold)
+        assert at.outbox.counters["ops"].dead == 1
+        assert not exhausted(at)
+
+
+async def test_an_orderly_end_is_known_at_the_next_start_and_a_crash_is_none(tmp_path: Path) -> None:
+    async def ended_well() -> bool | None:
+        outbox = Outbox(tmp_path, {"ops": 3600.0})
+        loaded = await outbox.open(SystemClock())
+        await outbox.close()
+        return loaded.ended_well
+
+    assert await ended_well() is None
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", 1))
+    assert await ended_well() is True
+    async with house(tmp_path, rules(pressed=PULSE)) as at:
+        await at.take(at.message("a.b", 1))
+        assert at.rows("SELECT ended_well FROM meta") == [(0,)]
+
+
+async def test_notices_never_fill_the_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with house(tmp_path, rules(), events_to=["ops"]) as at:
+        for n in range(300):
+            at.pipeline.tell(notice(n))
+        await at.take()
+        assert [body.split()[2] for body in at.bodies()] == [str(n) for n in range(256)]
+        assert "webhook.odd of webhook:ops is not" in caplog.text

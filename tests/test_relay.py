@@ -14,7 +14,7 @@ from tests.support.waiting import until
 TOKEN = "0123456789abcdef"
 TELLING = """
 version: 1
-agent: {{name: telling}}
+agent: {{name: telling, events_to: []}}
 sources:
   door:
     driver: http
@@ -34,7 +34,7 @@ status: {{listen: "{{status}}"}}
 """
 HEARING = """
 version: 1
-agent: {{name: hearing}}
+agent: {{name: hearing, events_to: []}}
 sources:
   telling:
     driver: http

@@ -28,7 +28,7 @@ from tests.test_systemd import Ear
 OTHER_SECRET = "whsec_" + "QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVphYmNkZWY="
 CONFIG = """
 version: 1
-agent: {{name: cabin}}
+agent: {{name: cabin, events_to: []}}
 brokers: {{house: {{url: "mqtt://127.0.0.1:{link}"}}}}
 sources:
   room: {{driver: mqtt, topic: room, sensors: {{t: {{path: t, unit: "°C"}}}}}}

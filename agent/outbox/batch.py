@@ -65,6 +65,10 @@ class Batch:
     rests: Sequence[Rest] = ()
     expired: Sequence[Gone] = ()
     """Deliveries whose time is over."""
+    exhausted_before: float | None = None
+    """Dead letters of before that time are told of by what is owed here."""
+    last: bool = False
+    """Whether the agent ends with it."""
     purge: bool = False
     """Whether old history is to be deleted."""
     replays: Sequence[Replay] = ()

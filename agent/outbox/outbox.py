@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import Counters, Moment, Notice, Rest, Settlement
+from agent.model import Counters, DeadLetters, Ending, Moment, Notice, Rest, Settlement
 from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
@@ -113,6 +113,8 @@ class Outbox:
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.untold = True
+        """Whether there may be dead letters that nobody was told of."""
         self.crowded = False
         """Whether so many marks wait for a commit that nothing may be lent."""
         self.on_mark: Callable[[], None] = lambda: None
@@ -267,10 +269,8 @@ class Outbox:
             due = due or purge > 0 or await self._call(self._store.is_full)
             await self._call(self._store.disk.keep_ballast, self._limits.min_free_bytes)
         except sqlite3.Error as error:
-            self._degrade(error)
             self._swept_to, self._next_expiry = None, now
-            await self._reopen()
-            self.on_mark()  # a commit shows whether it can be written
+            await self._recover(error)
             due, purge = False, 0
         return Sweep(expired, due, self._more or self._swept_to is not None or purge >= SWEEP_ROWS)
 
@@ -283,6 +283,16 @@ class Outbox:
         expired, next_expiry, self._swept_to = await self._call(self._store.expired, now, self._swept_to)
         self._next_expiry = min(self._next_expiry, next_expiry)
         return expired
+
+    async def exhausted(self, before: float) -> Sequence[DeadLetters]:
+        """What became a dead letter before then, and nobody was told of."""
+        try:
+            found = await self._call(self._store.exhausted, before)
+        except sqlite3.Error as error:
+            await self._recover(error)
+            return ()
+        self.untold = bool(found)
+        return found
 
     def settle(self, settlement: Settlement) -> None:
         """A mark for the next commit."""
@@ -352,6 +362,7 @@ class Outbox:
     def _install(self, number: int, batch: Batch, outcome: Outcome) -> None:
         """Let the memory follow a commit."""
         self._number, self._committed_at, self._more = number, batch.moment.at, outcome.more
+        self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
         for settlement in batch.settled:
             self._claims.give_back(settlement.delivery.id)
         self._forget([*batch.expired, *batch.discarded, *outcome.gone])
@@ -368,7 +379,7 @@ class Outbox:
     async def _settle_alone(self, batch: Batch, *, make_room: bool) -> None:
         """On a full disk marks and deletions are committed first, a few at a time, without the rest of the batch."""
         self._gather(batch)
-        alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+        alone = _settling(batch)
         alone.settled, alone.expired, alone.discarded, alone.purge = (), (), (), False
         settled, batch.settled = batch.settled, ()
         for first in range(0, len(settled), _ALONE_MAX):
@@ -421,6 +432,12 @@ class Outbox:
                 self._degrade(error)
             await asyncio.sleep(next(pauses_s))
 
+    async def _recover(self, error: Exception) -> None:
+        """Go on after it could not be read: a commit shows whether it can be written."""
+        self._degrade(error)
+        await self._reopen()
+        self.on_mark()
+
     def _degrade(self, error: Exception) -> None:
         if self.degraded is None:
             log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
@@ -428,6 +445,17 @@ class Outbox:
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+
+def _settling(batch: Batch) -> Batch:
+    """What of a batch makes room, or needs none."""
+    alone = replace(batch, owed=[], memory={}, ledger={}, subscriptions={}, replays=())
+    return replace(alone, exhausted_before=None, last=False)
+
+
+def _has_dead(batch: Batch) -> bool:
+    dead = (Ending.DEAD, Ending.EXPIRED)
+    return bool(batch.expired) or any(settlement.ending in dead for settlement in batch.settled)
 
 
 def _pauses_s() -> Iterator[float]:

@@ -14,6 +14,7 @@ have none.
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
     subscriptions  the topic filters of each broker with their identifiers; under '' the highest ever given
+    untimed     deliveries without a sure time that were never attempted, with the event to write them from (JSON)
 
 Times `..._at` are seconds on the agent's own time line (`agent.clock`), `wall` is Unix seconds.
 """
@@ -155,6 +156,16 @@ _WAITS_OR_NOT = (
     ("settled_last", "UPDATE OF state", "OLD.state = 0 AND NEW.state != 0", "OLD", "- 1"),
     ("dropped_last", "DELETE", "OLD.state = 0", "OLD", "- 1"),
 )
+_SELF = """
+ALTER TABLE meta ADD COLUMN ended_well INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE meta ADD COLUMN exhausted_before REAL NOT NULL DEFAULT 0;
+CREATE TABLE untimed (
+    delivery INTEGER PRIMARY KEY,
+    event TEXT NOT NULL
+) STRICT;
+CREATE TRIGGER untimed_goes AFTER DELETE ON deliveries BEGIN DELETE FROM untimed WHERE delivery = OLD.id; END;
+"""
+"""Whether the last commit was that of an orderly end; dead letters of before that time were told of."""
 
 
 def _spine(db: "Database") -> None:
@@ -179,7 +190,18 @@ def _bounds(db: "Database") -> None:
         db.execute(_TRIGGER.format(name=name, change=change, when=when, row=row, by=by))
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (_spine, _attempts, _requests, _queue, _bounds)
+def _events_of_the_agent(db: "Database") -> None:
+    _execute(db, _SELF)
+
+
+_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+    _spine,
+    _attempts,
+    _requests,
+    _queue,
+    _bounds,
+    _events_of_the_agent,
+)
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""

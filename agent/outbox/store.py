@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, Delivery, Ending, Event, Moment, Rest, Settlement
+from agent.model import DROP_REASONS, Counters, DeadLetters, Delivery, Ending, Event, Moment, Rest, Settlement
 from agent.outbox import room
 from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
@@ -112,6 +112,8 @@ class Loaded:
     """Of the agent's time line to the boot-time clock."""
     downtime_s: float | None
     """Between the last commit and this start; None: not known."""
+    ended_well: bool | None
+    """Whether the agent ended in order the last time; None: this is the first start."""
     memory: Mapping[Key, str]
     ledgers: Mapping[str, Sequence[bytes]]
     subscriptions: Mapping[str, Mapping[str, int]]
@@ -201,9 +203,11 @@ class Store:
             moment = batch.moment
             self._db.execute(
                 "UPDATE meta SET commit_number = ?, next_delivery = ?, boot_id = ?, offset_s = ?,"
-                " alive_at = ?, alive_wall = ?, alive_synced = ?",
-                (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment),
+                " alive_at = ?, alive_wall = ?, alive_synced = ?, ended_well = ?",
+                (number, batch.numbers.next_delivery, self._boot_id, self.offset_s, *moment, batch.last),
             )
+            if batch.exhausted_before is not None:
+                self._db.execute("UPDATE meta SET exhausted_before = ?", (batch.exhausted_before,))
 
     def move(self, batch: Batch) -> None:
         """Send again and give up while no agent runs: when it lived last does not change by that."""
@@ -351,6 +355,15 @@ class Store:
         query = f"{rows} AND (webhook, subject) > (?, ?) ORDER BY webhook, subject, id LIMIT ?"
         yield from self._db.execute(query, (after.webhook, after.subject, _LOOK_ROWS - len(same)))
 
+    def exhausted(self, before: float) -> list[DeadLetters]:
+        """What became a dead letter since that was last told of; events about the agent itself do so silently."""
+        query = """
+            SELECT w.name, e.rule, COUNT(*), MIN(d.sequence), MAX(d.sequence) FROM deliveries d
+            JOIN events e ON e.id = d.event JOIN webhooks w ON w.id = d.webhook
+            WHERE d.state = 2 AND d.settled_at >= (SELECT exhausted_before FROM meta) AND d.settled_at < ?
+            AND d.state > 0 AND e.rule IS NOT NULL GROUP BY w.name, e.rule ORDER BY w.name, e.rule"""
+        return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
+
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
@@ -373,6 +386,8 @@ class Store:
     # -- the parts of a commit
 
     def _settle(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+        # A batch that is stored one message at a time may be from before the last telling of dead letters.
+        at = max(batch.moment.at, self._db.execute("SELECT exhausted_before FROM meta").fetchone()[0])
         for settlement in batch.settled:
             delivery = settlement.delivery
             self._log_attempt(settlement)
@@ -389,12 +404,12 @@ class Store:
                     ),
                 )
             elif settlement.ending is Ending.DELIVERED:
-                if self._move(delivery.id, PENDING, DELIVERED, batch.moment.at):
+                if self._move(delivery.id, PENDING, DELIVERED, at):
                     deltas[delivery.webhook].update(pending=-1, delivered=1, kept=1)
-            elif self._move(delivery.id, PENDING, DEAD, batch.moment.at, settlement.attempts or None):
+            elif self._move(delivery.id, PENDING, DEAD, at, settlement.attempts or None):
                 deltas[delivery.webhook].update(pending=-1, dead=1)
         for gone in batch.expired:
-            if self._move(gone.id, PENDING, DEAD, batch.moment.at):
+            if self._move(gone.id, PENDING, DEAD, at):
                 deltas[gone.webhook].update(pending=-1, dead=1)
 
     def _log_attempt(self, settlement: Settlement) -> None:
@@ -614,7 +629,8 @@ class Store:
         migrate(self._db, self._path, clock.wall())
         self._boot_id = clock.boot_id()
         self._db.execute(
-            "INSERT OR IGNORE INTO meta VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0, 0)",
+            "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
+            " alive_at, alive_wall, alive_synced) VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
             (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
         )
         self._read_names()
@@ -624,12 +640,14 @@ class Store:
         self._webhooks = {name: row for row, name in self._names.items()}
 
     def _loaded(self, downtime_s: float | None) -> Loaded:
-        (agent_id,) = self._db.execute("SELECT agent_id FROM meta").fetchone()
+        query = "SELECT agent_id, commit_number, ended_well FROM meta"
+        agent_id, commits, ended_well = self._db.execute(query).fetchone()
         webhooks = self._db.execute("SELECT name, resting_until, disabled, asked_until FROM webhooks").fetchall()
         return Loaded(
             agent_id=agent_id,
             offset_s=self.offset_s,
             downtime_s=downtime_s,
+            ended_well=bool(ended_well) if commits else None,
             memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),

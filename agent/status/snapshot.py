@@ -4,6 +4,22 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from agent.status.words import age
+
+SKEW_SHOWN_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class HeartbeatFacts:
+    """What became of the heartbeats to one webhook, since the start."""
+
+    sent: int
+    failed: int
+    skipped: int
+    """Not sent, since the agent did not live, or the webhook is disabled."""
+    last_error: str | None
+    """Of the last one that was sent; None: it arrived."""
+
 
 @dataclass(frozen=True, slots=True)
 class AgentFacts:
@@ -14,11 +30,15 @@ class AgentFacts:
     version: str
     uptime_s: float
     clock: str
-    """synced or unsynced"""
+    """synced, unsynced (no sign of being right) or implausible (surely wrong)"""
     reload_error: str | None = None
     """Why the last reload changed nothing; None: it went well, or there was none."""
     needs_restart: tuple[str, ...] = ()
     """Keys of the configuration whose change waits for a restart."""
+    clock_skew_s: float | None = None
+    """How far the clock is ahead of that of the receiver that agrees with it most; None: none has told the time."""
+    heartbeats: Mapping[str, HeartbeatFacts] = field(default_factory=dict)
+    """By webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +141,10 @@ class Snapshot:
             found.append(f"the outbox cannot be written: {self.outbox.degraded}")
         if not self.outbox.balanced:
             found.append("the counters of the outbox do not balance")
+        found += self._clock_troubles()
+        for name, beats in self.agent.heartbeats.items():
+            if beats.last_error:
+                found.append(f"the last heartbeat to {name} did not arrive: {beats.last_error}")
         for name, source in self.sources.items():
             if source.state != "open":
                 found.append(f"source {name} is {source.state}: {source.detail or 'not open yet'}")
@@ -129,3 +153,11 @@ class Snapshot:
                 why = f": {webhook.last_error}" if webhook.last_error else ""
                 found.append(f"webhook {name} is {webhook.state}{why}")
         return found
+
+    def _clock_troubles(self) -> list[str]:
+        skew_s = self.agent.clock_skew_s or 0.0
+        if self.agent.clock == "implausible":
+            return ["the clock is surely wrong: it is from before this program was made"]
+        if abs(skew_s) > SKEW_SHOWN_S:
+            return [f"the clock is {age(abs(skew_s))} {'ahead of' if skew_s > 0 else 'behind'} that of the receivers"]
+        return []

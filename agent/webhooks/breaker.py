@@ -56,6 +56,8 @@ class Breaker:
     """What Retry-After said."""
     unanswered: bool = True
     """Whether the last of the failures had no answer; of those before a restart that is not known."""
+    away_since: float | None = None
+    """When it began to rest, as far as this process knows; None: it does not."""
     disabled: bool = False
     misconfigured: bool = False
 
@@ -73,7 +75,7 @@ class Breaker:
                 longest_s = max(rest_max_s * (1 + JITTER), RETRY_AFTER_MAX_S)
                 breaker.resting_until = min(rest.resting_until, now + longest_s)
                 breaker.asked_until = rest.asked_until
-                breaker.rests, breaker.failures = 1, FAILURES_BEFORE_REST
+                breaker.rests, breaker.failures, breaker.away_since = 1, FAILURES_BEFORE_REST, now
         return breaker
 
     @property
@@ -121,7 +123,8 @@ class Breaker:
         return Rest(self.webhook, self.resting_until, self.disabled, self.asked_until)
 
     def _begin_anew(self) -> None:
-        self.failures, self.rests, self.resting_until, self.asked_until = 0, 0, None, None
+        self.failures, self.rests = 0, 0
+        self.resting_until = self.asked_until = self.away_since = None
 
     def _failed(self, outcome: Outcome, now: float, jitter: float) -> None:
         self.failures += 1
@@ -136,3 +139,4 @@ class Breaker:
             self.rests += 1
         if rest_s:
             self.resting_until = max(now + rest_s, self.resting_until or 0.0)
+            self.away_since = now if self.away_since is None else self.away_since

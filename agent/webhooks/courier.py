@@ -9,14 +9,15 @@ rests nothing goes out; behind the rest one probe does, and behind its answer th
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
 from typing import Protocol
 
-from agent.clock import DeviceClock
-from agent.model import Attempt, Delivery, Ending, Rest, Settlement
+from agent import notices
+from agent.clock import DeviceClock, plausible
+from agent.model import Attempt, Delivery, Ending, Notice, Rest, Settlement
 from agent.webhooks.breaker import Breaker, SlowStart
 from agent.webhooks.config import Webhook
 from agent.webhooks.headers import signed
@@ -26,6 +27,8 @@ from drivers.buckets import TokenBucket
 
 log = logging.getLogger(__name__)
 
+_LONG_REST_S = 180.0
+"""The end of a longer rest is told."""
 _REMEMBERED = 100
 """Attempts over which p50 and p95 are taken."""
 _BURST_S = 1.0
@@ -75,6 +78,8 @@ class CourierView:
     failed: int
     p50_ms: float | None
     p95_ms: float | None
+    ahead_s: float | None
+    """The clock of the receiver, less the agent's time line, as its last answer said; None: it has not said."""
 
 
 class Courier:
@@ -89,7 +94,9 @@ class Courier:
         random: Random,
         transport: Transport,
         rest: Rest | None = None,
+        tell: Callable[[Notice], None] = lambda _: None,
     ) -> None:
+        """`tell` is for those who hear of the agent itself."""
         self._name = name
         self._config = config
         self._keys = config.keys
@@ -97,6 +104,7 @@ class Courier:
         self._clock = clock
         self._random = random
         self._transport = transport
+        self._tell = tell
         self._breaker = Breaker.restored(name, config.rest.min, config.rest.max, rest, clock.now())
         self._slow_start = SlowStart(config.concurrency)
         self._bucket = None if config.rate is None else TokenBucket(config.rate, _BURST_S)
@@ -111,6 +119,7 @@ class Courier:
         self._stopping = self._stopped = False
         self._last_error: str | None = None
         self._succeeded = self._failed = 0
+        self._ahead_s: float | None = None
         self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
 
     async def run(self) -> None:
@@ -144,15 +153,25 @@ class Courier:
 
     def enable(self) -> None:
         """Try again at once, whatever the webhook answered before; durable with the next commit."""
+        was_disabled = self._breaker.disabled
         self._breaker.enable()
         self._slow_start.begin()
         self._mailbox.remember(self._breaker.kept())
+        if was_disabled:
+            self._tell(notices.recovered(self._name, "enabled"))
         self._mailbox.release(every=True)
 
     def disable(self) -> None:
         """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
-        self._breaker.disabled = True
+        was_disabled, self._breaker.disabled = self._breaker.disabled, True
         self._mailbox.remember(self._breaker.kept())
+        if not was_disabled:
+            self._tell(notices.disabled(self._name, "asked"))
+
+    @property
+    def disabled(self) -> bool:
+        """Whether nothing is to be sent to the webhook."""
+        return self._breaker.disabled
 
     def hurry(self) -> None:
         """The network is there again: a webhook that rests for lack of an answer is probed within a second."""
@@ -171,6 +190,7 @@ class Courier:
             failed=self._failed,
             p50_ms=_quantile_ms(durations, 0.5),
             p95_ms=_quantile_ms(durations, 0.95),
+            ahead_s=self._ahead_s,
         )
 
     def _state(self) -> str:
@@ -261,7 +281,7 @@ class Courier:
 
     def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
         now = self._clock.now()
-        before, answers = self._breaker.kept(), self._breaker.answers
+        before, answers, away_since = self._breaker.kept(), self._breaker.answers, self._breaker.away_since
         ended = self._breaker.note(outcome, now, self._random.uniform(-1, 1))
         if self._breaker.answers > answers:
             self._pace(rested=before.resting_until is not None)
@@ -281,8 +301,15 @@ class Courier:
         self._mailbox.settle(replace(settlement, attempt=self._attempted(outcome, now)))
         if self._breaker.kept() != before:
             self._mailbox.remember(self._breaker.kept())
+        self._tell_of_change(now, disabled_before=before.disabled, away_since=away_since)
         if ended:
             self._mailbox.release()
+
+    def _tell_of_change(self, now: float, *, disabled_before: bool, away_since: float | None) -> None:
+        if self._breaker.disabled and not disabled_before:
+            self._tell(notices.disabled(self._name, "gone"))
+        elif away_since is not None and self._breaker.away_since is None and now - away_since > _LONG_REST_S:
+            self._tell(notices.recovered(self._name, "answers", now - away_since))
 
     def _attempted(self, outcome: Outcome, now: float) -> Attempt:
         """For the log of the delivery."""
@@ -299,6 +326,8 @@ class Courier:
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
         self._durations_s.append(outcome.duration_s)
+        if outcome.date is not None and plausible(outcome.date):
+            self._ahead_s = outcome.date - self._clock.now()
         if settlement.ending is Ending.DELIVERED:
             self._succeeded += 1
             if self._last_error is not None:

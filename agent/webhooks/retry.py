@@ -47,6 +47,8 @@ class Outcome:
     answer: bytes = b""
     """Of a failure, the first 512 bytes of the answer."""
     location: str | None = None
+    date: float | None = None
+    """Unix seconds, as the receiver's clock says."""
 
 
 class Fate(Enum):
@@ -147,13 +149,19 @@ def parse_retry_after(text: str | None, wall: float) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return min(float(text), RETRY_AFTER_MAX_S)
+    date = parse_date(text)
+    return None if date is None else min(max(0.0, date - wall), RETRY_AFTER_MAX_S)
+
+
+def parse_date(text: str | None) -> float | None:
+    """Unix seconds of an HTTP date (RFC 9110, 5.6.7); None where there is none, or none that can be read."""
+    if text is None:
+        return None
     try:
         date = parsedate_to_datetime(text)
+        return (date if date.tzinfo is not None else date.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return min(max(0.0, date.timestamp() - wall), RETRY_AFTER_MAX_S)
 
 
 def _again(delivery: Delivery, due_at: float, attempts: int, refusals: int, *, held: bool) -> Settlement:

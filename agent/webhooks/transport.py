@@ -19,7 +19,7 @@ from agent.version import __version__
 from agent.webhooks.config import JSON, Webhook, literal_address
 from agent.webhooks.headers import fixed
 from agent.webhooks.proxies import BadProxy, proxy_for
-from agent.webhooks.retry import Outcome, parse_retry_after
+from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
 from drivers import tls
 from drivers.tls import Tls
 
@@ -126,6 +126,7 @@ class Transport:
                 disable=answer.headers.get("webhook-delivery", "").strip().lower() == "disable",
                 answer=b"" if 200 <= answer.status < 300 else text[:ANSWER_BYTES_KEPT],
                 location=answer.headers.get("Location"),
+                date=parse_date(answer.headers.get("Date")),
             )
 
     def _open(self) -> aiohttp.ClientSession:

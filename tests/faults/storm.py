@@ -29,7 +29,7 @@ from tests.support.waiting import until
 
 CONFIG = """
 version: 1
-agent: {{name: storm}}
+agent: {{name: storm, events_to: []}}
 brokers:
   house: {{url: "mqtt://127.0.0.1:{link}", keepalive: 5s}}
 sources:

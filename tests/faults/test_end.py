@@ -17,7 +17,7 @@ from tests.support.waiting import until
 
 CONFIG = """
 version: 1
-agent: {{name: cabin}}
+agent: {{name: cabin, events_to: []}}
 brokers: {{house: {{url: "mqtt://127.0.0.1:{mqtt}"}}, silent: {{url: "mqtt://127.0.0.1:{silent}"}}}}
 sources:
   room: {{driver: mqtt, broker: house, topic: room, sensors: {{t: {{path: t}}}}}}

@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ from aiohttp import web
 from standardwebhooks import Webhook as Judge
 
 from agent.clock import SystemClock
-from agent.model import Content, Event, Settlement
+from agent.model import Content, Event, Notice, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.courier import Courier, _why
@@ -23,6 +23,7 @@ from agent.webhooks.transport import Transport
 from drivers.signing import key_of, verify, verify_github
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
+from tests.support.hands import HandClock
 from tests.support.receiver import Receiver, answer, first, reset
 from tests.support.waiting import until
 
@@ -62,13 +63,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(state: Path, url: str, **more: Any) -> AsyncIterator[Desk]:
+async def desk(
+    state: Path, url: str, tell: Callable[[Notice], None] = lambda _: None, **more: Any
+) -> AsyncIterator[Desk]:
     config = Webhook.model_validate({"url": url, **QUICK, **more})
     clock = SystemClock()
     outbox = Outbox(state, {"ops": config.expires}, {"ops"} if config.ordering == "none" else ())
     loaded = await outbox.open(clock)
     transport = Transport(config, clock.wall)
-    courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"])
+    courier = Courier("ops", config, outbox.mailboxes["ops"], clock, Random(1), transport, loaded.rests["ops"], tell)
     running = asyncio.create_task(courier.run())
     try:
         yield Desk(outbox, courier, clock)
@@ -103,7 +106,8 @@ async def test_headers_and_suffix_go_with_every_attempt(tmp_path: Path) -> None:
 
 
 async def test_githubs_signature_is_over_the_body_alone(tmp_path: Path) -> None:
-    given = {"signature": "github", "secrets": ["any text will do, as long as this", "the one before, as long as it"]}
+    secrets = ["any text will do, as long as this", "the one before, as long as it"]
+    given: dict[str, Any] = {"signature": "github", "secrets": secrets}
     async with Receiver() as receiver, desk(tmp_path, receiver.url, **given) as at:
         await at.owe("a")
         await until(lambda: len(receiver.got) == 1)
@@ -315,6 +319,78 @@ async def test_a_due_time_that_is_too_far_ahead_is_brought_in_at_the_start(tmp_p
         assert [lane.subject for lane in lanes.take_due(at.clock.now() + 1.2 * 86400, 8)] == ["b", "a"]
 
 
+class Away:
+    """A transport whose receiver is away until it is told otherwise: minutes cannot be had with a real one."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome(0.1, error="refused")
+        self.posts = 0
+
+    async def post(self, *_: object) -> Outcome:
+        self.posts += 1
+        return self.outcome
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize(("away_s", "told"), [(170.0, False), (190.0, True)])
+async def test_the_end_of_a_long_rest_is_told(tmp_path: Path, away_s: float, told: bool) -> None:
+    config = Webhook.model_validate({"url": "http://127.0.0.1:1/", **QUICK, "delays": [0], "rest": {"max": "30s"}})
+    clock, outbox, away, said = HandClock(), Outbox(tmp_path, {"ops": config.expires}), Away(), list[Notice]()
+    await outbox.open(clock)
+    draft = outbox.draft(clock.moment(), lambda event, *_: Content(event.id.encode()))
+    moment = clock.moment()
+    draft.owe([Event("evt_1", "sensor.event", "a", moment.at, moment.wall, synced=True, send_to=("ops",))])
+    await outbox.commit(draft.batch())
+    mailbox = outbox.mailboxes["ops"]
+    courier = Courier("ops", config, mailbox, clock, Random(1), away, tell=said.append)  # type: ignore[arg-type]
+    running = asyncio.create_task(courier.run())
+    for seconds in (0, 2, 4, 8, 16):
+        clock.advance(seconds)
+        mailbox.changed.set()
+        posts = away.posts
+        await until(lambda: away.posts > posts or courier.view().state == "resting")  # noqa: B023
+    await until(lambda: courier.view().state == "resting")
+    away.outcome = Outcome(0.1, status=204)
+    clock.advance(away_s)
+    mailbox.changed.set()
+    await until(lambda: courier.view().state == "answering")
+    assert [(one.type, one.about, one.data["reason"]) for one in said] == [
+        ("webhook.recovered", "ops", "answers")
+    ] * told
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await outbox.close()
+
+
+@pytest.mark.parametrize(
+    ("date", "ahead"),
+    [("Tue, 01 Jan 2030 00:00:00 GMT", 1_893_456_000.0), ("Sat, 01 Jan 2000 00:00:00 GMT", None), ("soon", None)],
+)
+async def test_what_the_receivers_clock_says_is_kept_unless_it_cannot_be(
+    tmp_path: Path, date: str, ahead: float | None
+) -> None:
+    async with Receiver(answer(500, date=date)) as receiver, desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+        await at.owe("a")
+        await until(lambda: at.courier.view().failed == 1)
+        found = at.courier.view().ahead_s
+        assert found == (None if ahead is None else pytest.approx(ahead - at.clock.now(), abs=60))
+
+
+async def test_a_person_switches_a_webhook_and_it_is_told_once(tmp_path: Path) -> None:
+    said = list[Notice]()
+    async with Receiver() as receiver, desk(tmp_path, receiver.url, tell=said.append) as at:
+        at.courier.enable()
+        at.courier.disable()
+        at.courier.disable()
+        at.courier.enable()
+    assert [(one.type, one.data["reason"]) for one in said] == [
+        ("webhook.disabled", "asked"),
+        ("webhook.recovered", "enabled"),
+    ]
+
+
 async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
     async with Receiver(answer(410)) as receiver:
         async with desk(tmp_path, receiver.url) as at:
@@ -501,7 +577,7 @@ async def test_without_order_one_subject_fills_all_places_and_a_failed_one_is_ov
             return web.Response(status=500)
         return await gate.script(request, number)
 
-    more = {"ordering": "none", "concurrency": 4, "delays": [0, "1h"]}
+    more: dict[str, Any] = {"ordering": "none", "concurrency": 4, "delays": [0, "1h"]}
     async with Receiver(script) as receiver, desk(tmp_path, receiver.url, **more) as at:
         await at.owe(*["a"] * 12)
         await until(lambda: len(gate.held) == 4)

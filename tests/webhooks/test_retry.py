@@ -5,7 +5,7 @@ import pytest
 from agent.model import Delivery, Ending, Rest, Settlement
 from agent.webhooks.breaker import FAILURES_BEFORE_REST, Breaker, SlowStart
 from agent.webhooks.config import DELAYS_S
-from agent.webhooks.retry import Fate, Health, Outcome, judge, parse_retry_after, settle
+from agent.webhooks.retry import Fate, Health, Outcome, judge, parse_date, parse_retry_after, settle
 
 FEW = [400, 405, 406, 411, 413, 414, 415, 422, 431, 501, 505]
 NAMED = {
@@ -51,6 +51,22 @@ def test_the_delays_are_those_of_the_design() -> None:
     assert [delay / 60 for delay in DELAYS_S] == pytest.approx(minutes)
     waits = [after(delivery(attempts=n), outcome(500)).due_at - 1000 for n in range(14)]
     assert waits == pytest.approx([*DELAYS_S[1:], 86400, 86400])
+
+
+@pytest.mark.parametrize(
+    ("text", "date"),
+    [
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 784111777.0),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 784111777.0),
+        ("Sun Nov  6 08:49:37 1994", 784111777.0),
+        ("Sun, 06 Nov 99999 08:49:37 GMT", None),
+        ("yesterday", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_the_date_of_an_answer_is_read_in_each_form_that_http_knows(text: str | None, date: float | None) -> None:
+    assert parse_date(text) == date
 
 
 @pytest.mark.parametrize(("jitter", "factor"), [(-1, 0.8), (1, 1.2)])
