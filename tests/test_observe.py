@@ -122,7 +122,7 @@ async def test_a_webhook_that_the_configuration_no_longer_has_is_shown_with_its_
         ([None], None, []),
         ([-30.0, 9000.0], 30.0, []),
         ([121.0, 9000.0], -121.0, ["the clock is 2 m 1 s behind that of the receivers"]),
-        ([-7200.0], 7200.0, ["the clock is 2 h 0 m ahead of that of the receivers"]),
+        ([-7200.0], 7200.0, ["the clock is 2 h ahead of that of the receivers"]),
     ],
 )
 def test_the_clock_is_compared_with_the_receiver_that_agrees_most(

@@ -4,7 +4,7 @@ Nothing outside knows SQL.
 
 `batch` gathers what one commit makes durable, `outbox` commits it and lends deliveries to the couriers;
 beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was
-seen before), `lock` (one agent for each file).
+seen before), `untimed` (events whose time is not sure), `lock` (one agent for each file).
 """
 
 from pathlib import Path

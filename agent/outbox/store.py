@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from agent.clock import DeviceClock
 from agent.model import DROP_REASONS, Counters, DeadLetters, Delivery, Ending, Rest
+from agent.outbox import untimed
 from agent.outbox.batch import Batch, Key, Numbers
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.schema import DEAD, DELIVERED, PENDING, migrate
@@ -30,7 +31,7 @@ SWEEP_ROWS = 500
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held"
+    " d.attempts, d.refusals, d.held, EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
 
 
@@ -106,6 +107,7 @@ class Store:
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._settle(batch, deltas)
+            self._freeze(batch)
             self._owe(batch, deltas)
             self._db.executemany(
                 "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
@@ -194,6 +196,12 @@ class Store:
             AND d.state > 0 AND e.rule IS NOT NULL GROUP BY w.name, e.rule ORDER BY w.name, e.rule"""
         return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
 
+    def untimed(self, deliveries: Sequence[int]) -> dict[int, str]:
+        """The events of those deliveries that have none of a sure time."""
+        marks = ", ".join("?" * len(deliveries))
+        query = f"SELECT delivery, event FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
+        return dict(self._db.execute(query, deliveries))
+
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
@@ -240,14 +248,24 @@ class Store:
         query = "UPDATE deliveries SET state = ?, settled_at = ? WHERE id = ? AND state = ?"
         return self._db.execute(query, (after, at, delivery_id, before)).rowcount == 1
 
+    def _freeze(self, batch: Batch) -> None:
+        for delivery, event, body in batch.frozen:
+            self._db.execute("DELETE FROM untimed WHERE delivery = ?", (delivery.id,))
+            if event is not None:
+                self._db.execute("UPDATE deliveries SET body = ? WHERE id = ?", (body, delivery.id))
+                query = "UPDATE events SET wall = ?, synced = ? WHERE id = (SELECT event FROM deliveries WHERE id = ?)"
+                self._db.execute(query, (event.wall, event.synced, delivery.id))
+
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
-        events, deliveries = [], []
+        events, deliveries, kept = [], [], []
         for number, event, owed, unwanted in batch.owed:
             told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
             if owed:
                 events.append((number, len(owed), *told))
             for d in owed:
                 deltas[d.webhook].update(owed=1, pending=1)
+                if d.untimed and (text := untimed.dump(event)) is not None:
+                    kept.append((d.id, text))
                 row = (
                     d.id,
                     number,
@@ -263,6 +281,7 @@ class Store:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
         self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
+        self._db.executemany("INSERT INTO untimed VALUES (?, ?)", kept)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -356,6 +375,7 @@ class Store:
         if boot_id == self._boot_id:
             self.offset_s = max(offset_s, alive_at - raw)
             return float(raw + self.offset_s - alive_at)
+        self._db.execute("DELETE FROM untimed")  # nobody knows any more when it was
         downtime_s = max(0.0, moment.wall - alive_wall) if alive_synced and moment.synced else None
         self.offset_s = alive_at + (downtime_s or 0.0) - raw
         return downtime_s
@@ -405,7 +425,7 @@ def _counters(row: Sequence[int]) -> Counters:
 
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
-    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held = row
+    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, untimed_ = row
     return Delivery(
         id=number,
         webhook=webhook,
@@ -419,6 +439,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         attempts=attempts,
         refusals=refusals,
         held=bool(held),
+        untimed=bool(untimed_),
     )
 
 

@@ -37,6 +37,8 @@ class Mailbox(Protocol):
 
     changed: asyncio.Event
     """Set when something new may be due; the courier clears it."""
+    answers: bool
+    """Whether the webhook answered when it was last tried; the courier says it."""
 
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now, one of each subject, in order; they are lent until settled."""
@@ -46,6 +48,9 @@ class Mailbox(Protocol):
 
     def next_due(self) -> float | None:
         """When the next subject that is not lent becomes due; None: nothing waits."""
+
+    async def freeze(self, delivery: Delivery) -> None:
+        """Make the bytes of a lent delivery final and durable, before its first attempt."""
 
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back; durable with the next commit."""
@@ -234,6 +239,8 @@ class Courier:
         self._mailbox.changed.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if delivery.untimed:
+            await self._mailbox.freeze(delivery)
         if delivery.expires_at <= self._clock.now():
             self._witness.pop(delivery.id, None)
             self._mailbox.settle(Settlement(delivery, Ending.EXPIRED))
@@ -265,6 +272,7 @@ class Courier:
             others_answered=others_answered,
         )
         self._witness.pop(delivery.id, None)
+        self._mailbox.answers = outcome.status is not None
         if settlement.ending is Ending.AGAIN:
             self._witness[delivery.id] = self._breaker.answers
         self._note(delivery, outcome, settlement)
