@@ -26,6 +26,8 @@ from drivers import signing
 
 log = logging.getLogger(__name__)
 
+_LONGEST_WAIT_S = 60.0
+"""Then it looks again, as the loop's own clock stands still while the device is suspended."""
 _LONG_REST_S = 180.0
 """The end of a longer rest is told."""
 _REMEMBERED = 100
@@ -211,7 +213,7 @@ class Courier:
     async def _wait(self) -> None:
         """Until something may have become due: a change, the end of an attempt (which is one), or a time."""
         due_at = self._next_time()
-        pause_s = None if due_at is None else max(0.0, due_at - self._clock.now())
+        pause_s = None if due_at is None else min(_LONGEST_WAIT_S, max(0.0, due_at - self._clock.now()))
         try:
             async with asyncio.timeout(pause_s):
                 await self._mailbox.changed.wait()
