@@ -20,9 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from agent.clock import DeviceClock
-from agent.model import Counters, DeadLetters, Ending, Moment, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
+from agent.clock import DeviceClock, plausible
+from agent.model import Counters, DeadLetters, Delivery, Ending, Moment, Rest, Settlement
+from agent.outbox import untimed
+from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
 from agent.outbox.mailbox import Mailbox
@@ -81,6 +82,7 @@ class Outbox:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
+        self._freezing: dict[int, tuple[Delivery, asyncio.Future[None]]] = {}
         self._numbers = Numbers(1, {})
         self._number = 0
         self._next_expiry = 0.0
@@ -165,7 +167,8 @@ class Outbox:
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
         """A commit in the making; `envelope` writes what each webhook is sent."""
-        return Draft(moment, self._numbers, self.expires_s, envelope)
+        answering = {name for name, mailbox in self.mailboxes.items() if mailbox.answers}
+        return Draft(moment, self._numbers, self.expires_s, envelope, answering)
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused.
@@ -222,7 +225,44 @@ class Outbox:
     @property
     def marks(self) -> int:
         """How many marks wait for a commit."""
-        return len(self._settled) + len(self._rests)
+        return len(self._settled) + len(self._rests) + len(self._freezing)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether some attempt waits for the next commit."""
+        return bool(self._freezing)
+
+    @property
+    def waiting_until(self) -> float:
+        """Until then some first attempt may wait for a right clock."""
+        return max((mailbox.waiting_until for mailbox in self.mailboxes.values()), default=0.0)
+
+    def release_untimed(self) -> None:
+        """The year can be right: no first attempt waits any more."""
+        for mailbox in self.mailboxes.values():
+            mailbox.release_untimed()
+
+    async def freeze(self, delivery: Delivery) -> None:
+        """Make the bytes of a delivery final, with its time corrected if the clock is right by now.
+
+        They are durable when it returns.
+        """
+        frozen = asyncio.get_running_loop().create_future()
+        self._freezing[delivery.id] = delivery, frozen
+        self.on_mark()
+        await frozen
+
+    async def frozen(self, moment: Moment, envelope: Envelope) -> list[Frozen]:
+        """What the next batch is to freeze."""
+        asked = {number: delivery for number, (delivery, _) in self._freezing.items()}
+        events: Mapping[int, str] = {}
+        if asked and plausible(moment.wall):
+            try:
+                events = await self._call(self._store.untimed, list(asked))
+            except sqlite3.Error as error:
+                await self._recover(error)
+                return []
+        return [_frozen(delivery, events.get(number), moment, envelope) for number, delivery in asked.items()]
 
     async def sweep(self, now: float) -> Sweep:
         """Look for what the next batch is to expire and to purge."""
@@ -323,6 +363,7 @@ class Outbox:
                 number = self._number + 1
             await asyncio.sleep(next(pauses_s))
         self._number = number
+        self._thaw(batch.frozen)
         self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
         if self.degraded:
             log.warning("the outbox can be written again")
@@ -332,12 +373,23 @@ class Outbox:
             for mailbox in self.mailboxes.values():
                 mailbox.changed.set()
 
+    def _thaw(self, frozen: Sequence[Frozen]) -> None:
+        """Let those go on who waited for it."""
+        for number, content in ((one.delivery.id, one.content) for one in frozen):
+            delivery, asked = self._freezing.pop(number)
+            delivery.untimed = False
+            if content is not None:
+                delivery.body, delivery.headers, delivery.suffix = content.body, content.headers, content.suffix
+            if not asked.done():
+                asked.set_result(None)
+
     async def _settle_alone(self, batch: Batch) -> None:
         """On a full disk marks and deletions are committed first, without the rest of the batch."""
         self._gather(batch)
         if batch.settles:
             await self._durable(_settling(batch), whole=False)
-            batch.settled, batch.rests, batch.expired, batch.purge, batch.discarded = (), (), (), False, ()
+            batch.settled, batch.rests, batch.frozen, batch.discarded = (), (), (), ()
+            batch.expired, batch.purge = (), False
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -368,6 +420,17 @@ class Outbox:
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+
+def _frozen(delivery: Delivery, text: str | None, moment: Moment, envelope: Envelope) -> Frozen:
+    """What is to be sent of a delivery; where it cannot be written anew, what was written first."""
+    try:
+        event = None if text is None else untimed.timed(untimed.load(text), moment)
+        if event is not None:
+            return Frozen(delivery, event, envelope(event, delivery.webhook, delivery.sequence))
+    except Exception:
+        log.exception("the time of %s could not be corrected", delivery.event_id)
+    return Frozen(delivery)
 
 
 def _settling(batch: Batch) -> Batch:
