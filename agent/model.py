@@ -42,6 +42,8 @@ class Event:
     synced: bool
     send_to: tuple[str, ...]
     """Names of webhooks."""
+    corrected: bool = False
+    """Whether it was told anew when the clock became right."""
     expires_s: float | None = None
     """None: as each webhook says."""
     rule: str | None = None
@@ -59,6 +61,8 @@ class Event:
     """
     alert_id: str | None = None
     started_wall: float | None = None
+    started_at: float | None = None
+    """The same on the agent's time line, where the clock showed no sign of being right when it began."""
     ended_wall: float | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
@@ -116,6 +120,8 @@ class Delivery:
     """Waits for the webhook to answer again, whatever `due_at` says."""
     headers: Mapping[str, str] = field(default_factory=dict)
     suffix: str = ""
+    untimed: bool = False
+    """Never attempted, and its time is not sure: its bytes are final once it is frozen."""
 
 
 class Ending(StrEnum):

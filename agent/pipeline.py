@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from agent.clock import DeviceClock
+from agent.clock import DeviceClock, plausible
 from agent.model import Moment, Notice
 from agent.notices import event_of, exhausted
 from agent.outbox import Batch, BatchRefused, Draft, Envelope, Filter, Ledger, Moved, Outbox, Span
@@ -37,6 +37,8 @@ SWEEP_EVERY_S = 60.0
 EXHAUSTED_EVERY_S = 60.0
 """Dead letters are told of at most so often."""
 _LONGEST_WAIT_S = 60.0
+_LOOK_EVERY_S = 1.0
+"""At the wall clock, while first attempts wait for it."""
 _NOTICES_MAX = 256
 """So many wait, where nothing can be committed."""
 
@@ -189,6 +191,7 @@ class Pipeline:
     async def run(self) -> None:
         """Work until stopped; then commit what was in memory only."""
         while not self._stopping:
+            self._look_at_clock()
             await self._work()
             asked, self._asked = self._asked, []
             await self._round()
@@ -208,10 +211,21 @@ class Pipeline:
         while not (self._stopping or self._has_input() or self._due() <= self._clock.now()):
             self._wake.clear()
             try:
-                async with asyncio.timeout(min(_LONGEST_WAIT_S, self._due() - self._clock.now())):
+                async with asyncio.timeout(self._pause_s()):
                     await self._wake.wait()
             except TimeoutError:
                 self.moved_at = self._clock.now()
+                self._look_at_clock()
+
+    def _pause_s(self) -> float:
+        now = self._clock.now()
+        longest_s = _LOOK_EVERY_S if now < self._outbox.waiting_until else _LONGEST_WAIT_S
+        return min(longest_s, self._due() - now)
+
+    def _look_at_clock(self) -> None:
+        """First attempts wait only while the year cannot be."""
+        if self._clock.now() < self._outbox.waiting_until and plausible(self._clock.wall()):
+            self._outbox.release_untimed()
 
     def _has_input(self) -> bool:
         return bool(self._waiting or self._asked or self._notices)
@@ -233,7 +247,8 @@ class Pipeline:
         return None if due is None or (behind_since is not None and due > behind_since) else due
 
     def _mark(self) -> None:
-        due = self._clock.now() + (MARKS_WITHIN_S if self._outbox.marks < MARKS_MAX else 0.0)
+        at_once = self._outbox.is_urgent or self._outbox.marks >= MARKS_MAX
+        due = self._clock.now() + (0.0 if at_once else MARKS_WITHIN_S)
         if self._marks_due is None or due < self._marks_due:
             self._marks_due = due
             self._wake.set()
@@ -267,6 +282,7 @@ class Pipeline:
             told_of_dead = await self._tell_of_dead(round_)
             batch = round_.draft.batch()
             batch.subscriptions, batch.last = round_.subscriptions, last
+            batch.frozen = await self._outbox.frozen(moment, self._envelope)
             batch.exhausted_before = moment.at if told_of_dead else None
             if moment.at >= self._sweep_due:
                 batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
@@ -358,6 +374,7 @@ class Pipeline:
             or batch.expired
             or batch.purge
             or batch.subscriptions
+            or batch.frozen
             or batch.exhausted_before is not None
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)

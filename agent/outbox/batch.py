@@ -3,11 +3,12 @@
 What becomes owed is numbered here, and everything that must be durable together is gathered.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from agent.model import Content, Delivery, Event, Moment, Rest, Settlement
+from agent.outbox import untimed
 from agent.outbox.letters import Movable
 
 Key = tuple[str, str]
@@ -49,6 +50,16 @@ class Replay(NamedTuple):
     delivery: Delivery
 
 
+class Frozen(NamedTuple):
+    """A delivery whose bytes are final from now on."""
+
+    delivery: Delivery
+    event: Event | None = None
+    """With its time corrected; None: it goes out as it was written."""
+    content: Content | None = None
+    """What is sent of that event."""
+
+
 @dataclass(slots=True)
 class Batch:
     """All or nothing: what one commit makes durable."""
@@ -63,6 +74,7 @@ class Batch:
     """For each feed that has others now: all its filters and identifiers."""
     settled: Sequence[Settlement] = ()
     rests: Sequence[Rest] = ()
+    frozen: Sequence[Frozen] = ()
     expired: Sequence[Gone] = ()
     """Deliveries whose time is over."""
     exhausted_before: float | None = None
@@ -81,7 +93,16 @@ class Batch:
 class Draft:
     """Numbers events and deliveries; what was owed since a mark can be taken back."""
 
-    def __init__(self, moment: Moment, numbers: Numbers, expires_s: Mapping[str, float], envelope: Envelope) -> None:
+    def __init__(
+        self,
+        moment: Moment,
+        numbers: Numbers,
+        expires_s: Mapping[str, float],
+        envelope: Envelope,
+        answering: Collection[str] = (),
+    ) -> None:
+        """`answering`: the webhooks that answered when they were last tried, so that attempts follow at once."""
+        self._answering = answering
         self.moment = moment
         self._next = numbers.next_delivery
         self._sequences = dict(numbers.sequences)
@@ -142,6 +163,7 @@ class Draft:
         number, sequence = self._next, self._sequences.get(name, 0) + 1
         content = self._envelope(event, name, sequence)
         self._next, self._sequences[name] = number + 1, sequence
+        waits = untimed.waits(event, self.moment)
         expires_s = self._expires_s[name] if event.expires_s is None else min(event.expires_s, self._expires_s[name])
         return Delivery(
             id=number,
@@ -152,9 +174,10 @@ class Draft:
             body=content.body,
             created_at=event.at,
             expires_at=event.at + expires_s,
-            due_at=event.at,
+            due_at=event.at + (untimed.WAIT_S if waits else 0.0),
             headers=content.headers,
             suffix=content.suffix,
+            untimed=waits or (not event.synced and name not in self._answering),
         )
 
 

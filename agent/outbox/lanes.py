@@ -76,6 +76,8 @@ class Lanes:
         """Without order: the file has more that were never tried."""
         self.last_id = 0
         """Without order: what the file has more is behind it."""
+        self.waiting_until = 0.0
+        """Until then some first attempt may wait for a right clock."""
 
     def __len__(self) -> int:
         return len(self._lanes)
@@ -102,12 +104,17 @@ class Lanes:
 
     def push(self, delivery: Delivery) -> None:
         """A delivery that has just been committed."""
+        waits = delivery.due_at > delivery.created_at
+        if waits:
+            self.waiting_until = max(self.waiting_until, delivery.due_at)
         if not self.ordered:
             self._push_alone(delivery)
             return
         lane = self._lanes.get(delivery.subject)
         if lane is None and self.behind is not None and delivery.subject > self.behind:
             return  # it is in the file, where its subject is yet to be read from
+        if lane is not None and not waits and delivery.due_at < self.waiting_until:
+            self._hurry(lane, delivery.due_at)  # it does not wait, nor for those before it
         if lane is None:
             lane = Lane(delivery.subject, delivery.due_at, delivery.created_at, last_id=delivery.id - 1)
             self._lanes[delivery.subject] = lane
@@ -245,6 +252,12 @@ class Lanes:
                 if not lane.lent:
                     self._queue(lane)
 
+    def release_untimed(self, now: float) -> None:
+        """What waited for a right clock is due."""
+        self.waiting_until = 0.0
+        for lane in self._lanes.values():
+            self._hurry(lane, now)
+
     def clamp(self, latest: float) -> None:
         """Nothing is due later than that, whatever the file says."""
         self._latest = latest
@@ -289,6 +302,16 @@ class Lanes:
             self.drop(lane)
             return
         self._queue(lane)
+
+    def _hurry(self, lane: Lane, due_at: float) -> None:
+        """No first attempt of a lane is due later than that."""
+        for delivery in lane.loaded:
+            if delivery.untimed:
+                delivery.due_at = min(delivery.due_at, due_at)
+        if lane.loaded and lane.loaded[0].untimed and lane.due_at > due_at:
+            lane.due_at = due_at
+            if not lane.lent:
+                self._queue(lane)
 
     def _load(self, lane: Lane, delivery: Delivery) -> None:
         lane.loaded.append(delivery)

@@ -37,6 +37,7 @@ class Mailbox:
         self._refilling = asyncio.Lock()
         self._now = 0.0
         self.changed = asyncio.Event()
+        self.answers = False
 
     @property
     def ordered(self) -> bool:
@@ -129,6 +130,20 @@ class Mailbox:
         """All that was held is due now; with `every`, all that waits."""
         self._lanes.release(self._now, every=every)
         self.changed.set()
+
+    @property
+    def waiting_until(self) -> float:
+        """Until then some first attempt may wait for a right clock."""
+        return self._lanes.waiting_until
+
+    def release_untimed(self) -> None:
+        """No first attempt waits for a right clock any more."""
+        self._lanes.release_untimed(self._now)
+        self.changed.set()
+
+    async def freeze(self, delivery: Delivery) -> None:
+        """Make what is sent of a lent delivery final and durable, before its first attempt."""
+        await self._outbox.freeze(delivery)
 
     def clamp(self, latest: float) -> None:
         """Nothing that waits is due later than that."""

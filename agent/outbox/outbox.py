@@ -20,9 +20,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from agent.clock import DeviceClock
-from agent.model import Counters, DeadLetters, Ending, Moment, Notice, Rest, Settlement
-from agent.outbox.batch import Batch, Draft, Envelope, Gone, Numbers, gone_of, no_content
+from agent.clock import DeviceClock, plausible
+from agent.model import Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
+from agent.outbox import untimed
+from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
@@ -103,6 +104,7 @@ class Outbox:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="outbox")
         self._settled: list[Settlement] = []
         self._rests: dict[str, Rest] = {}
+        self._freezing: dict[int, tuple[Delivery, asyncio.Future[None]]] = {}
         self._numbers = Numbers(1, {})
         self._number = 0
         self._next_expiry = 0.0
@@ -203,7 +205,8 @@ class Outbox:
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
         """A commit in the making; `envelope` writes what each webhook is sent."""
-        return Draft(moment, self._numbers, self.expires_s, envelope)
+        answering = {name for name, mailbox in self.mailboxes.items() if mailbox.answers}
+        return Draft(moment, self._numbers, self.expires_s, envelope, answering)
 
     async def commit(self, batch: Batch) -> None:
         """Make a batch durable, with all marks that wait, and install it. Raises BatchRefused.
@@ -256,7 +259,44 @@ class Outbox:
     @property
     def marks(self) -> int:
         """How many marks wait for a commit."""
-        return len(self._settled) + len(self._rests)
+        return len(self._settled) + len(self._rests) + len(self._freezing)
+
+    @property
+    def is_urgent(self) -> bool:
+        """Whether some attempt waits for the next commit."""
+        return bool(self._freezing)
+
+    @property
+    def waiting_until(self) -> float:
+        """Until then some first attempt may wait for a right clock."""
+        return max((mailbox.waiting_until for mailbox in self.mailboxes.values()), default=0.0)
+
+    def release_untimed(self) -> None:
+        """The year can be right: no first attempt waits any more."""
+        for mailbox in self.mailboxes.values():
+            mailbox.release_untimed()
+
+    async def freeze(self, delivery: Delivery) -> None:
+        """Make the bytes of a delivery final, with its time corrected if the clock is right by now.
+
+        They are durable when it returns.
+        """
+        frozen = asyncio.get_running_loop().create_future()
+        self._freezing[delivery.id] = delivery, frozen
+        self.on_mark()
+        await frozen
+
+    async def frozen(self, moment: Moment, envelope: Envelope) -> list[Frozen]:
+        """What the next batch is to freeze."""
+        asked = {number: delivery for number, (delivery, _) in self._freezing.items()}
+        events: Mapping[int, str] = {}
+        if asked and plausible(moment.wall):
+            try:
+                events = await self._call(self._store.untimed, list(asked))
+            except sqlite3.Error as error:
+                await self._recover(error)
+                return []
+        return [_frozen(delivery, events.get(number), moment, envelope) for number, delivery in asked.items()]
 
     async def sweep(self, now: float) -> Sweep:
         """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet."""
@@ -362,6 +402,7 @@ class Outbox:
     def _install(self, number: int, batch: Batch, outcome: Outcome) -> None:
         """Let the memory follow a commit."""
         self._number, self._committed_at, self._more = number, batch.moment.at, outcome.more
+        self._thaw(batch.frozen)
         self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
         for settlement in batch.settled:
             self._claims.give_back(settlement.delivery.id)
@@ -384,15 +425,16 @@ class Outbox:
         settled, batch.settled = batch.settled, ()
         for first in range(0, len(settled), _ALONE_MAX):
             await self._durable(replace(alone, settled=settled[first : first + _ALONE_MAX]), whole=False)
-            alone.rests, batch.rests = (), ()
+            alone.rests, batch.rests, alone.frozen, batch.frozen = (), (), (), ()
         expired, batch.expired = batch.expired, ()
         for first in range(0, len(expired), _ALONE_MAX):
             await self._durable(replace(alone, expired=expired[first : first + _ALONE_MAX]), whole=False)
+            alone.frozen, batch.frozen = (), ()
         wanted_bytes = _size_bytes(batch) if make_room else 0
-        if batch.purge or batch.discarded or wanted_bytes or batch.rests:
+        if batch.purge or batch.discarded or wanted_bytes or batch.rests or batch.frozen:
             alone.purge, alone.discarded, alone.room_bytes = batch.purge, batch.discarded, wanted_bytes
             await self._durable(alone, whole=False)
-            batch.rests, batch.discarded, batch.purge = (), (), False
+            batch.rests, batch.frozen, batch.discarded, batch.purge = (), (), (), False
 
     def _forget(self, gone: Sequence[Gone]) -> None:
         """No commit is on its way: what is no longer pending leaves the lanes, what was spared may be lent again."""
@@ -415,6 +457,16 @@ class Outbox:
 
     def _waits(self) -> bool:
         return any(counters.pending for counters in self.counters.values())
+
+    def _thaw(self, frozen: Sequence[Frozen]) -> None:
+        """Let those go on who waited for it."""
+        for number, content in ((one.delivery.id, one.content) for one in frozen):
+            delivery, asked = self._freezing.pop(number)
+            delivery.untimed = False
+            if content is not None:
+                delivery.body, delivery.headers, delivery.suffix = content.body, content.headers, content.suffix
+            if not asked.done():
+                asked.set_result(None)
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
@@ -445,6 +497,17 @@ class Outbox:
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+
+def _frozen(delivery: Delivery, text: str | None, moment: Moment, envelope: Envelope) -> Frozen:
+    """What is to be sent of a delivery; where it cannot be written anew, what was written first."""
+    try:
+        event = None if text is None else untimed.timed(untimed.load(text), moment)
+        if event is not None:
+            return Frozen(delivery, event, envelope(event, delivery.webhook, delivery.sequence))
+    except Exception:
+        log.exception("the time of %s could not be corrected", delivery.event_id)
+    return Frozen(delivery)
 
 
 def _settling(batch: Batch) -> Batch:

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Counters, DeadLetters, Delivery, Ending, Event, Moment, Rest, Settlement
-from agent.outbox import room
+from agent.model import DROP_REASONS, Content, Counters, DeadLetters, Delivery, Ending, Event, Moment, Rest, Settlement
+from agent.outbox import room, untimed
 from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
 from agent.outbox.claims import Claims
@@ -54,7 +54,8 @@ LOG_BYTES = 2 * 1024 * 1024
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held, d.headers, d.suffix"
+    " d.attempts, d.refusals, d.held, d.headers, d.suffix,"
+    " EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
 
 
@@ -174,6 +175,7 @@ class Store:
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
             self._settle(batch, deltas)
+            self._freeze(batch)
             self._discard(batch, deltas)
             if batch.purge:
                 self._purge(batch.moment.at, deltas)
@@ -364,6 +366,12 @@ class Store:
             AND d.state > 0 AND e.rule IS NOT NULL GROUP BY w.name, e.rule ORDER BY w.name, e.rule"""
         return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
 
+    def untimed(self, deliveries: Sequence[int]) -> dict[int, str]:
+        """The events of those deliveries that have none of a sure time."""
+        marks = ", ".join("?" * len(deliveries))
+        query = f"SELECT delivery, event FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
+        return dict(self._db.execute(query, deliveries))
+
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
         return sum(map(len, self._purgeable(now)))
@@ -457,6 +465,7 @@ class Store:
             query = f"INSERT INTO events (id, fanout, {copied}) SELECT ?, 1, {copied} FROM events WHERE id = ?"  # noqa: S608
             self._db.execute(query, (d.id, old.event))
             self._db.execute("UPDATE attempts SET delivery = ? WHERE delivery = ?", (d.id, old.id))
+            self._db.execute("DELETE FROM untimed WHERE delivery = ?", (old.id,))  # it is sent as it was written
             self._delete_if_bare(old.event)
 
     def _renumber(self, old: int, d: Delivery, state: int) -> bool:
@@ -471,8 +480,17 @@ class Store:
         for gone in self._delete((given_up.id for given_up in batch.discarded), PENDING, DEAD):
             deltas[gone.webhook].update({"pending" if gone.state == PENDING else "dead": -1, "dropped_discarded": 1})
 
+    def _freeze(self, batch: Batch) -> None:
+        for delivery, event, content in batch.frozen:
+            self._db.execute("DELETE FROM untimed WHERE delivery = ?", (delivery.id,))
+            if event is not None and content is not None:
+                values = (*_request(content), delivery.id)
+                self._db.execute("UPDATE deliveries SET body = ?, headers = ?, suffix = ? WHERE id = ?", values)
+                query = "UPDATE events SET wall = ?, synced = ? WHERE id = (SELECT event FROM deliveries WHERE id = ?)"
+                self._db.execute(query, (event.wall, event.synced, delivery.id))
+
     def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
-        events, deliveries = [], []
+        events, deliveries, kept = [], [], []
         for number, event, owed, unwanted in batch.owed:
             taken = [delivery for delivery in owed if delivery.id not in self.outcome.refused]
             told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
@@ -482,9 +500,11 @@ class Store:
                 deltas[d.webhook].update(owed=1)
             for d in taken:
                 deltas[d.webhook].update(pending=1)
+                if d.untimed and (text := untimed.dump(event)) is not None:
+                    kept.append((d.id, text))
                 row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
-                request = (json.dumps(dict(d.headers)) if d.headers else None, d.suffix or None)
-                deliveries.append((*row, d.held, d.due_at, d.created_at, d.expires_at, d.body, *request, _kind(event)))
+                times = (d.held, d.due_at, d.created_at, d.expires_at)
+                deliveries.append((*row, *times, *_request(d), _kind(event)))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
@@ -494,6 +514,7 @@ class Store:
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             deliveries,
         )
+        self._db.executemany("INSERT INTO untimed VALUES (?, ?)", kept)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -678,6 +699,7 @@ class Store:
         if boot_id == self._boot_id:
             self.offset_s = max(offset_s, alive_at - raw)
             return float(raw + self.offset_s - alive_at)
+        self._db.execute("DELETE FROM untimed")  # nobody knows any more when it was
         downtime_s = max(0.0, moment.wall - alive_wall) if alive_synced and moment.synced else None
         self.offset_s = alive_at + (downtime_s or 0.0) - raw
         return downtime_s
@@ -746,8 +768,14 @@ def _counters(row: Sequence[int]) -> Counters:
     return Counters(owed, delivered, pending, dead, dict(zip(DROP_REASONS, dropped, strict=True)))
 
 
+def _request(what: Content | Delivery) -> tuple[bytes, str | None, str | None]:
+    """Body, headers and suffix as the file has them."""
+    return what.body, json.dumps(dict(what.headers)) if what.headers else None, what.suffix or None
+
+
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
-    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, headers, suffix = row
+    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, *more = row
+    headers, suffix, is_untimed = more
     return Delivery(
         id=number,
         webhook=webhook,
@@ -763,6 +791,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         held=bool(held),
         headers=json.loads(headers) if headers else {},
         suffix=suffix or "",
+        untimed=bool(is_untimed),
     )
 
 

@@ -102,6 +102,8 @@ class Memory(NamedTuple):
     """Of the operands of its condition, as far as they are known."""
     windows: tuple[Window | None, ...] = ()
     """Soft: what the operands remember."""
+    started_at: float | None = None
+    """When the alert began, on the agent's time line, where the clock showed no sign of being right then."""
     wake_at: float | None = None
     """In memory only: when time itself may change a truth."""
 
@@ -113,7 +115,15 @@ class Memory(NamedTuple):
     def at_rest(self) -> Self:
         """The same in ok: no alert, no hold."""
         return self._replace(
-            state=State.OK, since=0.0, alert_id=None, owed=(), started_wall=None, said=None, told_at=None, told=None
+            state=State.OK,
+            since=0.0,
+            alert_id=None,
+            owed=(),
+            started_wall=None,
+            started_at=None,
+            said=None,
+            told_at=None,
+            told=None,
         )
 
     def dump(self) -> str:

@@ -360,6 +360,7 @@ class Step:
                 alert_id=self._engine.new_id("alt_"),
                 owed=rule.send_to,
                 started_wall=self.moment.wall_of(at),
+                started_at=None if self.moment.synced else at,
                 told_at=None if rule.repeat_s is None else at,
                 told=rule.told,
             )

@@ -54,7 +54,8 @@ class Teller(NamedTuple):
             condition=told.condition,
             reason=reason,
             alert_id=memory.alert_id,
-            started_wall=memory.started_wall,
+            started_wall=self._started_wall(memory),
+            started_at=memory.started_at,
             ended_wall=wall if what == "resolved" else None,
             labels={**self.labels, **said.labels},
             attributes=said.attributes,
@@ -84,11 +85,18 @@ class Teller(NamedTuple):
             severity="warning",
             reason=str(said.value),
             alert_id=memory.alert_id,
-            started_wall=memory.started_wall,
+            started_wall=self._started_wall(memory),
+            started_at=memory.started_at,
             ended_wall=None if lost else wall,
             labels={**self.labels, **said.labels},
             summary=f"{subject.partition(':')[2]} is {f'{said.value}{detail}' if lost else 'there again'}",
         )
+
+    def _started_wall(self, memory: Memory) -> float | None:
+        """When an alert began, by a clock that is right now, though it may not have been then."""
+        if memory.started_at is None or not self.moment.synced:
+            return memory.started_wall
+        return self.moment.wall_of(memory.started_at)
 
     def pulse(self, rule: Compiled, reading: Reading, at: float) -> Event:
         """Tell of one reading."""

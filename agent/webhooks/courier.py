@@ -27,6 +27,8 @@ from drivers.buckets import TokenBucket
 
 log = logging.getLogger(__name__)
 
+_LONGEST_WAIT_S = 60.0
+"""Then it looks again, as the loop's own clock stands still while the device is suspended."""
 _LONG_REST_S = 180.0
 """The end of a longer rest is told."""
 _REMEMBERED = 100
@@ -42,6 +44,8 @@ class Mailbox(Protocol):
 
     changed: asyncio.Event
     """Set when something new may be due; the courier clears it."""
+    answers: bool
+    """Whether the webhook answered when it was last tried; the courier says it."""
 
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now, in order; they are lent until settled."""
@@ -51,6 +55,9 @@ class Mailbox(Protocol):
 
     def next_due(self) -> float | None:
         """When the next that may be lent becomes due; None: nothing waits."""
+
+    async def freeze(self, delivery: Delivery) -> None:
+        """Make the bytes of a lent delivery final and durable, before its first attempt."""
 
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back; durable with the next commit."""
@@ -232,7 +239,7 @@ class Courier:
     async def _wait(self) -> None:
         """Until something may have become due: a change, the end of an attempt (which is one), or a time."""
         due_at = self._next_time()
-        pause_s = None if due_at is None else max(0.0, due_at - self._clock.now())
+        pause_s = None if due_at is None else min(_LONGEST_WAIT_S, max(0.0, due_at - self._clock.now()))
         try:
             async with asyncio.timeout(pause_s):
                 await self._mailbox.changed.wait()
@@ -262,6 +269,8 @@ class Courier:
         self._mailbox.changed.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
+        if delivery.untimed:
+            await self._mailbox.freeze(delivery)
         if delivery.expires_at <= self._clock.now():
             self._witness.pop(delivery.id, None)
             self._mailbox.settle(Settlement(delivery, Ending.EXPIRED))
@@ -295,6 +304,7 @@ class Courier:
             others_answered=others_answered,
         )
         self._witness.pop(delivery.id, None)
+        self._mailbox.answers = outcome.status is not None
         if settlement.ending is Ending.AGAIN:
             self._witness[delivery.id] = self._breaker.answers
         self._note(delivery, outcome, settlement)

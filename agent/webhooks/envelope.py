@@ -66,7 +66,7 @@ def _data(event: Event, agent_id: str) -> dict[str, Any]:
         "reason": event.reason,
         "labels": dict(event.labels),
         "agent": agent_id,
-        "clock": "synced" if event.synced else "unsynced",
+        "clock": "corrected" if event.corrected else "synced" if event.synced else "unsynced",
         "attributes": attributes,
         "summary": event.summary,
     }
