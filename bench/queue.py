@@ -34,10 +34,13 @@ rules:
   never: {{sensor: lab.t, when: {{above: 100}}}}
 webhooks:
   here: {{url: "http://127.0.0.1:{http}/hook", unsigned: true, rest: {{min: 2s, max: 2s}}, ordering: {ordering}}}
+outbox: {{max_size: 4GB, max_events: 2000000}}
 status: {{listen: "127.0.0.1:{status}"}}
 """
 CONCURRENCY = 8
-_EVENT = "INSERT INTO events VALUES (?, 1, ?, 'sensor.event', 'r', ?, ?, ?, 1)"
+_EVENT = """
+    INSERT INTO events (id, fanout, event_id, type, rule, subject, created_at, wall, synced)
+    VALUES (?, 1, ?, 'sensor.event', 'r', ?, ?, ?, 1)"""
 _DELIVERY = """
     INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals, held, due_at, created_at,
         expires_at, body) VALUES (?, ?, 1, ?, ?, 0, 0, 0, 0, ?, ?, ?, ?)"""
