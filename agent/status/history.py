@@ -132,6 +132,14 @@ class _Numbers:
         self._minutes, self._decades = _Ring(MINUTES), _Ring(DECADES)
         self._begin(at)
 
+    def _begin(self, at: float) -> None:
+        self._number = int(at // _MINUTE_S)
+        self._ends_at = (self._number + 1) * _MINUTE_S
+        self._low: float = _FLOAT32_MAX
+        self._high: float = -_FLOAT32_MAX
+        self._sum: float = 0.0
+        self._n: int = 0
+
     def add(self, value: float, at: float) -> None:
         """Take in a number. One that comes late counts for the minute that goes on."""
         if at >= self._ends_at:
@@ -158,14 +166,6 @@ class _Numbers:
         elif going_on.number >= first:
             rows.append(going_on)
         return rows
-
-    def _begin(self, at: float) -> None:
-        self._number = int(at // _MINUTE_S)
-        self._ends_at = (self._number + 1) * _MINUTE_S
-        self._low: float = _FLOAT32_MAX
-        self._high: float = -_FLOAT32_MAX
-        self._sum: float = 0.0
-        self._n: int = 0
 
     def _open(self) -> _Row:
         return _Row(self._number, self._n, _kept(self._low), _kept(self._high), _kept(self._sum / self._n))
