@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from agent.status.words import age
+from agent.webhooks.tally import Histogram
 
 SKEW_SHOWN_S = 120.0
 
@@ -77,6 +78,12 @@ class WebhookFacts:
     in_flight: int = 0
     succeeded: int = 0
     failed: int = 0
+    attempts_by: Mapping[str, int] = field(default_factory=dict)
+    """Outcome -> attempts since the start."""
+    histogram: Histogram = field(default_factory=Histogram)
+    """How long these attempts took."""
+    success_rate: float | None = None
+    """Of the last attempts, from 0 to 1, as are p50 and p95; None: there was none."""
     p50_ms: float | None = None
     p95_ms: float | None = None
 
