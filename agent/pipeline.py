@@ -141,6 +141,8 @@ class Pipeline:
         self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
         self.told: Counter[Told] = Counter()
         """Events that became owed since the start; of rules that are no more, none."""
+        self.on_step: Callable[[Step], None] = lambda _: None
+        """Shown each step once it is durable and installed; it may not raise."""
         outbox.on_mark, outbox.tell = self._mark, self.tell
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
@@ -310,6 +312,7 @@ class Pipeline:
             ledger.install(committed=committed)
         self._count(inputs, round_)
         self.told.update(Told(owed.event.rule or "", owed.event.type) for owed in batch.owed)
+        self.on_step(round_.step)
 
     def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
         moment = step.moment
