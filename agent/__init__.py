@@ -22,7 +22,8 @@ The floors, from the ground; a file imports only from floors below its own:
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
     rules/                      pure: conditions, the state machine, the engine
-    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
+    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
+                                breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     yamlfile secretfiles        YAML as plain values, each with its place; `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column
