@@ -30,7 +30,7 @@ The floors, from the ground; a file imports only from floors below its own:
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport          one POST
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
-    status/                     snapshot, JSON, page, control socket
+    status/                     snapshot, history, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
     trial listen verify demo    the people's side

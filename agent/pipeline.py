@@ -131,6 +131,8 @@ class Pipeline:
         """When the last round ended: the sign of life for /healthz."""
         self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
         self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
+        self.on_step: Callable[[Step], None] = lambda _: None
+        """Shown each step once it is durable and installed; it may not raise."""
         outbox.on_mark, outbox.tell = self._mark, self.tell
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
@@ -299,6 +301,7 @@ class Pipeline:
         for ledger in self._ledgers.values():
             ledger.install(committed=committed)
         self._count(inputs, round_)
+        self.on_step(round_.step)
 
     def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
         moment = step.moment
