@@ -15,7 +15,7 @@ from typing import Final
 import jinja2
 from aiohttp import web
 
-from agent.status import api
+from agent.status.api import problems
 from agent.status.snapshot import Snapshot
 from agent.status.words import age, size
 
@@ -40,12 +40,14 @@ class StatusServer:
         snapshot: Callable[[], Snapshot],
         ready: Callable[[], bool],
         alive: Callable[[], bool],
+        routes: Iterable[web.RouteDef] = (),
     ) -> None:
         self._address = address
         self.admit(token, hosts)
         self._snapshot, self._ready, self._alive = snapshot, ready, alive
         self._page = _environment().get_template("page.html")
         self._style = _template("style.css")
+        self._routes = list(routes)
         self._runner: web.AppRunner | None = None
 
     def admit(self, token: str | None, hosts: Iterable[str]) -> None:
@@ -55,12 +57,12 @@ class StatusServer:
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the address."""
-        app = web.Application(middlewares=[self._guard], client_max_size=1024)
+        app = web.Application(middlewares=[self._guard, problems.below("/api/")], client_max_size=1024)
         app.add_routes(
             [
                 web.get("/", self._show),
                 web.get("/style.css", self._show_style),
-                *api.reading(self._snapshot),
+                *self._routes,
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
             ]
@@ -80,7 +82,7 @@ class StatusServer:
             await self._runner.cleanup()
 
     @web.middleware
-    async def _guard(self, request: web.Request, handler: api.Handler) -> web.StreamResponse:
+    async def _guard(self, request: web.Request, handler: problems.Handler) -> web.StreamResponse:
         answer: web.StreamResponse
         if _host(request) not in self._hosts:
             answer = web.Response(status=421, text="this host name is not this agent's: see `status.hosts`\n")

@@ -8,6 +8,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from agent.status import api
+from agent.status.api.status import routes as status_routes
 from agent.status.server import StatusServer
 from agent.status.snapshot import (
     AgentFacts,
@@ -63,7 +65,8 @@ async def served(
     show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
-    server = StatusServer(("127.0.0.1", port), token, ["cabin.example.com"], show, lambda: ready, lambda: alive)
+    routes = api.served(status_routes(show))
+    server = StatusServer(("127.0.0.1", port), token, ["cabin.example.com"], show, lambda: ready, lambda: alive, routes)
     await server.start()
     async with aiohttp.ClientSession() as session:
 
