@@ -9,8 +9,9 @@ import aiohttp
 import pytest
 
 from agent.config import StatusConfig
-from agent.status import health, page
-from agent.status.api import reading
+from agent.status import api, health, page
+from agent.status.api import problems
+from agent.status.api.status import routes as status_routes
 from agent.status.server import StatusServer
 from agent.status.snapshot import (
     AgentFacts,
@@ -67,8 +68,8 @@ async def served(
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
     settings = StatusConfig(listen=f"127.0.0.1:{port}", token=token, hosts=["cabin.example.com"])
-    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *reading(show)]
-    server = StatusServer(settings, routes, lambda: 0.0)
+    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api.served(status_routes(show))]
+    server = StatusServer(settings, routes, lambda: 0.0, [problems.below("/api/")])
     await server.start()
     async with aiohttp.ClientSession() as session:
 
