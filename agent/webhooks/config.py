@@ -22,6 +22,7 @@ from agent.webhooks.presets import Presets
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
 from drivers.units import Duration, Rate
+from drivers.urls import split_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -109,12 +110,8 @@ class Webhook(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_a_plain_url(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError(_NO_URL) from None  # what urllib says shows parts of it
-        if parts.scheme not in ("http", "https") or not host:
+        parts = split_url(url, _NO_URL)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(_NO_URL)
         if parts.username or parts.password:
             raise ValueError("a URL with a user name or password: it would stand in logs")
