@@ -29,7 +29,7 @@ from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status import health, page
+from agent.status import health, metrics, page
 from agent.status.api import ReloadRefused, reading, telling_of_events
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
@@ -195,6 +195,7 @@ class Agent:
                 *health.routes(observer.ready, observer.alive),
                 *page.routes(observer.snapshot),
                 *reading(observer.snapshot),
+                *metrics.routes(observer),
             ]
             self._page = StatusServer(status, routes, self._clock.now)
             await self._page.start()
