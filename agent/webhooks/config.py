@@ -46,7 +46,7 @@ _NO_URL = "not a URL of a receiver: use https://host/path"
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
     """Until the connection stands, with TLS."""
@@ -57,7 +57,7 @@ class Timeout(BaseModel):
 class RestBounds(BaseModel):
     """How long a webhook rests that does not answer: the first time, and at most."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
     """The first time."""
@@ -68,7 +68,7 @@ class RestBounds(BaseModel):
 class Webhook(BaseModel):
     """One configured receiver."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     url: str
     """Where each event is sent."""
