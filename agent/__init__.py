@@ -22,7 +22,8 @@ The floors, from the ground; a file imports only from floors below its own:
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
     rules/                      pure: conditions, the state machine, the engine
-    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
+    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
+                                breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
     yamlfile secretfiles        YAML as plain values, each with its place; `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column
@@ -30,7 +31,7 @@ The floors, from the ground; a file imports only from floors below its own:
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport          one POST
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
-    status/                     snapshot, JSON, page, control socket
+    status/                     snapshot, history, JSON, page, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
     trial listen verify demo    the people's side

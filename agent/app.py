@@ -203,7 +203,8 @@ class Agent:
             envelope, unordered = self._writer(config), config.unordered()
             await self._pipeline.follow(_engine(config), config.expires_s(), envelope, unordered)
             self._outbox.bound(config.outbox.limits())
-            self._config = self._observer.config = config
+            self._config = config
+            self._observer.adopt(config)
             if self._page is not None:
                 self._page.admit(config.status.secret_token, config.status.hosts)
         finally:

@@ -113,6 +113,9 @@ async def test_the_json_has_what_the_page_has() -> None:
         "age_s": 1.0,
         "refused": 1,
         "last_refusal": "null 4.2",
+        "source": "",
+        "labels": {},
+        "trend": [],
     }
     assert found["troubles"] == []
 
