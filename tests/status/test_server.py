@@ -67,7 +67,9 @@ async def served(
     show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
-    settings = StatusConfig(listen=f"127.0.0.1:{port}", token=token, hosts=["cabin.example.com"])
+    settings = StatusConfig.model_validate(
+        {"listen": f"127.0.0.1:{port}", "token": token, "hosts": ["cabin.example.com"]}
+    )
     routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api.served(status_routes(show))]
     server = StatusServer(settings, routes, lambda: 0.0, [problems.below("/api/")])
     await server.start()
