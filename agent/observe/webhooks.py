@@ -49,10 +49,10 @@ def _running(outbox: Outbox, name: str, view: CourierView, now: float) -> dict[s
     resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
     attempts = view.succeeded + view.failed
     return {
-        **{word: getattr(view, word) for word in _SAME},
         "resting_s": resting_s,
         "next_attempt_s": None if due_at is None else max(0.0, due_at - now, resting_s or 0.0),
         "oldest_pending_s": None if oldest_at is None else max(0.0, now - oldest_at),
         "success_rate": view.succeeded / attempts if attempts else None,
         "attempts_by": {"succeeded": view.succeeded, "failed": view.failed},
+        **{word: getattr(view, word) for word in _SAME},
     }
