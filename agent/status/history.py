@@ -31,7 +31,8 @@ _MINUTE_S = 60.0
 _FLOAT32_MAX = 3.4028234e38
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bucket:
     """What a sensor said in a minute, or in ten, to about seven digits."""
 
     wall: float
@@ -43,7 +44,8 @@ class Bucket(NamedTuple):
     """How many readings; at least one, as there is no bucket of a time in which nothing was said."""
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A text or a bool that is another one than that before it."""
 
     wall: float
@@ -51,7 +53,8 @@ class Change(NamedTuple):
     value: str | bool
 
 
-class Threshold(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Threshold:
     """A number that a rule compares the sensor's values with."""
 
     rule: str

@@ -22,6 +22,7 @@ from agent.status.snapshot import (
 )
 from agent.status.words import age, size
 from tests.support.agent import free_port
+from tests.support.eyes import Fixed
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -39,6 +40,7 @@ HOSTILE = [
 
 def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | None = None) -> Snapshot:
     counts = {"owed": 3, "delivered": 2, "pending": 1, "dead": 0, "dropped": 0, "dropped_by": {}}
+    firing = {"state": "firing", "since_s": 5.0, "throttled": 0, "value": value, "unit": "°C"}
     return Snapshot(
         agent=AgentFacts("abc", "cabin", "1.2.3", 61.0, "synced"),
         outbox=OutboxFacts(
@@ -53,7 +55,7 @@ def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | No
         sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1}, f"null {value}")},
         sensors={name: SensorFacts(value, "°C", 1.0, 1, f"null {value}")},
         rules={
-            "cold": RuleFacts(name, "warning", True, {name: {"state": "firing", "since_s": 5.0, "throttled": 0}}),
+            "cold": RuleFacts(name, "warning", True, {name: firing}),
             "calm": RuleFacts(name, "warning", True),
             "deaf": RuleFacts("cellar.t", "warning", False),
         },
@@ -65,7 +67,7 @@ async def served(
     show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
-    routes = api.served(status_routes(show))
+    routes = api.served(status_routes(Fixed(show)))
     server = StatusServer(("127.0.0.1", port), token, ["cabin.example.com"], show, lambda: ready, lambda: alive, routes)
     await server.start()
     async with aiohttp.ClientSession() as session:

@@ -41,8 +41,8 @@ def _handler(route: Route) -> Any:
         found = await route.handler(Call(request.match_info, query, body))
         headers = {}
         if isinstance(found, Paged):
-            if found.following is not None:
-                headers["Link"] = _next_link(request.query, found.following)
+            if found.answer.next is not None:
+                headers["Link"] = _next_link(request.query, found.parameter, found.answer.next)
             found = found.answer
         written = adapter(route.answer).dump_json(found)
         return web.Response(body=written, content_type="application/json", charset="utf-8", headers=headers)
@@ -101,6 +101,6 @@ def _shown(given: Any) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
-def _next_link(given: Mapping[str, str], following: Mapping[str, int]) -> str:
+def _next_link(given: Mapping[str, str], parameter: str, following: int) -> str:
     """RFC 8288; the reference has a query alone, so it is right behind any proxy."""
-    return f'<?{urlencode({**given, **following})}>; rel="next"'
+    return f'<?{urlencode({**given, parameter: following})}>; rel="next"'
