@@ -105,7 +105,7 @@ async def test_a_look_never_does_anything(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with controlled(path) as commands:
         for _, target, *_ in COMMANDS[1:]:
-            with pytest.raises(CommandRefused, match=f"GET is not for {target}: POST is") as refused:
+            with pytest.raises(CommandRefused, match=f"GET is not for {target}: allowed is POST") as refused:
                 await asked(path, "GET", target)
             assert refused.value.status == 405
     assert commands.done == []

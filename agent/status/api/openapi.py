@@ -34,11 +34,12 @@ _SECURITY: Final = {
     "session": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "session",
-        "description": "Of a login by `bellcrank status --link`; a change then needs an Origin too.",
+        "name": "bellcrank_8321",
+        "description": "Of a login; with another port in `status.listen` the name ends with that."
+        " A change then needs the `Origin` of the page too.",
     },
 }
-_ANY_REQUEST: Final = (401, 403, 421, 500)
+_ANY_REQUEST: Final = (401, 403, 408, 421, 500)
 """Statuses that any request may be answered with: the guard's, and what nobody expected."""
 
 

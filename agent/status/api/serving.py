@@ -64,13 +64,11 @@ def _query(route: Route, request: web.Request) -> Any:
 async def _body(kind: type, request: web.Request) -> Any:
     if request.content_type != "application/json" or "Content-Type" not in request.headers:
         raise Problem(415, "the body has to be JSON, with the header `Content-Type: application/json`")
-    written = bytearray()
-    async for chunk in request.content.iter_chunked(BODY_BYTES_MAX):
-        written += chunk
-        if len(written) > BODY_BYTES_MAX:
-            raise Problem(413, f"a body has at most {BODY_BYTES_MAX} bytes")
+    written = await request.read()
+    if len(written) > BODY_BYTES_MAX:
+        raise Problem(413, f"a body has at most {BODY_BYTES_MAX} bytes")
     try:
-        return adapter(kind).validate_json(bytes(written), strict=True)
+        return adapter(kind).validate_json(written, strict=True)
     except ValidationError as error:
         known = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
         raise Problem(400, _sentences(error, "member", known)) from None
