@@ -39,7 +39,9 @@ def conserved(counters: Sequence[Counters]) -> dict[str, Any]:
 
 def _configured(config: Config, name: str) -> dict[str, Any]:
     webhook = config.webhooks.get(name)
-    return {} if webhook is None else {"host": urlsplit(webhook.url).netloc.rpartition("@")[2], "signed": not webhook.unsigned}
+    if webhook is None:
+        return {}
+    return {"host": urlsplit(webhook.url).netloc.rpartition("@")[2], "signed": not webhook.unsigned}
 
 
 def _running(outbox: Outbox, name: str, view: CourierView, now: float) -> dict[str, Any]:

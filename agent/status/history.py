@@ -11,7 +11,7 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.model import Moment
 from drivers.base import Reading
@@ -32,7 +32,8 @@ _MINUTE_S = 60.0
 _FLOAT32_MAX = 3.4028234e38
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bucket:
     """What a sensor said in a minute, or in ten, to about seven digits."""
 
     wall: float
@@ -44,7 +45,8 @@ class Bucket(NamedTuple):
     """How many readings; at least one, as there is no bucket of a time in which nothing was said."""
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A text or a bool that is another one than that before it."""
 
     wall: float
@@ -52,7 +54,8 @@ class Change(NamedTuple):
     value: str | bool
 
 
-class Threshold(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Threshold:
     """A number that a rule compares the sensor's values with."""
 
     rule: str

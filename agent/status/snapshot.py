@@ -206,7 +206,8 @@ class Alert(NamedTuple):
     unit: str | None
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """Whether all is well, in one word and one sentence."""
 
     word: Literal["well", "alert", "trouble"]

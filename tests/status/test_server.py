@@ -24,6 +24,7 @@ from agent.status.snapshot import (
 )
 from agent.status.words import age, size
 from tests.support.agent import free_port
+from tests.support.eyes import Fixed
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -41,6 +42,7 @@ HOSTILE = [
 
 def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | None = None) -> Snapshot:
     counts = {"owed": 3, "delivered": 2, "pending": 1, "dead": 0, "dropped": 0, "dropped_by": {}}
+    firing = {"state": "firing", "since_s": 5.0, "throttled": 0, "value": value, "unit": "°C"}
     return Snapshot(
         agent=AgentFacts("abc", "cabin", "1.2.3", 61.0, "synced"),
         outbox=OutboxFacts(
@@ -55,7 +57,7 @@ def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | No
         sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1}, f"null {value}")},
         sensors={name: SensorFacts(value, "°C", 1.0, 1, f"null {value}")},
         rules={
-            "cold": RuleFacts(name, "warning", True, {name: {"state": "firing", "since_s": 5.0, "throttled": 0}}),
+            "cold": RuleFacts(name, "warning", True, {name: firing}),
             "calm": RuleFacts(name, "warning", True),
             "deaf": RuleFacts("cellar.t", "warning", False),
         },
@@ -70,7 +72,7 @@ async def served(
     settings = StatusConfig.model_validate(
         {"listen": f"127.0.0.1:{port}", "token": token, "hosts": ["cabin.example.com"]}
     )
-    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api.served(status_routes(show))]
+    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api.served(status_routes(Fixed(show)))]
     server = StatusServer(settings, routes, lambda: 0.0, [problems.below("/api/")])
     await server.start()
     async with aiohttp.ClientSession() as session:
