@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from agent.webhooks.bodies import Where, wrong_places, wrong_text
-from agent.webhooks.headers import Signature, is_secret, wrong_name
+from agent.webhooks.headers import JSON, Signature, is_secret, wrong_name
 from agent.webhooks.presets import Presets
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
@@ -39,7 +39,6 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
-JSON = "application/json"
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 

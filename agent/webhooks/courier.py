@@ -20,7 +20,7 @@ from agent.model import Attempt, Delivery, Ending, Notice, Rest, Settlement
 from agent.webhooks.breaker import Breaker, SlowStart
 from agent.webhooks.config import Webhook
 from agent.webhooks.headers import signed
-from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Fate, Outcome, as_it_was, judge, settle
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle, why_failed
 from agent.webhooks.tally import Histogram, Tally
 from agent.webhooks.transport import Transport
 from drivers.buckets import TokenBucket
@@ -169,6 +169,12 @@ class Courier:
         self._mailbox.remember(self._breaker.kept())
         if was_disabled:
             self._tell(notices.recovered(self._name, "enabled"))
+        self._mailbox.release(every=True)
+
+    def retry(self) -> None:
+        """All that waits is due; behind a rest one goes first, to see whether it answers."""
+        self._breaker.retry(self._clock.now())
+        self._mailbox.remember(self._breaker.kept())
         self._mailbox.release(every=True)
 
     def disable(self) -> None:
@@ -330,7 +336,7 @@ class Courier:
 
     def _attempted(self, outcome: Outcome, now: float) -> Attempt:
         """For the log of the delivery."""
-        error = None if judge(outcome)[0] is Fate.DELIVERED else _why(outcome)
+        error = why_failed(outcome)
         wall, took_s = self._clock.wall(), outcome.duration_s
         return Attempt(now - took_s, wall - took_s, took_s, outcome.status, error, outcome.answer)
 
@@ -351,7 +357,7 @@ class Courier:
             self._last_error = None
             return
         told = self._last_error
-        self._last_error = _why(outcome)
+        self._last_error = why_failed(outcome)
         if told is None:
             log.warning("%s: %s", self._name, self._last_error)
         if settlement.ending is Ending.DEAD:
@@ -361,11 +367,3 @@ class Courier:
                 delivery.event_id,
                 settlement.attempts,
             )
-
-
-def _why(outcome: Outcome) -> str:
-    """What was the matter with a failed attempt, in characters that can be written."""
-    why = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
-    if outcome.location:
-        why += f", redirects to {outcome.location[:200]!r}, which is not followed"
-    return why.encode("utf-8", "backslashreplace").decode()
