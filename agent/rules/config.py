@@ -222,7 +222,7 @@ class Rule(BaseModel):
     clear_for: Duration = 0.0
     repeat: Duration | None = None
     throttle: Duration = 0.0
-    count: int | None = Field(default=None, ge=2, le=COUNT_MAX, strict=True)
+    count: int | None = Field(default=None, ge=2, le=COUNT_MAX)
     within: Span | None = None
     active: Active | None = None
     expires: Duration | None = None
