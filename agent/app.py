@@ -29,7 +29,8 @@ from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, routes, served
+from agent.status import health, page
+from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
@@ -208,15 +209,19 @@ class Agent:
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status
         if status.listen:
-            self._page = StatusServer(
-                status.address,
-                status.secret_token,
-                status.hosts,
-                observer.snapshot,
-                observer.ready,
-                observer.alive,
-                served(route for route in self._routes if not route.changes),
-            )
+            shown = [
+                *health.routes(observer.ready, observer.alive),
+                *page.routes(
+                    observer,
+                    self,
+                    self._outbox.archive,
+                    lambda: self._config.webhooks,
+                    self._clock,
+                    lambda: self._config.timezone(),
+                ),
+                *served(self._routes),
+            ]
+            self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])
             await self._page.start()
             stack.push_async_callback(self._page.stop)
 
@@ -230,7 +235,7 @@ class Agent:
             self._config = config
             self._observer.adopt(config)
             if self._page is not None:
-                self._page.admit(config.status.secret_token, config.status.hosts)
+                self._page.admit(config.status)
         finally:
             self._parts.begin(self._parts.plan(self._config))
 
