@@ -211,8 +211,15 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
-                *page.routes(observer.snapshot),
                 *metrics.routes(observer),
+                *page.routes(
+                    observer,
+                    self,
+                    self._outbox.archive,
+                    lambda: self._config.webhooks,
+                    self._clock,
+                    lambda: self._config.timezone(),
+                ),
                 *served(self._routes),
             ]
             self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])
