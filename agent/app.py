@@ -29,7 +29,7 @@ from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status import health, page
+from agent.status import health, metrics, page
 from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
@@ -209,12 +209,13 @@ class Agent:
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status
         if status.listen:
-            all_routes = [
+            shown = [
                 *health.routes(observer.ready, observer.alive),
                 *page.routes(observer.snapshot),
+                *metrics.routes(observer),
                 *served(self._routes),
             ]
-            self._page = StatusServer(status, all_routes, self._clock.now, [problems.below("/api/")])
+            self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])
             await self._page.start()
             stack.push_async_callback(self._page.stop)
 

@@ -9,8 +9,8 @@ import aiohttp
 import pytest
 
 from agent.config import StatusConfig
-from agent.status import health, page
-from agent.status.api import served as api_served
+from agent.status import api, health, page
+from agent.status.api import problems
 from agent.status.api.status import routes as status_routes
 from agent.status.server import StatusServer
 from agent.status.snapshot import (
@@ -69,9 +69,11 @@ async def served(
     show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
-    settings = StatusConfig(listen=f"127.0.0.1:{port}", token=token, hosts=["cabin.example.com"])
-    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api_served(status_routes(Fixed(show)))]
-    server = StatusServer(settings, routes, lambda: 0.0)
+    settings = StatusConfig.model_validate(
+        {"listen": f"127.0.0.1:{port}", "token": token, "hosts": ["cabin.example.com"]}
+    )
+    routes = [*health.routes(lambda: ready, lambda: alive), *page.routes(show), *api.served(status_routes(Fixed(show)))]
+    server = StatusServer(settings, routes, lambda: 0.0, [problems.below("/api/")])
     await server.start()
     async with aiohttp.ClientSession() as session:
 
