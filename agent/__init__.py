@@ -25,7 +25,8 @@ The floors, from the ground; a file imports only from floors below its own:
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
                                 breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
-    yamlfile secretfiles        YAML as plain values, each with its place; `!secret` and the other tags
+    yamlhints yamlfile          what people did where a text is no YAML; YAML as plain values, each with its place
+    secretfiles                 `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge

@@ -29,7 +29,7 @@ from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status import health, page
+from agent.status import health, metrics, page
 from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
 from agent.status.server import StatusServer
@@ -201,7 +201,7 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
-        self._routes = routes(self._observer.snapshot, self, outbox.archive, lambda: self._config.webhooks, clock.now)
+        self._routes = routes(self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now)
         self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
         self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))
@@ -219,6 +219,7 @@ class Agent:
                     self._clock,
                     lambda: self._config.timezone(),
                 ),
+                *metrics.routes(observer),
                 *served(self._routes),
             ]
             self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])

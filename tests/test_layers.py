@@ -10,6 +10,7 @@ FLOORS = [
     ["agent.version", "agent.model"],
     ["agent.clock", "agent.systemd", "agent.tasks", "agent.templates", "agent.network", "agent.notices"],
     ["agent.rules", "agent.outbox", "agent.webhooks"],
+    ["agent.yamlhints"],
     ["agent.yamlfile"],
     ["agent.secretfiles"],
     ["agent.config"],

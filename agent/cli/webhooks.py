@@ -54,7 +54,6 @@ def webhooks_retry(config_path: Path | None, name: str) -> None:
 def webhooks_enable(config_path: Path | None, name: str) -> None:
     """Let a webhook be tried again now: one that answered 410, that rests, or that was disabled."""
     _switch(config_path, name, enabled=True)
-    click.echo(f"{name} is enabled.")
 
 
 @webhooks_group.command("disable")
@@ -63,7 +62,6 @@ def webhooks_enable(config_path: Path | None, name: str) -> None:
 def webhooks_disable(config_path: Path | None, name: str) -> None:
     """Send nothing to a webhook until it is enabled; what it is owed waits for as long as it may."""
     _switch(config_path, name, enabled=False)
-    click.echo(f"{name} is disabled.")
 
 
 def _path(name: str) -> str:
@@ -91,12 +89,14 @@ def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
     """By the running agent, or in the outbox itself where none runs."""
     from agent.control_client import NoAgent, NotAllowed
 
+    word = "enable" if enabled else "disable"
     try:
-        ask(config_path, "POST", f"{_path(name)}/{'enable' if enabled else 'disable'}")
+        ask(config_path, "POST", f"{_path(name)}/{word}")
     except NotAllowed as kept_out:
         end(str(kept_out), UNHEALTHY)
     except NoAgent:
         _switch_in_outbox(load_config(config_path), name, enabled=enabled)
+    click.echo(f"{name} is {word}d.")
 
 
 def _switch_in_outbox(config: "Config", name: str, *, enabled: bool) -> None:

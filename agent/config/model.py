@@ -23,7 +23,7 @@ from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.units import Duration, Name
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
 """What the file says of one feed: its sources, and the brokers that they name."""
 
@@ -48,7 +48,7 @@ class AgentConfig(BaseModel):
     """What it is called in every event; the host name where it is left out."""
     labels: dict[Name, str] = Field(default_factory=dict)
     """Copied into every event."""
-    state_dir: Path | None = None
+    state_dir: Annotated[Path, Field(strict=False)] | None = None
     """Where the outbox lives; $STATE_DIRECTORY, /var/lib/bellcrank or the user's where it is left out."""
     timezone: str | None = None
     """Of `active`; the system's where it is left out."""

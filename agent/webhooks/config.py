@@ -45,7 +45,7 @@ _NO_URL = "not a URL of a receiver: use https://host/path"
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
     """Until the connection stands, with TLS."""
@@ -56,7 +56,7 @@ class Timeout(BaseModel):
 class RestBounds(BaseModel):
     """How long a webhook rests that does not answer: the first time, and at most."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
     """The first time."""
@@ -67,7 +67,7 @@ class RestBounds(BaseModel):
 class Webhook(BaseModel):
     """One configured receiver."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     url: str
     """Where each event is sent."""

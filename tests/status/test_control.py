@@ -15,6 +15,7 @@ from agent.outbox import Archive, Filter, Moved, Span
 from agent.status.api import ReloadRefused, Tried, WebhookDisabled, routes, served
 from agent.status.control import ControlServer
 from tests.status.test_server import snapshot
+from tests.support.eyes import Fixed
 
 
 class Recorder:
@@ -61,7 +62,8 @@ class Recorder:
 async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
     commands = Recorder()
     archive = Archive(path.with_name("outbox.db"))
-    server = ControlServer(path, served(routes(snapshot, commands, archive, dict, lambda: 0.0)), for_group=for_group)
+    found = routes(Fixed(snapshot), commands, archive, dict, lambda: 0.0)
+    server = ControlServer(path, served(found), for_group=for_group)
     await server.start()
     try:
         yield commands
@@ -103,7 +105,7 @@ async def test_a_look_never_does_anything(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with controlled(path) as commands:
         for _, target, *_ in COMMANDS[1:]:
-            with pytest.raises(CommandRefused, match=f"GET is not for {target}: POST is") as refused:
+            with pytest.raises(CommandRefused, match=f"GET is not for {target}: allowed is POST") as refused:
                 await asked(path, "GET", target)
             assert refused.value.status == 405
     assert commands.done == []

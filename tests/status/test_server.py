@@ -10,6 +10,7 @@ import pytest
 
 from agent.config import StatusConfig
 from agent.status import api, health
+from agent.status.api import problems
 from agent.status.api.status import routes as status_routes
 from agent.status.server import StatusServer
 from agent.status.snapshot import (
@@ -23,10 +24,12 @@ from agent.status.snapshot import (
 )
 from agent.status.words import age, size
 from tests.support.agent import free_port
+from tests.support.eyes import Fixed
 
 
 def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | None = None) -> Snapshot:
     counts = {"owed": 3, "delivered": 2, "pending": 1, "dead": 0, "dropped": 0, "dropped_by": {}}
+    firing = {"state": "firing", "since_s": 5.0, "throttled": 0, "value": value, "unit": "°C"}
     return Snapshot(
         agent=AgentFacts("abc", "cabin", "1.2.3", 61.0, "synced"),
         outbox=OutboxFacts(
@@ -41,7 +44,7 @@ def snapshot(name: str = "thermostat.t", value: Any = 4.2, *, degraded: str | No
         sources={"thermostat": SourceFacts("open", "", 5, 0, 1, {"null": 1}, f"null {value}")},
         sensors={name: SensorFacts(value, "°C", 1.0, 1, f"null {value}")},
         rules={
-            "cold": RuleFacts(name, "warning", True, {name: {"state": "firing", "since_s": 5.0, "throttled": 0}}),
+            "cold": RuleFacts(name, "warning", True, {name: firing}),
             "calm": RuleFacts(name, "warning", True),
             "deaf": RuleFacts("cellar.t", "warning", False),
         },
@@ -53,9 +56,11 @@ async def served(
     show: Callable[[], Snapshot] = snapshot, token: str | None = None, *, ready: bool = True, alive: bool = True
 ) -> AsyncIterator[Callable[..., Any]]:
     port = free_port()
-    settings = StatusConfig(listen=f"127.0.0.1:{port}", token=token, hosts=["cabin.example.com"])
-    routes = [*health.routes(lambda: ready, lambda: alive), *api.served(status_routes(show))]
-    server = StatusServer(settings, routes, lambda: 0.0)
+    settings = StatusConfig.model_validate(
+        {"listen": f"127.0.0.1:{port}", "token": token, "hosts": ["cabin.example.com"]}
+    )
+    routes = [*health.routes(lambda: ready, lambda: alive), *api.served(status_routes(Fixed(show)))]
+    server = StatusServer(settings, routes, lambda: 0.0, [problems.below("/api/")])
     await server.start()
     async with aiohttp.ClientSession() as session:
 
