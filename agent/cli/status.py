@@ -6,6 +6,7 @@ import sys
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -13,6 +14,7 @@ from agent.cli.asking import ask_page, ask_status, command
 from agent.cli.common import UNHEALTHY, config_option, json_option, plain, table
 
 _WATCH_EVERY_S = 2.0
+_PAGE = 500
 
 
 @click.command()
@@ -42,7 +44,7 @@ def sensors_group(context: click.Context, config_path: Path | None, *, watch: bo
     pause = threading.Event()
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            _print_sensors(command(config_path, "GET", "/api/v1/sensors"), watch=watch, as_json=as_json)
+            _print_sensors(_sensors(config_path), watch=watch, as_json=as_json)
             if not watch or pause.wait(_WATCH_EVERY_S):
                 return
 
@@ -53,8 +55,19 @@ def sensors_group(context: click.Context, config_path: Path | None, *, watch: bo
 @click.pass_obj
 def sensors_forget(given: Path | None, name: str, config_path: Path | None) -> None:
     """Forget all of a sensor, such as one that is no more; its alerts are resolved."""
-    command(config_path or given, "POST", "/api/v1/sensors/forget", {"name": name})
+    command(config_path or given, "DELETE", f"/api/v1/sensors/{quote(name, safe='')}")
     click.echo(f"{name} is forgotten.")
+
+
+def _sensors(config_path: Path | None) -> dict[str, dict[str, Any]]:
+    """All of them, page by page."""
+    found: dict[str, dict[str, Any]] = {}
+    offset: int | None = 0
+    while offset is not None:
+        page = command(config_path, "GET", f"/api/v1/sensors?limit={_PAGE}&offset={offset}")
+        found |= page["sensors"]
+        offset = page["next"]
+    return found
 
 
 def _print_status(found: dict[str, Any]) -> None:

@@ -17,8 +17,8 @@ from agent.clock import SystemClock
 from agent.model import Content, Event, Notice, Settlement
 from agent.outbox import Outbox
 from agent.webhooks.config import Webhook
-from agent.webhooks.courier import Courier, _why
-from agent.webhooks.retry import Outcome
+from agent.webhooks.courier import Courier
+from agent.webhooks.retry import Outcome, why_failed
 from agent.webhooks.transport import Transport
 from drivers.signing import key_of, verify, verify_github
 from tests.faults.oracle import SECRET
@@ -505,8 +505,8 @@ async def test_each_attempt_is_logged_with_what_was_the_matter(tmp_path: Path) -
 
 def test_what_was_the_matter_can_always_be_written() -> None:
     outcome = Outcome(0.1, 302, detail="no \udcff", location="/elsewhere\udcff")
-    assert _why(outcome).encode() == rb"HTTP 302, redirects to '/elsewhere\udcff', which is not followed"
-    assert _why(replace(outcome, status=None, error="protocol", location=None)).encode() == rb"protocol: no \udcff"
+    assert why_failed(outcome) == r"HTTP 302, redirects to '/elsewhere\udcff', which is not followed"
+    assert why_failed(replace(outcome, status=None, error="protocol", location=None)) == r"protocol: no \udcff"
 
 
 class Gate:
