@@ -64,6 +64,8 @@ class AgentProcess:
         self.state = folder / "state"
         self._module, self._within = module, within
         self._process: subprocess.Popen[bytes] | None = None
+        self.token: str | None = None
+        """Of `status.token`, to ask with."""
         self.configure(config)
 
     def configure(self, text: str) -> None:
@@ -109,11 +111,15 @@ class AgentProcess:
     def status(self) -> dict[str, Any]:
         """`/api/v1/status`, or {} where it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status", timeout=5) as answer:
+            with urllib.request.urlopen(self._asking(), timeout=5) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except (OSError, urllib.error.URLError):
             return {}
+
+    def _asking(self) -> urllib.request.Request:
+        with_token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v1/status", headers=with_token)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
