@@ -255,6 +255,9 @@ async def test_what_is_forgotten_is_no_more_to_be_seen_until_it_is_heard_again(t
         again = at.observer.history("cellar.t")
         assert again is not None
         assert [bucket.n for bucket in again.minutes] == [1]
+        assert await at.pipeline.forget("room.hall.t")
+        await at.say({}, refused="room.hall.t")
+        assert "room.hall.t" in at.observer.snapshot().sensors, "though nobody looked in between"
 
 
 async def test_a_reload_keeps_the_history_of_sensors_that_there_still_are(tmp_path: Path) -> None:
