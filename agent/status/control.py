@@ -13,6 +13,7 @@ from pathlib import Path
 from aiohttp import web
 
 from agent.status.api import problems
+from agent.status.api.serving import BODY_BYTES_MAX
 
 _SHUTDOWN_S = 1.0
 _PATH_BYTES_MAX = 107
@@ -32,7 +33,7 @@ class ControlServer:
     async def start(self) -> None:
         """Listen. Raises OSError that names the path."""
         listening = self._bind()
-        app = web.Application(middlewares=[problems.below("/")])
+        app = web.Application(middlewares=[problems.below("/")], client_max_size=2 * BODY_BYTES_MAX)
         app.add_routes(self._routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
         await self._runner.setup()

@@ -14,7 +14,7 @@ from agent.webhooks.tally import Histogram
 
 SKEW_SHOWN_S = 120.0
 UNSETTLED_MAX = 100
-"""Of the states of one rule that are alike and not ok, so many are in a snapshot with a limit, whatever its window."""
+"""Of the states of one rule that are alike and not ok, so many are in every snapshot, whatever its window."""
 TRENDS_MAX = 200
 """So many sensors of a snapshot have their trend."""
 _SHOWN_CHARS = 60
@@ -33,7 +33,7 @@ class Window(NamedTuple):
 
 
 ALL = Window()
-"""Costs as much as there are sensors and states; a window with a limit costs as much as it shows."""
+"""Costs as much as there are sensors and states, which are all in it; any other window costs as much as it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,8 @@ class Alert(NamedTuple):
     unit: str | None
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """Whether all is well, in one word and one sentence."""
 
     word: Literal["well", "alert", "trouble"]
@@ -245,7 +246,13 @@ class Snapshot:
         """The rules that fire: the worst severity first, then who has fired longest."""
         found = [
             Alert(
-                name, sensor, rule.severity, at["since_s"] or 0.0, at["state"] == "recovering", at["value"], at["unit"]
+                rule=name,
+                sensor=sensor,
+                severity=rule.severity,
+                since_s=at["since_s"] or 0.0,
+                recovering=at["state"] == "recovering",
+                value=at.get("value"),
+                unit=at.get("unit"),
             )
             for name, rule in self.rules.items()
             for sensor, at in rule.states.items()

@@ -15,6 +15,7 @@ from agent.outbox import Archive, Filter, Moved, Span
 from agent.status.api import ReloadRefused, Tried, WebhookDisabled, routes, served
 from agent.status.control import ControlServer
 from tests.status.test_server import snapshot
+from tests.support.eyes import Fixed
 
 
 class Recorder:
@@ -61,7 +62,8 @@ class Recorder:
 async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
     commands = Recorder()
     archive = Archive(path.with_name("outbox.db"))
-    server = ControlServer(path, served(routes(snapshot, commands, archive, dict, lambda: 0.0)), for_group=for_group)
+    found = routes(Fixed(snapshot), commands, archive, dict, lambda: 0.0)
+    server = ControlServer(path, served(found), for_group=for_group)
     await server.start()
     try:
         yield commands
@@ -103,7 +105,7 @@ async def test_a_look_never_does_anything(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with controlled(path) as commands:
         for _, target, *_ in COMMANDS[1:]:
-            with pytest.raises(CommandRefused, match=f"GET is not for {target}: POST is") as refused:
+            with pytest.raises(CommandRefused, match=f"GET is not for {target}: allowed is POST") as refused:
                 await asked(path, "GET", target)
             assert refused.value.status == 405
     assert commands.done == []
@@ -149,9 +151,9 @@ async def test_events_are_sent_again_and_given_up_step_by_step(
         ("/api/v1/events/discard", ["a.b"], 400, r"the body has to be a JSON object, not \['a.b'\]"),
         ("/api/v1/events/discard", {"ids": "x" * 9000}, 413, "a body has at most 8192 bytes"),
         ("/api/v1/events/discard", {"webhook": 7}, 400, "webhook has to be text, not 7"),
-        ("/api/v1/events/replay", {}, 400, "say which events: by their ids, or by a filter"),
-        ("/api/v1/events/replay", {"webhook": "ops", "states": "pending"}, 400, "what is pending is sent anyway"),
-        ("/api/v1/events/discard", {"states": "delivered"}, 400, "what was delivered cannot be discarded"),
+        ("/api/v1/events/replay", {}, 422, "say which events: by their ids, or by a filter"),
+        ("/api/v1/events/replay", {"webhook": "ops", "states": "pending"}, 422, "what is pending is sent anyway"),
+        ("/api/v1/events/discard", {"states": "delivered"}, 422, "what was delivered cannot be discarded"),
         ("/api/v1/events/discard", {"state": "dead"}, 400, "unknown member 'state': known are ids, states, webhook"),
         ("/api/v1/events/discard", {"states": "deed"}, 400, "unknown state 'deed': known are pending, delivered, dead"),
         ("/api/v1/events/discard", {"since": "yesterday"}, 400, "since has to be a number, not 'yesterday'"),

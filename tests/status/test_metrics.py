@@ -187,7 +187,7 @@ def test_the_outbox_agrees_with_the_status(scraped: Scraped) -> None:
 
 def test_both_formats_have_the_same_series(scraped: Scraped) -> None:
     text = scraped.families()
-    families = openmetrics.text_string_to_metric_families(scraped.openmetrics)  # type: ignore[no-untyped-call]
+    families: list[Metric] = list(openmetrics.text_string_to_metric_families(scraped.openmetrics))  # type: ignore[no-untyped-call]
     series = {(one.name, *sorted(one.labels.items())) for family in text for one in family.samples}
     assert {(one.name, *sorted(one.labels.items())) for family in families for one in family.samples} == series
 

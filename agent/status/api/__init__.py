@@ -11,14 +11,14 @@ from agent.status.api import agent, events, openapi, rules, sensors, status, web
 from agent.status.api.commands import Commands, ReloadRefused, Tried, WebhookDisabled
 from agent.status.api.route import Route
 from agent.status.api.serving import served
-from agent.status.snapshot import Snapshot
+from agent.status.snapshot import Eyes
 from agent.webhooks.config import Webhook
 
 __all__ = ["Commands", "ReloadRefused", "Route", "Tried", "WebhookDisabled", "routes", "served"]
 
 
 def routes(
-    snapshot: Callable[[], Snapshot],
+    eyes: Eyes,
     commands: Commands,
     archive: Archive,
     webhooks_known: Callable[[], Mapping[str, Webhook]],
@@ -27,11 +27,11 @@ def routes(
 ) -> list[Route]:
     """All routes. `now()` is on the agent's time line; `root` is the prefix that the document tells."""
     found = [
-        *status.routes(snapshot),
-        *agent.routes(snapshot, commands),
-        *sensors.routes(snapshot, commands),
-        *rules.routes(snapshot),
-        *webhooks.routes(snapshot, commands),
+        *status.routes(eyes),
+        *agent.routes(eyes, commands),
+        *sensors.routes(eyes, commands),
+        *rules.routes(eyes),
+        *webhooks.routes(eyes, commands),
         *events.reading(archive, webhooks_known, now),
         *events.changing(commands),
     ]

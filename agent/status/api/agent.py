@@ -1,12 +1,12 @@
 """`/api/v1/agent` and `/api/v1/reload`: the agent itself."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from agent.status.api.commands import Commands, ReloadRefused
 from agent.status.api.problems import Problem
-from agent.status.api.route import Call, Route
-from agent.status.snapshot import AgentFacts, Snapshot
+from agent.status.api.route import NO_SENSORS, Call, Route
+from agent.status.snapshot import AgentFacts, Eyes
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class Reloaded:
     """Keys whose change waits for a restart."""
 
 
-def routes(snapshot: Callable[[], Snapshot], commands: Commands) -> list[Route]:
+def routes(eyes: Eyes, commands: Commands) -> list[Route]:
     """What is asked of the agent."""
 
     async def show_agent(_: Call) -> AgentFacts:
-        return snapshot().agent
+        return eyes.snapshot(NO_SENSORS).agent
 
     async def reload(_: Call) -> Reloaded:
         try:

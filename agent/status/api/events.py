@@ -18,31 +18,32 @@ PAGE_BODIES = 50
 _NUMBER_MAX = 2**63 - 1
 _Number = Annotated[int, Field(ge=0, le=_NUMBER_MAX)]
 _States = Annotated[
-    str, Field(json_schema_extra={"pattern": "^((pending|delivered|dead)(,(pending|delivered|dead))*)?$"})
+    str,
+    Field(
+        description="pending, delivered or dead, with commas between them.",
+        json_schema_extra={"pattern": "^((pending|delivered|dead)(,(pending|delivered|dead))*)?$"},
+    ),
 ]
 _UnixSeconds = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, slots=True)
 class Which:
-    """Which deliveries; what is left out does not matter."""
+    """Which deliveries; what is left out does not matter.
+
+    Its fields say in Field what they are: pydantic finds no docstrings of a base class.
+    """
 
     __pydantic_config__ = FORBID_OTHERS
 
-    ids: str = ""
-    """Of events, with commas between them."""
+    ids: Annotated[str, Field(description="Of events, with commas between them.")] = ""
     states: _States = ""
-    """With commas between them."""
-    webhook: str | None = None
-    rule: str | None = None
-    sensor: str | None = None
-    """The subject of the event; a star stands for anything."""
-    type: str | None = None
-    """Of the event, such as sensor.alert.firing."""
-    since: _UnixSeconds | None = None
-    """Unix seconds: that happened then or later."""
-    until: _UnixSeconds | None = None
-    """Unix seconds: that happened before."""
+    webhook: Annotated[str | None, Field(description="That are owed to this webhook.")] = None
+    rule: Annotated[str | None, Field(description="That this rule told.")] = None
+    sensor: Annotated[str | None, Field(description="The subject of the event; a star stands for anything.")] = None
+    type: Annotated[str | None, Field(description="Of the event, such as sensor.alert.firing.")] = None
+    since: Annotated[_UnixSeconds | None, Field(description="That happened then or later, in Unix seconds.")] = None
+    until: Annotated[_UnixSeconds | None, Field(description="That happened before, in Unix seconds.")] = None
 
     def filter(self) -> Filter:
         """Raises ValueError that says what would be valid."""
@@ -112,8 +113,7 @@ def reading(archive: Archive, webhooks: Callable[[], Mapping[str, Webhook]], now
         newest = asked.after is None
         wanted, span = _checked(asked.filter), asked.span()
         found = await asyncio.to_thread(archive.find, wanted, span, limit, newest=newest, bodies=asked.bodies)
-        page = page_of(found, limit, now(), webhooks())
-        return Paged(page, None if page.next is None else {"before" if newest else "after": page.next})
+        return Paged(page_of(found, limit, now(), webhooks()), "before" if newest else "after")
 
     async def count_events(call: Call) -> Found:
         asked: Which = call.query
@@ -156,12 +156,12 @@ def changing(commands: Commands) -> list[Route]:
 
     async def replay_events(call: Call) -> Stepped:
         asked: Step = call.body
-        wanted = _checked(lambda: asked.filter().to_replay())
+        wanted = _checked(_checked(asked.filter).to_replay, 422)
         return Stepped(*await commands.replay(wanted, Span(asked.after, asked.upto)))
 
     async def discard_events(call: Call) -> Stepped:
         asked: Step = call.body
-        wanted = _checked(lambda: asked.filter().to_discard())
+        wanted = _checked(_checked(asked.filter).to_discard, 422)
         return Stepped(*await commands.discard(wanted, Span(asked.after, asked.upto)))
 
     return [
@@ -188,8 +188,8 @@ def changing(commands: Commands) -> list[Route]:
     ]
 
 
-def _checked(wanted: Callable[[], Filter]) -> Filter:
+def _checked(wanted: Callable[[], Filter], status: int = 400) -> Filter:
     try:
         return wanted()
     except ValueError as error:
-        raise Problem(400, str(error)) from None
+        raise Problem(status, str(error)) from None

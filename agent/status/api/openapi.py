@@ -34,11 +34,12 @@ _SECURITY: Final = {
     "session": {
         "type": "apiKey",
         "in": "cookie",
-        "name": "session",
-        "description": "Of a login by `bellcrank status --link`; a change then needs an Origin too.",
+        "name": "bellcrank_8321",
+        "description": "Of a login; with another port in `status.listen` the name ends with that."
+        " A change then needs the `Origin` of the page too.",
     },
 }
-_ANY_REQUEST: Final = (401, 403, 421, 500)
+_ANY_REQUEST: Final = (401, 403, 408, 421, 500)
 """Statuses that any request may be answered with: the guard's, and what nobody expected."""
 
 
@@ -77,8 +78,12 @@ def route(others: Sequence[Route], root: str) -> Route:
     return itself
 
 
-class _WholeAnswers(GenerateJsonSchema):
+class _Generator(GenerateJsonSchema):
     """What is answered has all its members, those too that have a default."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        """A title made of the name tells nothing."""
+        return False
 
     def field_is_required(self, field: Any, total: bool) -> bool:
         return self.mode == "serialization" or super().field_is_required(field, total)
@@ -95,9 +100,11 @@ class _Schemas:
         self._found, rest = TypeAdapter.json_schemas(
             [*inputs, *outputs],  # type: ignore[list-item]
             ref_template=_REF,
-            schema_generator=_WholeAnswers,
+            schema_generator=_Generator,
         )
-        self.shared: dict[str, dict[str, Any]] = rest.get("$defs", {})
+        self._parts: dict[str, dict[str, Any]] = rest["$defs"]
+        queries = {_name(self.asked(route.query)) for route in routes}
+        self.shared = {name: schema for name, schema in self._parts.items() if name not in queries}
 
     def asked(self, kind: type) -> dict[str, Any]:
         """Of a body."""
@@ -107,14 +114,18 @@ class _Schemas:
         """Of an answer."""
         return self._of(kind, "serialization")
 
-    def take(self, kind: type) -> dict[str, Any]:
-        """Of a query, which is no longer shared: its members become parameters."""
-        reference = self.asked(kind)["$ref"]
-        return self.shared[reference.rpartition("/")[2]]
+    def query(self, kind: type) -> dict[str, Any]:
+        """Of a query, whose members become parameters: that is not shared."""
+        return self._parts[_name(self.asked(kind))]
 
     def _of(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
         schema: dict[str, Any] = self._found[kind, mode]["items"]
         return schema
+
+
+def _name(schema: dict[str, Any]) -> str:
+    reference: str = schema["$ref"]
+    return reference.rpartition("/")[2]
 
 
 def _documented(kind: Any) -> TypeAdapter[Any]:
@@ -145,13 +156,22 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 
 
 def _in_query(route: Route, schemas: _Schemas) -> list[dict[str, Any]]:
-    declared = schemas.take(route.query)
+    declared = schemas.query(route.query)
     found = []
     for name, schema in declared.get("properties", {}).items():
-        told = {key: value for key, value in schema.items() if key not in ("title", "description")}
-        parameter = {"name": name, "in": "query", "required": name in declared.get("required", ()), "schema": told}
-        found.append({**parameter, **({"description": schema["description"]} if "description" in schema else {})})
+        description = {"description": schema["description"]} if "description" in schema else {}
+        required = name in declared.get("required", ())
+        found.append({"name": name, "in": "query", "required": required, **description, "schema": _given(schema)})
     return found
+
+
+def _given(schema: dict[str, Any]) -> dict[str, Any]:
+    """Of a parameter that is given: one that is None was left out."""
+    told = {key: value for key, value in schema.items() if key not in ("description", "anyOf")}
+    if "anyOf" in schema:
+        del told["default"]
+        told |= schema["anyOf"][0]
+    return told
 
 
 def _answer(route: Route, schemas: _Schemas) -> dict[str, Any]:

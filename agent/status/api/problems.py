@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 
 CONTENT_TYPE: Final = "application/problem+json"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_KEPT: Final = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
 class Problem(Exception):
@@ -41,8 +42,13 @@ def below(path: str) -> Middleware:
             return await handler(request)
         except Problem as problem:
             return answer(problem.status, str(problem))
+        except web.HTTPRedirection:
+            raise
         except web.HTTPException as refused:
-            return _refused(request, refused)
+            kept = {name: refused.headers[name] for name in _KEPT if name in refused.headers}
+            return answer(refused.status, _why(request, refused), kept)
+        except ConnectionError:  # whoever asked has gone
+            raise
         except Exception as error:
             log.exception("%s %s failed", request.method, request.path)
             return answer(500, f"{type(error).__name__}: see the log of the agent")
@@ -50,10 +56,11 @@ def below(path: str) -> Middleware:
     return told
 
 
-def _refused(request: web.Request, refused: web.HTTPException) -> web.Response:
-    if isinstance(refused, web.HTTPMethodNotAllowed):
-        allowed = ", ".join(sorted(refused.allowed_methods))
-        return answer(405, f"{request.method} is not for {request.path}: {allowed} is", {"Allow": allowed})
-    if isinstance(refused, web.HTTPNotFound):
-        return answer(404, f"there is nothing at {request.path}: see /api/v1/openapi.json")
-    return answer(refused.status, refused.text or refused.reason)
+def _why(request: web.Request, refused: web.HTTPException) -> str:
+    """What aiohttp and the guard refuse, in a sentence."""
+    match refused:
+        case web.HTTPMethodNotAllowed():
+            return f"{request.method} is not for {request.path}: allowed is {refused.headers['Allow']}"
+        case web.HTTPNotFound():
+            return f"there is nothing at {request.path}: see /api/v1/openapi.json"
+    return refused.text or refused.reason

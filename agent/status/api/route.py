@@ -7,6 +7,10 @@ from typing import Any, NamedTuple
 
 from pydantic import ConfigDict, TypeAdapter
 
+from agent.status.snapshot import Window
+
+NO_SENSORS = Window(limit=0)
+"""For who asks of something else."""
 FORBID_OTHERS = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 """Of what is asked: a word that is not known is an error, not ignored."""
 
@@ -33,8 +37,9 @@ class Paged(NamedTuple):
     """An answer that is a page."""
 
     answer: Any
-    following: Mapping[str, int] | None
-    """The query parameters that lead to the next page, beside those that were given; None: this is the last one."""
+    """Its `next` is None on the last page."""
+    parameter: str
+    """Of the query: with `next` for its value it leads to the next page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """`/api/v1/sensors`: what each said, and forgetting one."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +10,8 @@ from agent.status.api.commands import Commands
 from agent.status.api.problems import Problem
 from agent.status.api.route import FORBID_OTHERS, Call, Paged, Route
 from agent.status.api.webhooks import Done
-from agent.status.snapshot import SensorFacts, Snapshot
+from agent.status.history import History
+from agent.status.snapshot import Eyes, SensorFacts, Window
 
 PAGE_SENSORS = 500
 _NUMBER_MAX = 2**63 - 1
@@ -28,6 +29,15 @@ class SensorQuery:
     """So many are left out at the beginning."""
     limit: Annotated[int, Field(ge=1, le=PAGE_SENSORS)] = 100
     """At most so many."""
+
+    def window(self) -> Window:
+        """The same for a snapshot."""
+        return Window(self.query, self.offset, self.limit)
+
+    def following(self, total: int) -> int | None:
+        """The offset of the next page; None: there is none."""
+        end = self.offset + self.limit
+        return end if end < total else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +58,25 @@ class Sensor:
 
     name: str
     latest: SensorFacts
+    history: History | None
+    """As far as memory keeps it; null: it has said nothing yet."""
 
 
-def routes(snapshot: Callable[[], Snapshot], commands: Commands) -> list[Route]:
+def routes(eyes: Eyes, commands: Commands) -> list[Route]:
     """What is asked of sensors."""
 
     async def list_sensors(call: Call) -> Paged:
         wanted: SensorQuery = call.query
-        known = snapshot().sensors
-        names = sorted(name for name in known if wanted.query.casefold() in name.casefold())
-        end = wanted.offset + wanted.limit
-        following = end if end < len(names) else None
-        shown = {name: known[name] for name in names[wanted.offset : end]}
-        return Paged(Sensors(shown, len(names), following), None if following is None else {"offset": following})
+        shown = eyes.snapshot(wanted.window())
+        total = shown.sensors_total
+        return Paged(Sensors(shown.sensors, total, wanted.following(total)), "offset")
 
     async def show_sensor(call: Call) -> Sensor:
         name = call.path["name"]
-        latest = snapshot().sensors.get(name)
+        latest = _latest(eyes, name)
         if latest is None:
             raise _unknown(name)
-        return Sensor(name, latest)
+        return Sensor(name, latest, eyes.history(name))
 
     async def forget_sensor(call: Call) -> Done:
         name = call.path["name"]
@@ -88,6 +97,16 @@ def routes(snapshot: Callable[[], Snapshot], commands: Commands) -> list[Route]:
             errors=(404,),
         ),
     ]
+
+
+def _latest(eyes: Eyes, name: str) -> SensorFacts | None:
+    """Page by page, as other names may hold this one."""
+    window = Window(name, 0, PAGE_SENSORS)
+    while True:
+        shown = eyes.snapshot(window)
+        window = window._replace(offset=window.offset + PAGE_SENSORS)
+        if name in shown.sensors or window.offset >= shown.sensors_total:
+            return shown.sensors.get(name)
 
 
 def _unknown(name: str) -> Problem:

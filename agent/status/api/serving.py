@@ -41,8 +41,8 @@ def _handler(route: Route) -> Any:
         found = await route.handler(Call(request.match_info, query, body))
         headers = {}
         if isinstance(found, Paged):
-            if found.following is not None:
-                headers["Link"] = _next_link(request.query, found.following)
+            if found.answer.next is not None:
+                headers["Link"] = _next_link(request.query, found.parameter, found.answer.next)
             found = found.answer
         written = adapter(route.answer).dump_json(found)
         return web.Response(body=written, content_type="application/json", charset="utf-8", headers=headers)
@@ -64,13 +64,11 @@ def _query(route: Route, request: web.Request) -> Any:
 async def _body(kind: type, request: web.Request) -> Any:
     if request.content_type != "application/json" or "Content-Type" not in request.headers:
         raise Problem(415, "the body has to be JSON, with the header `Content-Type: application/json`")
-    written = bytearray()
-    async for chunk in request.content.iter_chunked(BODY_BYTES_MAX):
-        written += chunk
-        if len(written) > BODY_BYTES_MAX:
-            raise Problem(413, f"a body has at most {BODY_BYTES_MAX} bytes")
+    written = await request.read()
+    if len(written) > BODY_BYTES_MAX:
+        raise Problem(413, f"a body has at most {BODY_BYTES_MAX} bytes")
     try:
-        return adapter(kind).validate_json(bytes(written), strict=True)
+        return adapter(kind).validate_json(written, strict=True)
     except ValidationError as error:
         known = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
         raise Problem(400, _sentences(error, "member", known)) from None
@@ -101,6 +99,6 @@ def _shown(given: Any) -> str:
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
-def _next_link(given: Mapping[str, str], following: Mapping[str, int]) -> str:
+def _next_link(given: Mapping[str, str], parameter: str, following: int) -> str:
     """RFC 8288; the reference has a query alone, so it is right behind any proxy."""
-    return f'<?{urlencode({**given, **following})}>; rel="next"'
+    return f'<?{urlencode({**given, parameter: following})}>; rel="next"'

@@ -1,16 +1,17 @@
 """`/api/v1/status`, `/outbox`, `/sources`: how it all stands."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from agent.status.api.route import Call, Route
+from agent.status.api.route import NO_SENSORS, Call, Route
 from agent.status.snapshot import (
     AgentFacts,
+    Eyes,
     OutboxFacts,
     RuleFacts,
     SensorFacts,
-    Snapshot,
     SourceFacts,
+    Verdict,
     WebhookFacts,
 )
 
@@ -25,8 +26,10 @@ class Status:
     sources: Mapping[str, SourceFacts]
     sensors: Mapping[str, SensorFacts]
     rules: Mapping[str, RuleFacts]
+    sensors_total: int
+    verdict: Verdict
     troubles: Sequence[str]
-    """What a person should look at, a sentence each; empty: all is well."""
+    """What of the agent itself a person should look at, a sentence each; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,28 @@ class Sources:
     sources: Mapping[str, SourceFacts]
 
 
-def routes(snapshot: Callable[[], Snapshot]) -> list[Route]:
+def routes(eyes: Eyes) -> list[Route]:
     """What is asked of the whole."""
 
     async def show_status(_: Call) -> Status:
-        it = snapshot()
-        return Status(it.agent, it.outbox, it.webhooks, it.sources, it.sensors, it.rules, it.troubles())
+        it = eyes.snapshot()
+        return Status(
+            it.agent,
+            it.outbox,
+            it.webhooks,
+            it.sources,
+            it.sensors,
+            it.rules,
+            it.sensors_total,
+            it.verdict(),
+            it.troubles(),
+        )
 
     async def show_outbox(_: Call) -> OutboxFacts:
-        return snapshot().outbox
+        return eyes.snapshot(NO_SENSORS).outbox
 
     async def list_sources(_: Call) -> Sources:
-        return Sources(snapshot().sources)
+        return Sources(eyes.snapshot(NO_SENSORS).sources)
 
     return [
         Route("GET", "/api/v1/status", "Everything, as it stands now", "status", show_status, Status),

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from agent.status.api.commands import Commands, Tried, WebhookDisabled
 from agent.status.api.problems import Problem
-from agent.status.api.route import Call, Route
-from agent.status.snapshot import Snapshot, WebhookFacts
+from agent.status.api.route import NO_SENSORS, Call, Route
+from agent.status.snapshot import Eyes, WebhookFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class Done:
     """It is done."""
 
 
-def routes(snapshot: Callable[[], Snapshot], commands: Commands) -> list[Route]:
+def routes(eyes: Eyes, commands: Commands) -> list[Route]:
     """What is asked of webhooks."""
 
     async def list_webhooks(_: Call) -> Webhooks:
-        return Webhooks(snapshot().webhooks)
+        return Webhooks(eyes.snapshot(NO_SENSORS).webhooks)
 
     async def show_webhook(call: Call) -> WebhookFacts:
         name = call.path["name"]
-        found = snapshot().webhooks.get(name)
+        found = eyes.snapshot(NO_SENSORS).webhooks.get(name)
         if found is None:
             raise _unknown(name)
         return found
