@@ -32,6 +32,7 @@ from agent.rules import Engine
 from agent.status import health, page
 from agent.status.api import ReloadRefused, reading, telling_of_events
 from agent.status.control import ControlServer
+from agent.status.login import link_routes
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
 from agent.tasks import Tasks
@@ -158,7 +159,8 @@ class Agent:
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
         events = telling_of_events(self._outbox.archive, self._clock.now)
-        control = ControlServer(place.path, self._observer.snapshot, self, events, for_group=place.for_group)
+        links = link_routes(None if self._page is None else self._page.new_link)
+        control = ControlServer(place.path, self._observer.snapshot, self, [*events, *links], for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
@@ -198,6 +200,8 @@ class Agent:
             ]
             self._page = StatusServer(status, routes, self._clock.now)
             await self._page.start()
+            for warning in status.warnings():
+                log.warning("%s", warning)
             stack.push_async_callback(self._page.stop)
 
     async def _bring_to(self, config: Config) -> None:
