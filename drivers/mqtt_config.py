@@ -22,7 +22,7 @@ from drivers.units import Duration, Name, Size
 from drivers.urls import split_url
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 _NO_URL = (
     "not a URL of a broker: use mqtt://host, mqtt://host:1883, mqtts://host (TLS, port 8883)"
     " or unix:///run/mosquitto.sock"

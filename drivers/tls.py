@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _DOUBTS = {
@@ -40,7 +40,7 @@ def _is_absolute(path: Path) -> Path:
     return path
 
 
-PemFile = Annotated[Path, AfterValidator(_is_absolute)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_is_absolute)]
 
 
 def _as_text(version: Any) -> Any:
@@ -51,7 +51,7 @@ def _as_text(version: Any) -> Any:
 class Tls(BaseModel):
     """How the other side is verified, and who the agent is. Files are looked at when the configuration is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     ca: PemFile | None = None
     """Certificates of the CAs to trust, in place of the system's."""

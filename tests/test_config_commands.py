@@ -17,9 +17,10 @@ from paho.mqtt import publish
 from agent import listen, yamlfile
 from agent.cli import main
 from agent.config import Config, file_model, load, read
-from agent.effective import HIDDEN, effective
+from agent.effective import effective
 from agent.listen import Receiver
 from agent.schema import schema
+from agent.webhooks.shown import HIDDEN
 from drivers.signing import key_of
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess

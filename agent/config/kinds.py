@@ -33,19 +33,30 @@ def _is_secret(where: Where, kinds: list[Any]) -> bool:
 
 
 def known_keys(where: Where, document: Any) -> list[str]:
-    """The keys that may stand beside an unknown one."""
+    """The keys that the mapping at a path may have; none where it holds parts by name."""
+    models = [kind for kind in _kinds(where, document) if _is_model(kind)]
+    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+
+
+def holds_parts(where: Where) -> bool:
+    """Whether at a path there are parts by name, such as `rules`."""
+    return any(get_origin(kind) is dict for kind in _kinds(where, None))
+
+
+def _kinds(where: Where, document: Any) -> list[Any]:
+    """The types that may stand at a path."""
     kinds: list[Any] = [file_model()]
-    for step in where[:-1]:
+    for step in where:
         document = member(document, step)
         kinds = [inner for kind in kinds for inner in _inside(kind, step) if _is_of_driver(inner, document)]
-    models = [kind for kind in kinds if _is_model(kind)]
-    return sorted({field.alias or name for model in models for name, field in model.model_fields.items()})
+    return kinds
 
 
 def _is_of_driver(kind: Any, value: Any) -> bool:
     """Whether a model may be meant, as far as `driver` tells."""
     driver = kind.model_fields.get("driver") if _is_model(kind) else None
-    return driver is None or member(value, "driver") in get_args(driver.annotation)
+    chosen = member(value, "driver")
+    return driver is None or chosen is None or chosen in get_args(driver.annotation)
 
 
 def _inside(kind: Any, step: str | int) -> list[Any]:

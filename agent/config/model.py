@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -22,7 +23,7 @@ from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
 from drivers.units import Duration, Name
 
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
 """What the file says of one feed: its sources, and the brokers that they name."""
 
@@ -47,7 +48,7 @@ class AgentConfig(BaseModel):
     """What it is called in every event; the host name where it is left out."""
     labels: dict[Name, str] = Field(default_factory=dict)
     """Copied into every event."""
-    state_dir: Path | None = None
+    state_dir: Annotated[Path, Field(strict=False)] | None = None
     """Where the outbox lives; $STATE_DIRECTORY, /var/lib/bellcrank or the user's where it is left out."""
     timezone: str | None = None
     """Of `active`; the system's where it is left out."""
@@ -130,8 +131,12 @@ class Config(BaseModel):
             sources=tuple(self.sources),
             sensors=sensors,
             events_to=self._standard_webhooks() if events_to is None else tuple(dict.fromkeys(events_to)),
-            timezone=system_zone() if self.agent.timezone is None else zone(self.agent.timezone),
+            timezone=self.timezone(),
         )
+
+    def timezone(self) -> tzinfo:
+        """Of `active`, and of the times of day that are shown."""
+        return system_zone() if self.agent.timezone is None else zone(self.agent.timezone)
 
     def _standard_webhooks(self) -> tuple[str, ...]:
         return tuple(name for name, webhook in self.webhooks.items() if webhook.is_standard)

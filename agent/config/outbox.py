@@ -14,7 +14,7 @@ _BYTES_MIN = 10**6
 class OutboxConfig(BaseModel):
     """What waits, and how much of it is kept."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     max_size: Size = DEFAULTS.max_bytes
     """Of the database; its log may take as much again while somebody else reads it."""

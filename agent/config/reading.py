@@ -12,7 +12,7 @@ from agent.config.model import Config, file_model
 from agent.config.problems import ConfigErrors, Problem, Report
 from agent.config.references import wrong_references
 from agent.config.sentences import place_of, sentences
-from agent.config.values import Where, value_at
+from agent.config.values import Where, nested, value_at
 from agent.yamlfile import Document, Place, YamlProblem
 
 _LISTS = frozenset({"brokers", "sources", "rules", "webhooks"})
@@ -51,7 +51,8 @@ def _document(path: Path, env: Mapping[str, str]) -> Document:
     try:
         return yamlfile.load(path, secretfiles.tags(path, env))
     except YamlProblem as problem:
-        raise ConfigErrors([Problem(path, problem.place, "", problem.message)]) from None
+        nothing_else = Document(nested(problem.path), {}, [(problem.path, problem)], frozenset())
+        raise ConfigErrors(Report(path, nothing_else).problems) from None
     except OSError as error:
         raise ConfigErrors([Problem(path, Place(1, 1), "", str(error.strerror))]) from None
 

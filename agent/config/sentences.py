@@ -3,20 +3,22 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from agent.config import hints
 from agent.config.kinds import known_keys
 from agent.config.suggestions import unknown
 from agent.config.values import Where, member, value_at
-from agent.yamlfile import FORGOTTEN_SPACE, Document
+from agent.yamlfile import Document
 from drivers.registry import driver_classes
 
 _NEED = "has to be "
-_NEEDED = {
+_WRONG_KINDS = {
     "string_type": "has to be text",
     "int_type": "has to be an integer",
     "float_type": "has to be a number",
     "bool_type": "has to be true or false",
     "dict_type": "has to be a mapping (`key: value` lines)",
-    "list_type": "has to be a list",
+    "list_type": "has to be a list (`- item` lines, or [ ])",
+    "too_short": "is empty",
     "model_type": "has to be a mapping (`key: value` lines)",
     "model_attributes_type": "has to be a mapping (`key: value` lines)",
 }
@@ -32,7 +34,8 @@ def sentences(details: Iterable[Any], document: Document) -> Iterator[tuple[Wher
             continue  # which has been told
         told.setdefault(where, []).append(_sentence(detail, where, document.value))
     for where, several in told.items():
-        yield from ((where, sentence) for sentence in _joined(several))
+        for sentence in _joined(several):
+            yield where, sentence + _quotes(sentence, where, document)
 
 
 def place_of(detail: Any, value: Any) -> Where:
@@ -58,12 +61,11 @@ def _sentence(detail: Any, where: Where, document: Any) -> str:
     kind, context = detail["type"], detail.get("ctx", {})
     if detail["loc"] and detail["loc"][-1] == "[key]":
         return "a name has 1 to 64 letters, digits, - or _"
-    value = value_at(where, document)
     match kind:
         case "extra_forbidden":
             return _unknown_key(where, document)
-        case "missing" | "too_short":
-            return {"missing": "is missing", "too_short": "is empty"}[kind]
+        case "missing":
+            return "is missing" + (": write `version: 1` as the first line" if where == ("version",) else "")
         case "union_tag_invalid":
             return unknown("driver", str(context.get("tag")), driver_classes())
         case "union_tag_not_found":
@@ -73,9 +75,9 @@ def _sentence(detail: Any, where: Where, document: Any) -> str:
         case "literal_error":
             return f"has to be {str(context.get('expected')).replace('False', 'false').replace('True', 'true')}"
         case "string_pattern_mismatch":
-            return _pattern_sentence(where)
-    if kind in _NEEDED:
-        return _NEEDED[kind] + _typed_wrong(kind, value)
+            return _pattern_sentence(where, value_at(where, document))
+    if kind in _WRONG_KINDS:
+        return _WRONG_KINDS[kind] + _hint(kind, where, document)
     return str(detail["msg"]).replace("Input should be ", "has to be ").removeprefix("Value error, ")
 
 
@@ -83,33 +85,46 @@ def _joined(told: Iterable[str]) -> list[str]:
     """What the members of a union say of one value, as one sentence."""
     needs = sorted({text for text in told if text.startswith(_NEED)}, key=lambda text: (":" in text, text))
     if any("number" in text for text in needs):
-        needs = [text for text in needs if text != _NEEDED["int_type"]]
+        needs = [text for text in needs if text != _WRONG_KINDS["int_type"]]
     others = list(dict.fromkeys(text for text in told if not text.startswith(_NEED)))
     return [*([_NEED + " or ".join(text.removeprefix(_NEED) for text in needs)] if needs else []), *others]
 
 
-def _typed_wrong(kind: str, value: Any) -> str:
-    """A hint for what people type."""
-    if isinstance(value, str) and (found := FORGOTTEN_SPACE.fullmatch(value)):
-        return f": is a space missing behind the colon of {found[1]}:?"
-    if kind == "string_type" and isinstance(value, dict):
-        return ": text that begins with { has to be in quotes"
-    if kind == "string_type" and value is not None and not isinstance(value, list):
-        return ": put it in quotes"
+def _hint(kind: str, where: Where, document: Any) -> str:
+    value = value_at(where, document)
+    if found := hints.forgotten_space(value):
+        return f": {found}"
+    match kind:
+        case "string_type":
+            return hints.of_text(value)
+        case "list_type":
+            return hints.of_list(value)
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return hints.of_mapping(where, document, value)
     return ""
+
+
+def _quotes(sentence: str, where: Where, document: Document) -> str:
+    """The hint to a number in quotes; what came from a tag is a text in any case, and not shown."""
+    hint = hints.of_quotes(sentence, value_at(where, document.value))
+    if not hint or ":" in sentence or not sentence.startswith(_NEED):
+        return ""
+    return ": a tag stands for a text" if where in document.tagged else hint
 
 
 def _unknown_key(where: Where, document: Any) -> str:
     key = str(where[-1])
-    if found := FORGOTTEN_SPACE.fullmatch(key):
-        return f"is a space missing behind the colon of {found[1]}:?"
-    return unknown("key", key, known_keys(where, document))
+    if found := hints.forgotten_space(key):
+        return found
+    if hint := hints.misplaced(where, document):
+        return f"unknown key {key!r}: {hint}"
+    return unknown("key", key, known_keys(where[:-1], document))
 
 
-def _pattern_sentence(where: Where) -> str:
+def _pattern_sentence(where: Where, value: Any) -> str:
     match where[-1] if where else "":
         case "sensor":
             return "has to be a sensor, such as source.sensor; `*` stands for one part: rooms.*.temperature"
         case "event":
             return "has to be words with dots, such as freezer.too_warm"
-    return "has to be 1 to 64 letters, digits, - or _"
+    return "has to be 1 to 64 letters, digits, - or _" + hints.of_list(value)

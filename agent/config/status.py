@@ -44,7 +44,7 @@ def _check_prefix(prefix: str) -> str:
 class StatusConfig(BaseModel):
     """The status page."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     listen: str | Literal[False] = "127.0.0.1:8321"
     """Address and port, or false for none."""

@@ -26,3 +26,11 @@ def mapping_at(where: Where, document: Any) -> Mapping[str, Any]:
     """The mapping that stands at a path; an empty one: there is none."""
     found = value_at(where, document)
     return found if isinstance(found, dict) else {}
+
+
+def nested(where: Where) -> Any:
+    """Mappings in one another with nothing but this path."""
+    value: Any = None
+    for step in reversed(where):
+        value = {step: value}
+    return value

@@ -102,6 +102,7 @@ class Observer:
             clock_skew_s=self._skew_s(moment),
             reload_error=self.reload_error,
             needs_restart=self.needs_restart,
+            told_by=self._rules.told_by()[""],
             heartbeats={
                 name: HeartbeatFacts(**asdict(one.beats)) for name, one in sorted(self._parts.heartbeats.items())
             },
@@ -122,6 +123,7 @@ class Observer:
             balanced=all(one.balanced for one in counters),
             oldest_pending_s=max(waiting_s, default=None),
             size_bytes=self._outbox.size_bytes(),
+            written_bytes=self._outbox.written_bytes(),
             written_bytes_today=self._written_today(),
             degraded=self._outbox.degraded,
             max_size_bytes=limits.max_bytes,

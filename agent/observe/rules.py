@@ -1,6 +1,6 @@
 """Where the rules stand."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -21,7 +21,6 @@ class Rules:
 
     def __init__(self, config: Config, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._told: Counter[str] = Counter()
         self.adopt(config)
 
     def adopt(self, config: Config) -> None:
@@ -29,12 +28,10 @@ class Rules:
         self._config = config
         send_to = {name: rule.send_to for name, rule in self._pipeline.engine.rules.items()}
         self._described = {name: _described(rule, send_to[name]) for name, rule in config.rules.items()}
-        self._told = Counter({name: n for name, n in self._told.items() if name in config.rules})
         self._hear_all()
 
     def follow(self, step: Step, new: Iterable[str]) -> None:
-        """Take in what a step has told, and sensors that were heard for the first time."""
-        self._told.update(event.rule for event in step.events if event.rule is not None)
+        """Take in sensors that were heard for the first time, and what a step has forgotten."""
         for sensor in new:
             self._hear(sensor)
         if step.forgotten:
@@ -43,7 +40,7 @@ class Rules:
     def facts(self, sensors: Sequence[str] | None, now: float) -> dict[str, RuleFacts]:
         """All rules, with their states of these sensors and those that are not ok; of None: with all states."""
         census, memory = self._pipeline.engine.census, self._pipeline.engine.memory
-        beside = self._routed(sensors or ())
+        beside, told = self._routed(sensors or ()), self.told_by()
         found = {}
         for name, described in self._described.items():
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
@@ -54,8 +51,16 @@ class Rules:
                 heard=name in self._heard,
                 states={subject: self._state((name, subject), kept, now) for subject, kept in memories},
                 counts={str(state): n for state, n in census.counts(name).items()},
-                told=self._told[name],
+                told=sum(told[name].values()),
+                told_by=told[name],
             )
+        return found
+
+    def told_by(self) -> defaultdict[str, dict[str, int]]:
+        """Rule, empty for the agent itself -> type of event -> how many were told since the start."""
+        found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for told, n in self._pipeline.told.items():
+            found[told.rule][told.type] = n
         return found
 
     def thresholds(self, sensor: str) -> list[Threshold]:

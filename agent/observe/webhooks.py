@@ -39,7 +39,9 @@ def conserved(counters: Sequence[Counters]) -> dict[str, Any]:
 
 def _configured(config: Config, name: str) -> dict[str, Any]:
     webhook = config.webhooks.get(name)
-    return {} if webhook is None else {"host": urlsplit(webhook.url).netloc, "signed": not webhook.unsigned}
+    if webhook is None:
+        return {}
+    return {"host": urlsplit(webhook.url).netloc.rpartition("@")[2], "signed": not webhook.unsigned}
 
 
 def _running(outbox: Outbox, name: str, view: CourierView, now: float) -> dict[str, Any]:
@@ -47,12 +49,9 @@ def _running(outbox: Outbox, name: str, view: CourierView, now: float) -> dict[s
     oldest_at = mailbox.oldest()
     due_at = None if view.state == "disabled" else mailbox.next_due()
     resting_s = None if view.resting_until is None else max(0.0, view.resting_until - now)
-    attempts = view.succeeded + view.failed
     return {
-        **{word: getattr(view, word) for word in _SAME},
         "resting_s": resting_s,
         "next_attempt_s": None if due_at is None else max(0.0, due_at - now, resting_s or 0.0),
         "oldest_pending_s": None if oldest_at is None else max(0.0, now - oldest_at),
-        "success_rate": view.succeeded / attempts if attempts else None,
-        "attempts_by": {"succeeded": view.succeeded, "failed": view.failed},
+        **{word: getattr(view, word) for word in _SAME},
     }

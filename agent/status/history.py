@@ -11,13 +11,14 @@ import struct
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.model import Moment
 from drivers.base import Reading
 
 HISTORIES_MAX = 5000
-HISTORY_BYTES_MAX = 8000
+HISTORY_BYTES_MAX = 6500
+"""After a day some 4,900 of numbers, and up to 5,900 of texts: 33 MB for HISTORIES_MAX at the worst."""
 MINUTES = 60
 """Buckets of one minute."""
 DECADES = 144
@@ -31,7 +32,8 @@ _MINUTE_S = 60.0
 _FLOAT32_MAX = 3.4028234e38
 
 
-class Bucket(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Bucket:
     """What a sensor said in a minute, or in ten, to about seven digits."""
 
     wall: float
@@ -43,7 +45,8 @@ class Bucket(NamedTuple):
     """How many readings; at least one, as there is no bucket of a time in which nothing was said."""
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """A text or a bool that is another one than that before it."""
 
     wall: float
@@ -51,7 +54,8 @@ class Change(NamedTuple):
     value: str | bool
 
 
-class Threshold(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Threshold:
     """A number that a rule compares the sensor's values with."""
 
     rule: str
@@ -73,23 +77,8 @@ class History:
     """Of all rules that watch it."""
 
 
-class _Row(NamedTuple):
-    """A bucket as it is kept; see `_ROW`."""
-
-    number: int
-    """Of the minute, or of the ten minutes, on the agent's time line."""
-    n: int
-    low: float
-    high: float
-    mean: float
-
-    def joined(self, other: "_Row") -> "_Row":
-        """Both in one, under this one's number."""
-        n = self.n + other.n
-        mean = (self.n * self.mean + other.n * other.mean) / n
-        return _Row(self.number, n, min(self.low, other.low), max(self.high, other.high), mean)
-
-
+_Row = tuple[int, int, float, float, float]
+"""A bucket as it is kept: its number on the agent's time line, n, low, high, mean."""
 _ROW: Final = struct.Struct("=IIfff")
 
 
@@ -105,8 +94,8 @@ class _Ring:
         self._bytes_max = rows_max * _ROW.size
 
     def add(self, row: _Row) -> None:
-        if self._rows and (last := _Row(*_ROW.unpack_from(self._rows, self._last))).number == row.number:
-            _ROW.pack_into(self._rows, self._last, *last.joined(row))
+        if self._rows and (last := _ROW.unpack_from(self._rows, self._last))[0] == row[0]:
+            _ROW.pack_into(self._rows, self._last, *_joined(last, row))
         elif len(self._rows) < self._bytes_max:
             self._last = len(self._rows)
             self._rows += _ROW.pack(*row)
@@ -114,13 +103,11 @@ class _Ring:
             self._last = (self._last + _ROW.size) % self._bytes_max
             _ROW.pack_into(self._rows, self._last, *row)
 
-    def since(self, first: int) -> Iterator[_Row]:
+    def since(self, first: int) -> list[_Row]:
         """Those from this number on."""
         oldest = (self._last + _ROW.size) % (len(self._rows) or 1)
-        for rows in (self._rows[oldest:], self._rows[:oldest]):
-            for row in _ROW.iter_unpack(rows):
-                if row[0] >= first:
-                    yield _Row(*row)
+        in_order = self._rows[oldest:] + self._rows[:oldest]
+        return [row for row in _ROW.iter_unpack(in_order) if row[0] >= first]
 
 
 class _Numbers:
@@ -155,20 +142,19 @@ class _Numbers:
     def minutes(self, now: float) -> list[_Row]:
         """Of the last hour."""
         first = int(now // _MINUTE_S) - MINUTES + 1
-        return [*self._minutes.since(first), *([self._open()] if self._number >= first else [])]
+        rows = self._minutes.since(first)
+        return [*rows, self._open()] if self._number >= first else rows
 
     def decades(self, now: float) -> list[_Row]:
         """Of the last 24 hours."""
         first = int(now // _MINUTE_S) // 10 - DECADES + 1
-        rows, going_on = list(self._decades.since(first)), _decade(self._open())
-        if rows and rows[-1].number == going_on.number:
-            rows[-1] = rows[-1].joined(going_on)
-        elif going_on.number >= first:
-            rows.append(going_on)
-        return rows
+        rows, going_on = self._decades.since(first), _decade(self._open())
+        if rows and rows[-1][0] == going_on[0]:
+            return [*rows[:-1], _joined(rows[-1], going_on)]
+        return [*rows, going_on] if going_on[0] >= first else rows
 
     def _open(self) -> _Row:
-        return _Row(self._number, self._n, _kept(self._low), _kept(self._high), _kept(self._sum / self._n))
+        return self._number, self._n, _kept(self._low), _kept(self._high), _kept(self._sum / self._n)
 
     def _close(self) -> None:
         row = self._open()
@@ -219,7 +205,7 @@ class Histories:
         numbers, changes, without = self._numbers, self._changes, list[str]()
         for reading, at in heard:
             sensor, value = reading.sensor, reading.value
-            if isinstance(value, str | bool):
+            if isinstance(value, str) or value is True or value is False:
                 if sensor not in changes:
                     without.append(sensor)
                     if len(self) == HISTORIES_MAX:
@@ -252,14 +238,14 @@ class Histories:
         numbers = self._numbers.get(sensor)
         if numbers is None:
             return ()
-        means: list[_Row | None] = [None] * TREND_MEANS
+        sums, counts = [0.0] * TREND_MEANS, [0] * TREND_MEANS
         first = int(now // _MINUTE_S) // 2 - TREND_MEANS + 1
-        for row in numbers.minutes(now):
-            place = row.number // 2 - first
+        for number, n, _, _, mean in numbers.minutes(now):
+            place = number // 2 - first
             if 0 <= place < TREND_MEANS:
-                before = means[place]
-                means[place] = row if before is None else before.joined(row)
-        return tuple(None if row is None else _told(row.mean) for row in means)
+                sums[place] += n * mean
+                counts[place] += n
+        return tuple(_told(total / n) if n else None for total, n in zip(sums, counts, strict=True))
 
     def forget(self, sensor: str) -> None:
         """Let go of one."""
@@ -273,14 +259,22 @@ class Histories:
                 kept.pop(sensor)
 
 
+def _joined(one: _Row, other: _Row) -> _Row:
+    """Both in one, under the number of the first."""
+    n = one[1] + other[1]
+    mean = (one[1] * one[4] + other[1] * other[4]) / n
+    return one[0], n, min(one[2], other[2]), max(one[3], other[3]), mean
+
+
 def _decade(minute: _Row) -> _Row:
-    return minute._replace(number=minute.number // 10)
+    number, n, low, high, mean = minute
+    return number // 10, n, low, high, mean
 
 
 def _buckets(rows: Iterable[_Row], length_s: float, moment: Moment) -> list[Bucket]:
     return [
-        Bucket(moment.wall_of(row.number * length_s), _told(row.low), _told(row.high), _told(row.mean), row.n)
-        for row in rows
+        Bucket(moment.wall_of(number * length_s), _told(low), _told(high), _told(mean), n)
+        for number, n, low, high, mean in rows
     ]
 
 

@@ -51,7 +51,7 @@ class StatusServer:
         self._connections = Connections(CONNECTIONS_MAX, PATIENCE_S, HEADERS, **_LIMITS)
         self._guard = Guard(_policy(settings), self._login, self._connections, root)
         self._routes = _with_prefix([*routes, *self._login.routes()], root)
-        self._middlewares = middlewares
+        self._middlewares = list(middlewares)
         self._tls = None if settings.tls is None else settings.tls.context()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None

@@ -10,10 +10,11 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from agent.status.history import History
 from agent.status.words import age
+from agent.webhooks.tally import Histogram
 
 SKEW_SHOWN_S = 120.0
 UNSETTLED_MAX = 100
-"""Of the states of one rule that are alike and not ok, so many are in a snapshot with a limit, whatever its window."""
+"""Of the states of one rule that are alike and not ok, so many are in every snapshot, whatever its window."""
 TRENDS_MAX = 200
 """So many sensors of a snapshot have their trend."""
 _SHOWN_CHARS = 60
@@ -32,7 +33,7 @@ class Window(NamedTuple):
 
 
 ALL = Window()
-"""Costs as much as there are sensors and states; a window with a limit costs as much as it shows."""
+"""Costs as much as there are sensors and states, which are all in it; any other window costs as much as it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,8 @@ class AgentFacts:
     """How far the clock is ahead of that of the receiver that agrees with it most; None: none has told the time."""
     heartbeats: Mapping[str, HeartbeatFacts] = field(default_factory=dict)
     """By webhook."""
+    told_by: Mapping[str, int] = field(default_factory=dict)
+    """Type -> events about the agent itself and its sources, since the start; heartbeats, never owed, are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,8 @@ class OutboxFacts:
     """How many may be owed at once."""
     free_disk_bytes: int | None = None
     """Of the file system that the outbox lies on; None: it cannot be asked."""
+    written_bytes: int | None = None
+    """Since the start; None: the kernel does not count them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,15 +115,17 @@ class WebhookFacts:
     in_flight: int = 0
     succeeded: int = 0
     failed: int = 0
+    attempts_by: Mapping[str, int] = field(default_factory=dict)
+    """Outcome (see `agent.webhooks.tally`) -> attempts since the start, or since a reload changed the webhook."""
+    histogram: Histogram = field(default_factory=Histogram)
+    """How long these attempts took."""
+    success_rate: float | None = None
+    """Of the last attempts, from 0 to 1, as are p50 and p95; None: there was none."""
     p50_ms: float | None = None
     p95_ms: float | None = None
     host: str = ""
     """Of its URL, with the port where it names one; a path may be a secret. Empty: it is no longer configured."""
     signed: bool = False
-    success_rate: float | None = None
-    """Of the attempts since the start, from 0 to 1; None: there was none."""
-    attempts_by: Mapping[str, int] = field(default_factory=dict)
-    """Outcome -> attempts since the start."""
     oldest_pending_s: float | None = None
 
 
@@ -180,6 +187,8 @@ class RuleFacts:
     """State -> how many of all sensors are in it, not only of the window."""
     told: int = 0
     """Events since the start."""
+    told_by: Mapping[str, int] = field(default_factory=dict)
+    """The same by type."""
 
 
 class Alert(NamedTuple):
@@ -197,7 +206,8 @@ class Alert(NamedTuple):
     unit: str | None
 
 
-class Verdict(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Verdict:
     """Whether all is well, in one word and one sentence."""
 
     word: Literal["well", "alert", "trouble"]
@@ -236,7 +246,13 @@ class Snapshot:
         """The rules that fire: the worst severity first, then who has fired longest."""
         found = [
             Alert(
-                name, sensor, rule.severity, at["since_s"] or 0.0, at["state"] == "recovering", at["value"], at["unit"]
+                rule=name,
+                sensor=sensor,
+                severity=rule.severity,
+                since_s=at["since_s"] or 0.0,
+                recovering=at["state"] == "recovering",
+                value=at.get("value"),
+                unit=at.get("unit"),
             )
             for name, rule in self.rules.items()
             for sensor, at in rule.states.items()

@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from agent.webhooks.bodies import Where, wrong_places, wrong_text
-from agent.webhooks.headers import Signature, is_secret, wrong_name
+from agent.webhooks.headers import JSON, Signature, is_secret, wrong_name
 from agent.webhooks.presets import Presets
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
@@ -39,14 +39,13 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
-JSON = "application/json"
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
     """Until the connection stands, with TLS."""
@@ -57,7 +56,7 @@ class Timeout(BaseModel):
 class RestBounds(BaseModel):
     """How long a webhook rests that does not answer: the first time, and at most."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
     """The first time."""
@@ -68,7 +67,7 @@ class RestBounds(BaseModel):
 class Webhook(BaseModel):
     """One configured receiver."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     url: str
     """Where each event is sent."""

@@ -2,12 +2,14 @@
 
 import re
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
-from agent.config import ConfigErrors, load
+from agent.config import ConfigErrors, file_model, load
 from tests.config.files import GOOD, changed, read, told
 from tests.faults.oracle import SECRET
 
@@ -49,7 +51,7 @@ EXAMPLE = (Path(__file__).parent.parent.parent / "config" / "bellcrank.yaml").re
         ),
         (changed("    driver: serial\n", ""), "15:3: sources.meter.driver: is missing: one of "),
         # missing words
-        (changed("version: 1\n", ""), "1:1: version: is missing"),
+        (changed("version: 1\n", ""), "1:1: version: is missing: write `version: 1` as the first line"),
         (changed("    port: /dev/ttyUSB0\n", ""), "15:3: sources.meter.port: is missing"),
         (changed("    sensor: room.t\n", ""), "21:3: rules.warm: `sensor` is missing"),
         (changed("    url: http://127.0.0.1/hook\n", ""), "25:3: webhooks.ops.url: is missing"),
@@ -91,7 +93,7 @@ EXAMPLE = (Path(__file__).parent.parent.parent / "config" / "bellcrank.yaml").re
         # what people type
         (
             changed("{above: 5}", "{above:5}"),
-            "23:19: rules.warm.when.above: is a space missing behind the colon of above:?",
+            "23:12: rules.warm.when.above: is a space missing behind the colon of above:?",
         ),
         (changed("{above: 5}", "above:5"), "is a space missing behind the colon of above:?"),
         (changed("{above: 5}", "\n      above:5"), "24:7: rules.warm.when: has to be a mapping"),
@@ -102,7 +104,7 @@ EXAMPLE = (Path(__file__).parent.parent.parent / "config" / "bellcrank.yaml").re
             changed('"home/{room}/climate"', "{room}"),
             "12:5: sources.rooms.topic: has to be text: text that begins with {",
         ),
-        (changed("sensor: room.t", "sensor: *.t"), "22:13: found undefined alias: a text that begins with * has to be"),
+        (changed("sensor: room.t", "sensor: *.t"), "22:13: rules.warm.sensor: found undefined alias: a text that"),
         (
             changed("topic: home/room", "topic: home/+/x"),
             "7:12: sources.room.topic: a topic has no wildcards: in place of +",
@@ -160,6 +162,174 @@ EXAMPLE = (Path(__file__).parent.parent.parent / "config" / "bellcrank.yaml").re
 def test_what_is_wrong_is_told_with_its_place_and_what_would_be_right(tmp_path: Path, text: str, line: str) -> None:
     lines = told(tmp_path, text)
     assert any(line in one if not line[0].isdigit() else one.startswith(line) for one in lines), lines
+
+
+METER_FLAT = "  meter:\n  driver: serial\n  port: /dev/ttyUSB0\n  sensors:\n    power:"
+WEBHOOK = """\
+  ops:
+    url: http://127.0.0.1/hook
+    unsigned: true
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        # what YAML itself refuses
+        (
+            changed("    port: /dev/ttyUSB0", "     port: /dev/ttyUSB0"),
+            "17:6: sources.meter.port: wrong indentation: it begins in column 6; column 5 (as line 16) or ",
+        ),
+        (
+            changed("    when: {above: 5}", "   when: {above: 5}"),
+            "23:4: rules.warm.when: wrong indentation: it begins in column 4; column 5 (as line 22) or column 3",
+        ),
+        (changed("  warm:", "  warm"), "21:3: rules: is a colon missing at the end of this line?"),
+        (
+            changed("sensor: room.t", "sensor: room.t\n    send_to:\n      - ops\n     - ops"),
+            "25:6: rules.warm.send_to: wrong indentation: it begins in column 6; column 7 (as line 24) would be",
+        ),
+        (
+            changed("sensor: room.t", "sensor: room.t\n    send_to: - ops"),
+            "23:14: rules.warm.send_to: sequence entries are not allowed here: items begin on the lines below",
+        ),
+        (
+            changed("sensor: room.t", "sensor: room.t\n    summary: too warm: now"),
+            "23:22: rules.warm.summary: mapping values are not allowed here: a text with a colon and a space behind it",
+        ),
+        (changed("    sensor: room.t", "\tsensor: room.t"), "22:1: rules.warm.sensor: a tab; YAML is indented with"),
+        # what YAML takes for something else
+        (changed("  warm:\n", "warm:\n"), "20:1: rules: has to be a mapping (`key: value` lines): it is empty"),
+        (changed("  warm:\n", "warm:\n"), "21:1: warm: unknown key 'warm': indent it below `rules`"),
+        (
+            changed(WEBHOOK, WEBHOOK.replace("    ", "  ")),
+            "25:3: webhooks.ops: has to be a mapping (`key: value` lines): it is empty; what belongs to it has to be",
+        ),
+        (
+            changed(WEBHOOK, WEBHOOK.replace("    ", "  ")),
+            "26:8: webhooks.url: has to be a mapping (`key: value` lines): indent it below `ops`",
+        ),
+        (
+            changed("  meter:\n    driver: serial\n    port: /dev/ttyUSB0\n    sensors:\n      power:", METER_FLAT),
+            "16:11: sources.driver: has to be a mapping (`key: value` lines): indent it below `meter`",
+        ),
+        (
+            changed("    when: {above: 5}", "    when:\n    above: 5"),
+            "24:12: rules.warm.above: unknown key 'above': indent it below `when`",
+        ),
+        (
+            changed("    unsigned: true", "    rest:\n      max: 5m\n      unsigned: true"),
+            "29:17: webhooks.ops.rest.unsigned: unknown key 'unsigned': it is a key of webhooks.ops: indent it less",
+        ),
+        (
+            changed("    unsigned: true", "    unsigned: true\n    outbox: {}"),
+            "28:5: webhooks.ops.outbox: unknown key 'outbox': it is a key of the file itself: indent it less",
+        ),
+        (
+            changed("sensor: room.t", "sensor: room.t\n    send_to: ops\n      - ops"),
+            "23:14: rules.warm.send_to: has to be a list (`- item` lines, or [ ]): is an item indented too deep?",
+        ),
+        (
+            changed("sensor: room.t", "sensor: room.t\n    send_to:\n      - ops\n        - ops"),
+            "24:9: rules.warm.send_to.0: has to be 1 to 64 letters, digits, - or _: is an item indented too deep?",
+        ),
+        (
+            changed("  warm:\n    sensor: room.t\n    when: {above: 5}\n", "  - warm\n"),
+            "20:1: rules: has to be a mapping (`key: value` lines)",
+        ),
+    ],
+)  # fmt: skip
+def test_wrong_indentation_is_told_with_what_would_be_right(tmp_path: Path, text: str, line: str) -> None:
+    lines = told(tmp_path, text)
+    assert any(line in one if not line[0].isdigit() else one.startswith(line) for one in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            changed("driver: serial", 'driver: serial\n    baudrate: "9600"'),
+            "17:15: sources.meter.baudrate: has to be an integer: write 9600 without quotes",
+        ),
+        (
+            changed("driver: serial", "driver: serial\n    bytesize: '7'"),
+            "17:15: sources.meter.bytesize: has to be 5, 6, 7 or 8: write 7 without quotes",
+        ),
+        (
+            changed("topic: home/room", "topic: home/room\n    qos: '1'"),
+            "8:10: sources.room.qos: has to be 0 or 1: write 1 without quotes",
+        ),
+        (changed("version: 1", "version: '1'"), "1:10: version: has to be 1: write 1 without quotes"),
+        (changed("{above: 5}", "{above: '5'}"), "23:19: rules.warm.when.above: has to be a number: write 5 without"),
+        (changed("{above: 5}", "{above: '-5.25'}"), "rules.warm.when.above: has to be a number: write -5.25 without"),
+        (
+            changed("{above: 5}", "{above: 5}\n    count: '3'\n    within: 1m"),
+            "24:12: rules.warm.count: has to be an integer: write 3 without quotes",
+        ),
+        (
+            changed("power: {path: p}", "power: {path: p, scale: '0.1'}"),
+            "19:31: sources.meter.sensors.power.scale: has to be a number: write 0.1 without quotes",
+        ),
+        (GOOD + "    concurrency: '4'\n", "28:18: webhooks.ops.concurrency: has to be an integer: write 4 without"),
+        (GOOD + "outbox: {max_events: '1000'}\n", "28:22: outbox.max_events: has to be an integer: write 1000 without"),
+        (changed("unsigned: true", "unsigned: 'true'"), "ops.unsigned: has to be true or false: write true without"),
+        (changed("unsigned: true", "unsigned: yes"), "27:15: webhooks.ops.unsigned: has to be true or false: write"),
+        (
+            changed("{above: 5}", "{above: 5}\n    payload: off"),
+            "24:14: rules.warm.payload: has to be true or false: write false",
+        ),
+    ],
+)  # fmt: skip
+def test_a_number_or_a_boolean_in_quotes_is_told_how_to_write_it(tmp_path: Path, text: str, line: str) -> None:
+    lines = told(tmp_path, text)
+    assert any(line in one if not line[0].isdigit() else one.startswith(line) for one in lines), lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        changed("driver: serial", "driver: serial\n    baudrate: '9600 baud'"),
+        changed("driver: serial", "driver: serial\n    baudrate: '9600.5'"),
+        changed("driver: serial", "driver: serial\n    bytesize: '9'"),
+        GOOD.replace('127.0.0.1"}', '127.0.0.1", protocol: "1"}'),
+        changed("unsigned: true", "unsigned: '1'"),
+    ],
+)
+def test_a_text_that_would_be_wrong_without_quotes_too_has_no_such_hint(tmp_path: Path, text: str) -> None:
+    assert not any("write" in line for line in told(tmp_path, text))
+
+
+def test_durations_and_sizes_are_texts_in_quotes_or_not(tmp_path: Path) -> None:
+    text = GOOD.replace('127.0.0.1"}', '127.0.0.1", keepalive: "30s", max_payload: "64KiB"}')
+    config = read(tmp_path, text + '    rate: "5/s"\n    expires: "1d"\noutbox: {max_size: "8MB"}\n')
+    assert (config.brokers["house"].keepalive, config.brokers["house"].max_payload) == (30.0, 65_536)
+    assert (config.webhooks["ops"].expires, config.outbox.max_size) == (86_400.0, 8_000_000)
+
+
+def test_what_a_tag_stands_for_is_a_text_and_no_number(tmp_path: Path) -> None:
+    text = changed("driver: serial", "driver: serial\n    baudrate: !env BAUD")
+    [line] = told(tmp_path, text, BAUD="9600")
+    assert line == "17:15: sources.meter.baudrate: has to be an integer: a tag stands for a text"
+
+
+def _models() -> set[type[BaseModel]]:
+    """Those that the whole file is made of."""
+    found: set[type[BaseModel]] = set()
+    waiting: list[Any] = [file_model()]
+    while waiting:
+        kind = waiting.pop()
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            waiting += get_args(kind)
+        elif kind not in found:
+            found.add(kind)
+            waiting += [field.annotation for field in kind.model_fields.values()]
+    return found
+
+
+def test_every_model_of_the_file_is_strict_and_takes_no_other_keys() -> None:
+    lax = {kind.__name__ for kind in _models() if not kind.model_config.get("strict")}
+    open_ = {kind.__name__ for kind in _models() if kind.model_config.get("extra") != "forbid"}
+    assert (lax, open_) == (set(), set())
 
 
 def test_everything_wrong_is_told_at_once_and_in_order(tmp_path: Path) -> None:

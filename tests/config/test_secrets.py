@@ -33,6 +33,9 @@ HOMES = {
     "no space alone": ('house: {url: "mqtt://127.0.0.1"}', "house:\n    password:@@"),
     "no space before a list": ("unsigned: true", "secrets:[@@]"),
     "one for a list": ("unsigned: true", "secrets: @@"),
+    "above wrong indentation": ("unsigned: true", "secrets:\n      @@\n     - x"),
+    "below wrong indentation": ('house: {url: "mqtt://127.0.0.1"}', "house:\n    password:\n      x: 1\n     @@"),
+    "above a tab": ('house: {url: "mqtt://127.0.0.1"}', "house:\n    password:\n      @@\n\tx: 1"),
 }
 KINDS = [
     "{}",
