@@ -20,7 +20,7 @@ from tests.status.api.test_document import ROUTES
 from tests.support.agent import AgentProcess, free_port
 from tests.support.waiting import until
 
-TOKEN = "tok_0123456789abcdef0123456789abcdef"
+TOKEN = "tok_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 CONFIG = """
 version: 1
 agent: {name: cabin, events_to: []}
