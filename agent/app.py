@@ -211,7 +211,14 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
-                *page.routes(observer.snapshot),
+                *page.routes(
+                    observer,
+                    self,
+                    self._outbox.archive,
+                    lambda: self._config.webhooks,
+                    self._clock,
+                    lambda: self._config.timezone(),
+                ),
                 *metrics.routes(observer),
                 *served(self._routes),
             ]

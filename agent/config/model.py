@@ -3,6 +3,7 @@
 import re
 import socket
 from collections.abc import Iterable, Mapping
+from datetime import tzinfo
 from functools import cache, reduce
 from operator import or_
 from pathlib import Path
@@ -130,8 +131,12 @@ class Config(BaseModel):
             sources=tuple(self.sources),
             sensors=sensors,
             events_to=self._standard_webhooks() if events_to is None else tuple(dict.fromkeys(events_to)),
-            timezone=system_zone() if self.agent.timezone is None else zone(self.agent.timezone),
+            timezone=self.timezone(),
         )
+
+    def timezone(self) -> tzinfo:
+        """Of `active`, and of the times of day that are shown."""
+        return system_zone() if self.agent.timezone is None else zone(self.agent.timezone)
 
     def _standard_webhooks(self) -> tuple[str, ...]:
         return tuple(name for name, webhook in self.webhooks.items() if webhook.is_standard)
