@@ -3,8 +3,10 @@
 import asyncio
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
@@ -78,6 +80,18 @@ def test_what_is_asked_for_by_its_noun_is_what_the_status_has(agent: AgentProces
     assert found.get(noun, found).keys() == agent.status()[noun].keys()
     if noun == "webhooks":
         assert ask(agent, "GET", "/api/v1/webhooks/away")[1].keys() == agent.status()[noun]["away"].keys()
+
+
+CURLS = re.findall(r"^curl .*", (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", CURLS)
+def test_the_examples_of_the_readme_are_answered(agent: AgentProcess, line: str) -> None:
+    words = shlex.split(line.replace("ops", "away"))
+    body = words[words.index("-d") + 1] if "-d" in words else None
+    method = "POST" if body or "POST" in words else "GET"
+    target = words[-1].removeprefix("http://127.0.0.1:8321")
+    assert ask(agent, method, target, None if body is None else json.loads(body))[0] == 200
 
 
 PROBLEMS = [
