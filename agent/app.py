@@ -213,6 +213,7 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
+                *metrics.routes(observer),
                 *page.routes(
                     observer,
                     self,
@@ -222,7 +223,6 @@ class Agent:
                     lambda: self._config.timezone(),
                     status.root,
                 ),
-                *metrics.routes(observer),
                 *served(self._routes),
             ]
             api = {"/api/", f"{status.root}/api/"}
