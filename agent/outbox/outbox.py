@@ -197,11 +197,15 @@ class Outbox:
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
-        if hasattr(self, "_store"):
-            await self._call(self._store.close)
+        await self._call(self._close)
         self._worker.shutdown(wait=False)
         if self._lock is not None:
             self._lock.release()
+
+    def _close(self) -> None:
+        """Behind an opening that was given up while it was on its way, too."""
+        if hasattr(self, "_store"):
+            self._store.close()
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
         """A commit in the making; `envelope` writes what each webhook is sent."""
@@ -381,7 +385,8 @@ class Outbox:
             try:
                 self.counters = await self._call(self._commit, number, batch)
                 break
-            except Exception as error:
+            except Exception as raised:
+                error = self._store.true(raised)
                 full = _code(error) == sqlite3.SQLITE_FULL
                 if full:
                     await self._call(self._store.disk.give_up_ballast)
@@ -389,7 +394,7 @@ class Outbox:
                     break
                 self._forget(())
                 if not _is_io(error):
-                    raise BatchRefused(str(error)) from error
+                    raise BatchRefused(str(error)) from raised
                 self._degrade(error)
             if whole:
                 await self._settle_alone(batch, make_room=full)
@@ -490,7 +495,8 @@ class Outbox:
         await self._reopen()
         self.on_mark()
 
-    def _degrade(self, error: Exception) -> None:
+    def _degrade(self, raised: Exception) -> None:
+        error = self._store.true(raised)
         if self.degraded is None:
             log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
         self.degraded = str(error)

@@ -59,6 +59,10 @@ _DELIVERY = (
 )
 
 
+_OF_A_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What SQLite may say of one: that its shared memory could not grow, it calls an I/O error (SQLITE_IOERR_SHMSIZE)."""
+
+
 class Place(NamedTuple):
     """Where a look through what is pending has come to, in the order of the index."""
 
@@ -84,10 +88,13 @@ class LogHeld(sqlite3.OperationalError):
     sqlite_errorcode = sqlite3.SQLITE_BUSY
 
 
-class NoRoomToOpen(sqlite3.OperationalError):
-    """The disk is too full even for SQLite's shared memory."""
+class DiskFull(sqlite3.OperationalError):
+    """There is no room to the last blocks, be it even for SQLite's shared memory."""
 
-    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full")
 
 
 @dataclass(slots=True)
@@ -232,12 +239,12 @@ class Store:
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it.
 
-        Raises NoRoomToOpen too.
+        Raises DiskFull too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         if not self.disk.holds_shared_memory():
-            raise NoRoomToOpen("the disk is full")
+            raise DiskFull
         self._db = self._connect()
         self._read_names()
         self._read_ledgers()
@@ -246,6 +253,12 @@ class Store:
     def close(self) -> None:
         """Close the file; the last connection takes the write-ahead log in."""
         self._db.close()
+
+    def true(self, error: Exception) -> Exception:
+        """What is the matter, where SQLite does not know. To be asked before the connection gives its place back."""
+        code = getattr(error, "sqlite_errorcode", None)
+        is_full = code is not None and code & 0xFF in _OF_A_FULL_DISK and self.disk.is_full()
+        return DiskFull() if is_full else error
 
     def number(self) -> int:
         """The number of the last commit."""
@@ -713,6 +726,13 @@ class Store:
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        try:
+            self._set_up(db)
+        except sqlite3.Error as error:
+            raise self.true(error) from error
+        return db
+
+    def _set_up(self, db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -721,7 +741,6 @@ class Store:
         db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there
         self._shm_bytes = size_bytes(self._shm_path)
         back_with_blocks(self._shm_path)
-        return db
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
