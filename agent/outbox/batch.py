@@ -130,6 +130,7 @@ class Draft:
                 due_at=now,
                 headers=old.content.headers,
                 suffix=old.content.suffix,
+                damaged=old.damaged,
             )
             self._next += 1
             self.replays.append(Replay(old, delivery))

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from agent.model import Attempt, Content
+from agent.outbox.checksums import differs, of_delivery
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
 
 STATES = {"pending": PENDING, "delivered": DELIVERED, "dead": DEAD}
@@ -162,6 +163,7 @@ class Movable(NamedTuple):
     event_id: str
     subject: str
     content: Content
+    damaged: bool
 
 
 class Moved(NamedTuple):
@@ -241,13 +243,15 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     where, values = _where(wanted, span)
     query = (
         "SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject,"  # noqa: S608
-        " d.body, d.headers, d.suffix"
+        " d.body, d.headers, d.suffix, d.checksum"
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
     found = []
-    for *row, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
-        content = Content(body, json.loads(headers) if headers else {}, suffix or "")
-        found.append(Movable._make([*row, content]))
+    for *row, body, headers, suffix, checksum in db.execute(query, (*values, MOVED_ROWS)):
+        _, _, webhook, _, _, event_id, _ = row
+        damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
+        content = Content(body, {} if damaged or not headers else json.loads(headers), suffix or "")
+        found.append(Movable._make([*row, content, damaged]))
     return found
 
 

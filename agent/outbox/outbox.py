@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock, plausible
-from agent.model import Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
+from agent.model import Attempt, Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
+from agent.notices import damaged_memory
 from agent.outbox import untimed
 from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
-from agent.outbox.losses import DROPPED, Losses
+from agent.outbox.losses import DROPPED, Drop, Losses, damaged
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.room import size_bytes
 from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store
@@ -98,6 +99,9 @@ class Outbox:
         self._limits = limits
         self._claims = Claims()
         self._losses = Losses()
+        self._damages = Losses(damaged)
+        self._notices: list[Notice] = []
+        """Of the start: there is nobody yet to tell them to."""
         self._logged_at = -_LOGGED_EVERY_S
         self._more = False
         self._committed_at = 0.0
@@ -111,6 +115,7 @@ class Outbox:
         self._swept_to: Place | None = None
         """Where the look for what has expired goes on; None: it begins anew when the next expires."""
         self._thread_id = 0
+        self._clock: DeviceClock
         self._lock: FileLock | None = None
         self._store: Store
         self.degraded: str | None = None
@@ -134,6 +139,10 @@ class Outbox:
         loaded = await self._call(self._open, clock)
         self._numbers = loaded.numbers
         self._committed_at = clock.now()
+        self._clock = clock
+        if loaded.forgotten:
+            self._notices.append(damaged_memory(loaded.forgotten))
+            log.error("the card has damaged what %d rules remember of sensors: they begin anew", len(loaded.forgotten))
         clock.offset_s = loaded.offset_s
         self._read_on(self.mailboxes.values())
         return loaded
@@ -344,6 +353,14 @@ class Outbox:
         self.crowded = self.crowded or len(self._settled) >= _MARKS_MAX
         self.on_mark()
 
+    def given_up(self, delivery: Delivery) -> Settlement:
+        """The mark of a delivery whose bytes are damaged: it is dead, and that will be told."""
+        log.error("%s for %s is damaged and will not be sent", delivery.event_id, delivery.webhook)
+        self._damages.note([Drop(delivery.webhook, "damaged", delivery.sequence)], own=False)
+        moment = self._clock.moment()
+        attempt = Attempt(moment.at, moment.wall, 0.0, None, "damaged: its checksum is wrong, it was not sent", b"")
+        return Settlement(delivery, Ending.DEAD, attempts=delivery.attempts, attempt=attempt)
+
     def remember(self, rest: Rest) -> None:
         """What is kept of a breaker, for the next commit."""
         self._rests[rest.webhook] = rest
@@ -454,6 +471,9 @@ class Outbox:
                 self._beside(mailbox.refresh())
 
     def _tell_losses(self, now: float) -> None:
+        found, self._notices = self._notices, []
+        for notice in [*found, *self._damages.take(now)]:
+            self.tell(notice)
         for notice in self._losses.take(now):
             if now >= self._logged_at + _LOGGED_EVERY_S:
                 self._logged_at = now

@@ -23,6 +23,7 @@ from agent.model import DROP_REASONS, Content, Counters, DeadLetters, Delivery, 
 from agent.outbox import room, untimed
 from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
+from agent.outbox.checksums import differs, of_delivery, of_texts
 from agent.outbox.claims import Claims
 from agent.outbox.disk import Disk, back_with_blocks, size_bytes
 from agent.outbox.lanes import Head
@@ -54,7 +55,7 @@ LOG_BYTES = 2 * 1024 * 1024
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held, d.headers, d.suffix,"
+    " d.attempts, d.refusals, d.held, d.headers, d.suffix, d.checksum,"
     " EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
 
@@ -123,6 +124,8 @@ class Loaded:
     ended_well: bool | None
     """Whether the agent ended in order the last time; None: this is the first start."""
     memory: Mapping[Key, str]
+    forgotten: Sequence[Key]
+    """Of the memory, whose rows were damaged: it is no more."""
     ledgers: Mapping[str, Sequence[bytes]]
     subscriptions: Mapping[str, Mapping[str, int]]
     """Of each feed: its filters and their identifiers (`drivers.base.Subscriptions`)."""
@@ -160,7 +163,8 @@ class Store:
             downtime_s = self._resume_time(clock)
             for name in webhooks:
                 self._webhook(name)
-        return self._loaded(downtime_s)
+            memory, forgotten = self._read_memory()
+        return self._loaded(downtime_s, memory, forgotten)
 
     def open_idle(self, clock: DeviceClock) -> Moment:
         """Migrate, for people who ask while no agent runs. Returns now, on the agent's time line."""
@@ -190,8 +194,9 @@ class Store:
             self._move_again(batch, deltas)
             self._owe(batch, deltas)
             self._db.executemany(
-                "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-                [(*key, value) for key, value in batch.memory.items() if value is not None],
+                "INSERT INTO memory VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
+                [(*key, value, of_texts(*key, value)) for key, value in batch.memory.items() if value is not None],
             )
             self._db.executemany(
                 "DELETE FROM memory WHERE rule = ? AND sensor = ?",
@@ -380,10 +385,11 @@ class Store:
         return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
 
     def untimed(self, deliveries: Sequence[int]) -> dict[int, str]:
-        """The events of those deliveries that have none of a sure time."""
+        """The events of those deliveries that have none of a sure time, but what is damaged of them."""
         marks = ", ".join("?" * len(deliveries))
-        query = f"SELECT delivery, event FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
-        return dict(self._db.execute(query, deliveries))
+        query = f"SELECT delivery, event, checksum FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
+        rows = self._db.execute(query, deliveries).fetchall()
+        return {number: text for number, text, kept in rows if not differs(kept, of_texts(str(number), text))}
 
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
@@ -497,8 +503,10 @@ class Store:
         for delivery, event, content in batch.frozen:
             self._db.execute("DELETE FROM untimed WHERE delivery = ?", (delivery.id,))
             if event is not None and content is not None:
-                values = (*_request(content), delivery.id)
-                self._db.execute("UPDATE deliveries SET body = ?, headers = ?, suffix = ? WHERE id = ?", values)
+                request = _request(content)
+                values = (*request, of_delivery(delivery.event_id, delivery.webhook, *request), delivery.id)
+                query = "UPDATE deliveries SET body = ?, headers = ?, suffix = ?, checksum = ? WHERE id = ?"
+                self._db.execute(query, values)
                 query = "UPDATE events SET wall = ?, synced = ? WHERE id = (SELECT event FROM deliveries WHERE id = ?)"
                 self._db.execute(query, (event.wall, event.synced, delivery.id))
 
@@ -514,20 +522,22 @@ class Store:
             for d in taken:
                 deltas[d.webhook].update(pending=1)
                 if d.untimed and (text := untimed.dump(event)) is not None:
-                    kept.append((d.id, text))
+                    kept.append((d.id, text, of_texts(str(d.id), text)))
                 row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
                 times = (d.held, d.due_at, d.created_at, d.expires_at)
-                deliveries.append((*row, *times, *_request(d), _kind(event)))
+                request = _request(d)
+                checksum = of_delivery(d.event_id, d.webhook, *request)
+                deliveries.append((*row, *times, *request, _kind(event), checksum))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
         self._db.executemany(
             "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
-            " held, due_at, created_at, expires_at, body, headers, suffix, kind)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " held, due_at, created_at, expires_at, body, headers, suffix, kind, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             deliveries,
         )
-        self._db.executemany("INSERT INTO untimed VALUES (?, ?)", kept)
+        self._db.executemany("INSERT INTO untimed VALUES (?, ?, ?)", kept)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -673,7 +683,18 @@ class Store:
         self._names = dict(self._db.execute("SELECT id, name FROM webhooks").fetchall())
         self._webhooks = {name: row for row, name in self._names.items()}
 
-    def _loaded(self, downtime_s: float | None) -> Loaded:
+    def _read_memory(self) -> tuple[dict[Key, str], list[Key]]:
+        """All that rules remember, and of whom the row is damaged: that is deleted."""
+        memory, damaged = {}, []
+        for rule, sensor, value, checksum in self._db.execute("SELECT rule, sensor, value, checksum FROM memory"):
+            if differs(checksum, of_texts(rule, sensor, value)):
+                damaged.append((rule, sensor))
+            else:
+                memory[rule, sensor] = value
+        self._db.executemany("DELETE FROM memory WHERE rule = ? AND sensor = ?", damaged)
+        return memory, damaged
+
+    def _loaded(self, downtime_s: float | None, memory: Mapping[Key, str], forgotten: Sequence[Key]) -> Loaded:
         query = "SELECT agent_id, commit_number, ended_well FROM meta"
         agent_id, commits, ended_well = self._db.execute(query).fetchone()
         webhooks = self._db.execute("SELECT name, resting_until, disabled, asked_until FROM webhooks").fetchall()
@@ -682,7 +703,8 @@ class Store:
             offset_s=self.offset_s,
             downtime_s=downtime_s,
             ended_well=bool(ended_well) if commits else None,
-            memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
+            memory=memory,
+            forgotten=forgotten,
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),
             rests={name: Rest(name, until, bool(disabled), asked) for name, until, disabled, asked in webhooks},
@@ -794,7 +816,8 @@ def _request(what: Content | Delivery) -> tuple[bytes, str | None, str | None]:
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, *more = row
-    headers, suffix, is_untimed = more
+    headers, suffix, checksum, is_untimed = more
+    damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
     return Delivery(
         id=number,
         webhook=webhook,
@@ -808,9 +831,10 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         attempts=attempts,
         refusals=refusals,
         held=bool(held),
-        headers=json.loads(headers) if headers else {},
+        headers={} if damaged or not headers else json.loads(headers),
         suffix=suffix or "",
         untimed=bool(is_untimed),
+        damaged=damaged,
     )
 
 
