@@ -5,8 +5,9 @@ Nothing outside knows SQL.
 `batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
 `letters` finds what people ask for, `idle` does so, and moves it, while no agent runs. Beneath them `store` (SQL),
 `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was seen before), `untimed` (events whose
-time is not sure), `lock` (one agent for each file), `checksums` (what the card has changed). When it is full: `bounds` (what goes), `room` (what may), `claims`
-(what couriers have stays), `losses` (how it is told), `disk` (its room, and the ballast).
+time is not sure), `lock` (one agent for each file). When it is full: `bounds` (what goes), `room` (what may), `claims`
+(what couriers have stays), `losses` (how it is told), `disk` (its room, and the ballast). When it is damaged:
+`checksums` (of rows), `inspection` (of the file), `salvage` (what is readable is saved), `placing` (a new file).
 """
 
 from agent.outbox.batch import Batch, Draft, Envelope, Key

@@ -7,6 +7,7 @@ and the caller, who waits, acknowledges nothing meanwhile. Reading is tried agai
 """
 
 import asyncio
+import errno
 import itertools
 import logging
 import math
@@ -15,24 +16,26 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock, plausible
 from agent.model import Attempt, Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
-from agent.notices import damaged_memory
-from agent.outbox import untimed
+from agent.notices import damaged_file, damaged_memory
+from agent.outbox import placing, untimed
 from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
+from agent.outbox.inspection import is_damage, look
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
 from agent.outbox.losses import DROPPED, Drop, Losses, damaged
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.room import size_bytes
-from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store
+from agent.outbox.salvage import Known, Report, salvage, start_empty
+from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store, machine_id
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -116,10 +119,13 @@ class Outbox:
         """Where the look for what has expired goes on; None: it begins anew when the next expires."""
         self._thread_id = 0
         self._clock: DeviceClock
+        self._agent_id = ""
         self._lock: FileLock | None = None
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.wants_whole = False
+        """Whether the next batch is to have all of the memory: some of it was lost with a damaged file."""
         self.untold = True
         """Whether there may be dead letters that nobody was told of."""
         self.crowded = False
@@ -133,13 +139,16 @@ class Outbox:
         self._reading: set[asyncio.Task[None]] = set()
 
     async def open(self, clock: DeviceClock) -> Loaded:
-        """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
+        """Lock and open the file; what is readable of a damaged one is saved. Raises Locked, NewerSchema, OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = FileLock(self._path.with_suffix(".lock"))
-        loaded = await self._call(self._open, clock)
-        self._numbers = loaded.numbers
-        self._committed_at = clock.now()
         self._clock = clock
+        try:
+            loaded = await self._run(self._open)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, f"the outbox cannot be opened: {error}", str(self._path)) from error
+        self._numbers = loaded.numbers
+        self._committed_at, self._agent_id = clock.now(), loaded.agent_id
         if loaded.forgotten:
             self._notices.append(damaged_memory(loaded.forgotten))
             log.error("the card has damaged what %d rules remember of sensors: they begin anew", len(loaded.forgotten))
@@ -147,10 +156,42 @@ class Outbox:
         self._read_on(self.mailboxes.values())
         return loaded
 
-    def _open(self, clock: DeviceClock) -> Loaded:
+    def _open(self) -> Loaded:
         self._thread_id = threading.get_native_id()
+        placing.complete(self._path, placing.DAMAGED, self._clock.wall())
+        try:
+            look(self._path)
+            return self._read()
+        except (sqlite3.Error, OSError) as error:
+            if not is_damage(error):
+                raise
+            self._salvage(error)
+        try:
+            return self._read()
+        except (sqlite3.Error, OSError) as error:
+            if not is_damage(error):
+                raise
+            self._close()
+            self._report(start_empty(self._path, str(error), self._clock.wall()))
+        return self._read()
+
+    def _salvage(self, error: Exception, known: Known | None = None) -> None:
+        """Go on with what is readable of a damaged file, on the worker thread. Nobody has the file open behind it."""
+        log.error("the outbox is damaged, what is readable of it is saved: %s", error)
+        self._close()
+        clock = self._clock
+        self._report(salvage(self._path, str(error), clock.now, clock.wall(), list(self.expires_s), known))
+
+    def _report(self, report: Report) -> None:
+        for folder in report.removed:
+            log.error("%s is deleted: too many damaged files were set aside", folder)
+        facts = {field.name: getattr(report, field.name) for field in fields(report)}
+        log.error("the damaged outbox lies in %s; saved: %s, lost: %s", report.folder, report.saved, report.lost)
+        self._notices.append(damaged_file(**facts))
+
+    def _read(self) -> Loaded:
         self._store = Store(self._path, self._limits, self._claims)
-        loaded = self._store.open(clock, list(self.expires_s))
+        loaded = self._store.open(self._clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
         for mailbox in self.mailboxes.values():
@@ -206,7 +247,7 @@ class Outbox:
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
-        await self._call(self._close)
+        await self._run(self._close)
         self._worker.shutdown(wait=False)
         if self._lock is not None:
             self._lock.release()
@@ -431,6 +472,7 @@ class Outbox:
         self._forget([*batch.expired, *batch.discarded, *outcome.gone])
         self._losses.note(outcome.drops, own={owed.event.type for owed in batch.owed} == {DROPPED})
         self._tell_losses(batch.moment.at)
+        self.wants_whole = self.wants_whole and not batch.whole
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -522,7 +564,33 @@ class Outbox:
         self.degraded = str(error)
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
+        return await self._run(self._mending, function, *args)
+
+    async def _run(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+    def _mending(self, function: Callable[..., T], *args: object) -> T:
+        """On the worker thread: where the file turns out to be damaged, there is a sound one for the next try."""
+        try:
+            return function(*args)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self.wants_whole = True
+                self._mend(error)
+            raise
+
+    def _mend(self, error: Exception) -> None:
+        """What the agent itself knows of numbers and counters is not lost with the file."""
+        numbers = self._numbers
+        known = Known(
+            self._agent_id, machine_id(), self._number, numbers.next_delivery, numbers.sequences, self.counters
+        )
+        try:
+            self._salvage(error, known)
+        except (OSError, sqlite3.Error) as failed:
+            log.error("the damaged outbox cannot be mended: %s", failed)
+        self._store.reopen()
+        self.counters = self._store.counters()
 
 
 def _frozen(delivery: Delivery, text: str | None, moment: Moment, envelope: Envelope) -> Frozen:

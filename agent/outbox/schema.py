@@ -35,6 +35,7 @@ PENDING, DELIVERED, DEAD = 0, 1, 2
 PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
 """`deliveries.kind`: what the event is."""
 ATTEMPTS_KEPT = 20
+PAGE_BYTES = 1024
 
 _SPINE = """
 CREATE TABLE meta (
@@ -222,6 +223,10 @@ VERSION = len(_MIGRATIONS)
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
 
+    def __init__(self, version: int) -> None:
+        knows = f"this version of bellcrank knows {VERSION}"
+        super().__init__(f"the outbox has schema {version}, {knows}: update bellcrank")
+
 
 def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
     """Bring the file at `path`, which `db` has open, to this version. `wall` is Unix seconds, for the backup's name.
@@ -230,9 +235,7 @@ def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
     """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise NewerSchema(
-            f"the outbox has schema {version}, this version of bellcrank knows {VERSION}: update bellcrank"
-        )
+        raise NewerSchema(version)
     if version == VERSION:
         return
     try:

@@ -34,6 +34,7 @@ from agent.outbox.schema import (
     DEAD,
     DELIVERED,
     FIRING,
+    PAGE_BYTES,
     PENDING,
     PULSE,
     REPEATED,
@@ -49,7 +50,6 @@ SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
 _LOOK_ROWS = 5_000
 """So many are looked at in one go, so that a commit never waits for a look at a million."""
-PAGE_BYTES = 1024
 LOG_BYTES = 2 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
@@ -675,7 +675,7 @@ class Store:
         self._db.execute(
             "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
             " alive_at, alive_wall, alive_synced) VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
-            (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
+            (secrets.token_hex(16), machine_id(), self._boot_id, clock.now(), clock.wall()),
         )
         self._read_names()
 
@@ -742,7 +742,7 @@ class Store:
     def _renew_if_cloned(self) -> None:
         """A copied card must not pretend to be the same agent."""
         query = "UPDATE meta SET agent_id = ?, machine_id = ? WHERE machine_id != ?"
-        self._db.execute(query, (secrets.token_hex(16), _machine(), _machine()))
+        self._db.execute(query, (secrets.token_hex(16), machine_id(), machine_id()))
 
     # -- the connection
 
@@ -751,7 +751,9 @@ class Store:
         try:
             self._set_up(db)
         except sqlite3.Error as error:
-            raise self.true(error) from error
+            if (true := self.true(error)) is not error:
+                raise true from error
+            raise
         return db
 
     def _set_up(self, db: sqlite3.Connection) -> None:
@@ -838,7 +840,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     )
 
 
-def _machine() -> str:
+def machine_id() -> str:
     """A digest of the machine id, since that id itself is not for sharing (machine-id(5))."""
     try:
         return hashlib.sha256(b"bellcrank" + _MACHINE_ID.read_bytes().strip()).hexdigest()
