@@ -22,17 +22,21 @@ The floors, from the ground; a file imports only from floors below its own:
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
     rules/                      pure: conditions, the state machine, the engine
-    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry, breaker
+    webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
+                                breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
-    config yamlfile secretfiles YAML -> Config, errors with line and column
+    yamlhints yamlfile          what people did where a text is no YAML; YAML as plain values, each with its place
+    secretfiles                 `!secret` and the other tags
+    config/                     YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport          one POST
+    webhooks/trial              one test event
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
-    status/                     snapshot, JSON, page, control socket
+    status/                     snapshot, history, api/ (JSON, commands), page/ (HTML, live), metrics, control socket
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
-    trial listen verify demo    the people's side
+    listen verify demo          the people's side
     logs cli                    and the commands
     control_client              how the command line asks the agent
     recording overhear replay discovery   what arrives, and what the rules would make of it

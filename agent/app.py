@@ -29,13 +29,17 @@ from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
 from agent.rules import Engine
-from agent.status.api import ReloadRefused, telling_of_events
+from agent.status import health, metrics, page
+from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
+from agent.status.login import link_routes
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
 from agent.tasks import Tasks
 from agent.version import __version__
+from agent.webhooks import trial
 from agent.webhooks.courier import Courier
+from agent.webhooks.retry import why_failed
 from agent.webhooks.writer import Writer
 from drivers.base import Surroundings
 
@@ -78,6 +82,7 @@ class Agent:
         self._pipeline: Pipeline
         self._parts: Parts
         self._observer: Observer
+        self._routes: list[Route]
         self._page: StatusServer | None = None
 
     async def run(self) -> int:
@@ -130,6 +135,21 @@ class Agent:
         """Send nothing to a webhook. Returns whether there is one of this name."""
         return await self._switch(webhook, Courier.disable)
 
+    async def retry(self, webhook: str) -> bool:
+        """End a rest, and try now all that waits. Raises WebhookDisabled."""
+        courier = self._parts.couriers.get(webhook)
+        if courier is not None and courier.disabled:
+            raise WebhookDisabled
+        return await self._switch(webhook, Courier.retry)
+
+    async def test(self, webhook: str) -> Tried | None:
+        """Send a test event now, outside the queue."""
+        known = self._config.webhooks.get(webhook)
+        if known is None:
+            return None
+        outcome = await trial.send(webhook, known, self._writer(self._config), self._clock, _new_id("evt_"))
+        return Tried(outcome.status, why_failed(outcome), outcome.duration_s)
+
     async def replay(self, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered or is dead, a step of the span."""
         return await self._pipeline.replay(wanted, span)
@@ -169,8 +189,8 @@ class Agent:
         stack.push_async_callback(self._end)
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
-        events = telling_of_events(self._outbox.archive, self._clock.now)
-        control = ControlServer(place.path, self._observer.snapshot, self, events, for_group=place.for_group)
+        links = link_routes(None if self._page is None else self._page.new_link)
+        control = ControlServer(place.path, [*served(self._routes), *links], for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
@@ -196,6 +216,7 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
+        self._routes = routes(self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now)
         self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
         self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))
@@ -203,10 +224,25 @@ class Agent:
     async def _open_page(self, stack: contextlib.AsyncExitStack) -> None:
         observer, status = self._observer, self._config.status
         if status.listen:
-            self._page = StatusServer(
-                status.address, status.secret_token, status.hosts, observer.snapshot, observer.ready, observer.alive
-            )
+            shown = [
+                *health.routes(observer.ready, observer.alive),
+                *page.routes(
+                    observer,
+                    self,
+                    self._outbox.archive,
+                    lambda: self._config.webhooks,
+                    self._clock,
+                    lambda: self._config.timezone(),
+                    status.root,
+                ),
+                *metrics.routes(observer),
+                *served(self._routes),
+            ]
+            api = {"/api/", f"{status.root}/api/"}
+            self._page = StatusServer(status, shown, self._clock.now, map(problems.below, api))
             await self._page.start()
+            for warning in status.warnings():
+                log.warning("%s", warning)
             stack.push_async_callback(self._page.stop)
 
     async def _bring_to(self, config: Config) -> None:
@@ -216,9 +252,10 @@ class Agent:
             envelope, unordered = self._writer(config), config.unordered()
             await self._pipeline.follow(_engine(config), config.expires_s(), envelope, unordered)
             self._outbox.bound(config.outbox.limits())
-            self._config = self._observer.config = config
+            self._config = config
+            self._observer.adopt(config)
             if self._page is not None:
-                self._page.admit(config.status.secret_token, config.status.hosts)
+                self._page.admit(config.status)
         finally:
             self._parts.begin(self._parts.plan(self._config))
 

@@ -34,7 +34,10 @@ def ask(paths: Iterable[Path], method: str, target: str, body: Any = None) -> An
     """
     connection = _Connection(_connect(paths))
     try:
-        connection.request(method, target, None if body is None else json.dumps(body))
+        if body is None:
+            connection.request(method, target)
+        else:
+            connection.request(method, target, json.dumps(body), {"Content-Type": "application/json"})
         answer = connection.getresponse()
         found = json.load(answer)
     except (OSError, ValueError, http.client.HTTPException) as error:
@@ -42,7 +45,7 @@ def ask(paths: Iterable[Path], method: str, target: str, body: Any = None) -> An
     finally:
         connection.close()
     if answer.status != http.HTTPStatus.OK:
-        raise CommandRefused(str(found.get("error", answer.reason)), answer.status)
+        raise CommandRefused(str(found.get("detail", answer.reason)), answer.status)
     return found
 
 

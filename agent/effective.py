@@ -9,8 +9,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from agent import yamlfile
 from agent.config import Checked, Where
-
-HIDDEN = "**********"
+from agent.webhooks.shown import HIDDEN
 
 
 def effective(checked: Checked) -> str:

@@ -62,6 +62,14 @@ class SensorCount:
     last: Refusal | None = None
 
 
+class Told(NamedTuple):
+    """What events are counted by."""
+
+    rule: str
+    """Empty: the agent tells of itself."""
+    type: str
+
+
 class _Waiting(NamedTuple):
     feed: str
     batch: FeedBatch
@@ -131,6 +139,10 @@ class Pipeline:
         """When the last round ended: the sign of life for /healthz."""
         self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
         self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
+        self.told: Counter[Told] = Counter()
+        """Events that became owed since the start; of rules that are no more, none."""
+        self.on_step: Callable[[Step], None] = lambda _: None
+        """Shown each step once it is durable and installed; it may not raise."""
         outbox.on_mark, outbox.tell = self._mark, self.tell
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
@@ -299,6 +311,8 @@ class Pipeline:
         for ledger in self._ledgers.values():
             ledger.install(committed=committed)
         self._count(inputs, round_)
+        self.told.update(Told(owed.event.rule or "", owed.event.type) for owed in batch.owed)
+        self.on_step(round_.step)
 
     def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
         moment = step.moment
@@ -454,6 +468,7 @@ class Pipeline:
             self._engine, self._envelope = before, envelope_before
             self._outbox.expires_s = webhooks_before
             raise
+        self.told = Counter({told: n for told, n in self.told.items() if not told.rule or told.rule in engine.rules})
 
     async def _forget(self, sensor: str) -> bool:
         step = self._engine.step(self._clock.moment())

@@ -17,14 +17,17 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from agent.yamlhints import explain
+
 FILE_BYTES_MAX = 256 * 1024
 NODES_MAX = 50_000
 DEPTH_MAX = 32
 _STANDARD = "tag:yaml.org,2002:"
 _KINDS = frozenset({"null", "bool", "int", "float", "str", "map", "seq", "timestamp", "value"})
 """The standard tags that are taken, spelt out or found by YAML itself; a timestamp and a lone `=` stay text."""
-FORGOTTEN_SPACE = re.compile(r"(?:- +)?([A-Za-z_]\w*):(?!//)[^\s:].*")
-"""What somebody types who means `key: value`."""
+
+
+Path_ = tuple[str | int, ...]
 
 
 class Place(NamedTuple):
@@ -35,14 +38,13 @@ class Place(NamedTuple):
 
 
 class YamlProblem(Exception):
-    """What is wrong, and where: `args` are the message and the place."""
+    """What is wrong, and where; of a text that is no YAML the path is what its indentation tells."""
 
-    def __init__(self, message: str, place: Place) -> None:
+    def __init__(self, message: str, place: Place, path: Path_ = ()) -> None:
         super().__init__(message, place)
-        self.message, self.place = message, place
+        self.message, self.place, self.path = message, place, path
 
 
-Path_ = tuple[str | int, ...]
 Tag = Callable[[str, Place], Any]
 """What a tag such as `!secret` makes of the text behind it. Raises ValueError."""
 
@@ -98,7 +100,8 @@ def _compose(path: Path) -> Node | None:
     try:
         nodes = list(yaml.compose_all(text))
     except MarkedYAMLError as error:
-        raise _explained(error, _lines(text)) from None
+        hint = explain(error, _lines(text))
+        raise YamlProblem(hint.message, Place(hint.line, hint.column), hint.path) from None
     except ReaderError as error:
         raise YamlProblem("a control character, which YAML does not allow", _place_of(text, error.position)) from None
     except (YAMLError, RecursionError, ValueError, IndexError, AttributeError, TypeError) as error:
@@ -166,9 +169,8 @@ class _Builder:
                 self._wrong(path, "a key that is no valid Unicode", place)
                 continue
             built[key] = self.build(member, (*path, key), depth + 1)
-            self.places[(*path, key)] = (
-                place if isinstance(member, MappingNode | SequenceNode) else self.places[(*path, key)]
-            )
+            if isinstance(member, MappingNode | SequenceNode) or _is_nothing(member):
+                self.places[(*path, key)] = place
         return built
 
     def _scalar(self, node: ScalarNode, path: Path_, place: Place) -> Any:
@@ -217,6 +219,11 @@ class _Builder:
         self.problems.append((path, YamlProblem(message, place)))
 
 
+def _is_nothing(node: Node) -> bool:
+    """Whether nothing stands behind a key; the parser's place of that is where the next thing begins."""
+    return isinstance(node, ScalarNode) and node.value == "" and str(node.tag) == _STANDARD + "null"
+
+
 def _is_unicode(text: str) -> bool:
     """Whether there is no half of a surrogate pair in it, which no receiver could be told."""
     return not any("\ud800" <= char <= "\udfff" for char in text)
@@ -251,41 +258,3 @@ def _place_of(text: str, position: int) -> Place:
 def _lines(text: str) -> list[str]:
     """As the parser counts them; `splitlines` would break at a form feed too."""
     return re.split(r"\r\n|[\r\n\x85\u2028\u2029]", text)
-
-
-def _explained(error: MarkedYAMLError, lines: list[str]) -> YamlProblem:
-    """The parser's words, with a hint where they do not tell what people did, and without the text itself."""
-    mark = error.problem_mark or error.context_mark
-    problem = str(error.problem or error.context or "not YAML")
-    if "alias" in problem or "anchor" in problem:
-        problem = problem.partition(" '")[0].partition("; first")[0]
-    if mark is None:
-        return YamlProblem(problem, Place(1, 1))
-    for number in sorted({mark.line, mark.line - 1, getattr(error.context_mark, "line", mark.line)}, reverse=True):
-        found = FORGOTTEN_SPACE.fullmatch(lines[number].strip()) if 0 <= number < len(lines) else None
-        if found:
-            column = len(lines[number]) - len(lines[number].lstrip()) + 1
-            return YamlProblem(f"is a space missing behind the colon of {found[1]}:?", Place(number + 1, column))
-    line = lines[mark.line] if mark.line < len(lines) else ""
-    hint = _hint(problem, line[: mark.column], line[mark.column : mark.column + 1]) or _unclosed(error)
-    return YamlProblem(problem + hint, _place(mark))
-
-
-def _hint(problem: str, before: str, char: str) -> str:
-    if "\t" in before or char == "\t":
-        return ": a tab; YAML is indented with spaces"
-    if before.endswith(("}", "]")) and char.strip(",}] "):
-        return f": a text that begins with {'{' if before.endswith('}') else '['} has to be in quotes"
-    if char in ("{", "[") and before[-1:].strip(" ,:[{-"):
-        return f": a text with {char} has to be in quotes"
-    if (char and char in "*&@`%!|>") or "alias" in problem:
-        return f": a text that begins with {char or '*'} has to be in quotes"
-    return ""
-
-
-def _unclosed(error: MarkedYAMLError) -> str:
-    if "flow" in str(error.context) and error.context_mark is not None:
-        return f": is the bracket of line {error.context_mark.line + 1} closed?"
-    if "quoted" in str(error.context) and error.context_mark is not None:
-        return f": is the quote of line {error.context_mark.line + 1} closed?"
-    return ""

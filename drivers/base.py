@@ -294,7 +294,7 @@ def _kind_of(value: Value) -> str:
 class SourceConfig(BaseModel):
     """What every source has in the configuration; each driver adds its own keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     driver: str
     labels: dict[str, str] = Field(default_factory=dict)

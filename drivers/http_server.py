@@ -4,10 +4,10 @@ import asyncio
 import errno
 import logging
 from collections.abc import Awaitable, Callable
-from typing import cast
 
 from aiohttp import web
 
+from drivers.http_connections import Connections
 from drivers.http_gate import Denied
 
 CONNECTIONS_MAX = 256
@@ -15,7 +15,7 @@ CONNECTIONS_MAX = 256
 HELD_BYTES_MAX = 8 * 1024 * 1024
 """Of all bodies together that are being read or wait for their answer."""
 _PATIENCE_S = 15.0
-"""For a request to come on a connection, and again for its body."""
+"""For a request to come, for its body, and for its answer to be taken."""
 _SHUTDOWN_S = 0.2
 _ADVICE = {
     errno.EADDRINUSE: "another program listens there",
@@ -26,8 +26,6 @@ Handler = Callable[[web.BaseRequest, bytearray], Awaitable[web.Response]]
 """Answers a request. Of its body, what it reads belongs into the bytearray, by `Server.read`."""
 
 log = logging.getLogger(__name__)
-_quiet = logging.getLogger(f"{__name__}.peers")
-_quiet.disabled = True  # what is no HTTP gets its 400 and no trace in the log, which its sender could fill
 
 
 class Server:
@@ -39,21 +37,16 @@ class Server:
         self._held_bytes = 0
         self._peers: web.Server | None = None
         self._listener: asyncio.Server | None = None
-        self._patience: dict[web.RequestHandler, asyncio.TimerHandle] = {}
+        self._connections = Connections(CONNECTIONS_MAX, _PATIENCE_S)
 
     async def start(self) -> None:
         """Listen. Raises OSError with a sentence."""
-        self._peers = web.Server(
-            self._handle,
-            access_log=None,
-            logger=_quiet,
-            keepalive_timeout=_PATIENCE_S,
-            lingering_time=1.0,
-            auto_decompress=False,
-        )
+        self._peers = peers = web.Server(self._handle)
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._accept, self._host, self._port, reuse_address=True)
+            self._listener = await loop.create_server(
+                lambda: self._connections.accept(peers), self._host, self._port, reuse_address=True
+            )
         except OSError as error:
             why = _ADVICE.get(error.errno or 0) or error.strerror or str(error)
             raise OSError(error.errno, why) from None
@@ -71,9 +64,7 @@ class Server:
         if peers is not None:
             peers.pre_shutdown()  # those that wait for a request have none in the making
             await peers.shutdown(_SHUTDOWN_S)
-        for timer in self._patience.values():
-            timer.cancel()
-        self._patience.clear()
+        self._connections.cut_all()
 
     async def read(self, request: web.BaseRequest, body: bytearray, size_max: int) -> None:
         """Read the body to its end. Raises Denied."""
@@ -96,21 +87,8 @@ class Server:
         if self._held_bytes > HELD_BYTES_MAX:
             raise Denied(503, "too much at once", {"Retry-After": "1"})
 
-    def _accept(self) -> asyncio.Protocol:
-        if self._peers is None or len(self._peers.connections) >= CONNECTIONS_MAX:
-            return _Refusal()
-        peer = self._peers()
-        # aiohttp's own patience begins with the first request, and not with the connection.
-        self._patience[peer] = asyncio.get_running_loop().call_later(_PATIENCE_S, self._lose_patience, peer)
-        return peer
-
-    def _lose_patience(self, peer: web.RequestHandler) -> None:
-        del self._patience[peer]
-        peer.force_close()
-
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        if timer := self._patience.pop(request.protocol, None):
-            timer.cancel()
+        self._connections.busy(request)
         body = bytearray()
         try:
             return await self._handler(request, body)
@@ -121,10 +99,4 @@ class Server:
             return web.Response(status=500)
         finally:
             self._held_bytes -= len(body)
-
-
-class _Refusal(asyncio.Protocol):
-    """A connection too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).abort()
+            self._connections.idle(request)

@@ -19,9 +19,10 @@ from drivers.base import SourceConfig
 from drivers.tls import Tls
 from drivers.topics import named, parse_topic
 from drivers.units import Duration, Name, Size
+from drivers.urls import split_url
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-_STRICT = ConfigDict(extra="forbid", frozen=True)
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 _NO_URL = (
     "not a URL of a broker: use mqtt://host, mqtt://host:1883, mqtts://host (TLS, port 8883)"
     " or unix:///run/mosquitto.sock"
@@ -64,13 +65,9 @@ class BrokerConfig(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_a_broker(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:  # whose words show parts of it, such as a password in the place of the port
-            raise ValueError(_NO_URL) from None
+        parts = split_url(url, _NO_URL)
         on_unix = parts.scheme == "unix" and not parts.netloc and len(parts.path) > 1
-        on_tcp = parts.scheme in _PORTS and host and parts.path in ("", "/")
+        on_tcp = parts.scheme in _PORTS and parts.hostname and parts.path in ("", "/")
         if parts.username or parts.password:
             raise ValueError("a user name or password in the URL: use `username` and `password`")
         if not (on_unix or on_tcp) or parts.query or parts.fragment:

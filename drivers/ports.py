@@ -12,9 +12,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import serial
+
+from drivers.urls import split_url
 
 SCHEME = "socket://"
 OPEN_ERRORS = (OSError, ValueError, termios.error)
@@ -125,11 +126,8 @@ class SocketPort(Port):
 def address_of(url: str) -> tuple[str, int]:
     """Host and port of a `socket://host:port`. Raises ValueError that says what would be valid."""
     wrong = "not the address of a serial port: use socket://host:port, such as socket://10.0.0.5:4001"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(wrong) from None
+    parts = split_url(url, wrong)
+    host, port = parts.hostname, parts.port
     if not host or not port or parts.path or parts.query or parts.fragment or "@" in parts.netloc:
         raise ValueError(wrong)
     return host, port

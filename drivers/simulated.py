@@ -111,7 +111,7 @@ class Wave(BaseModel):
 class SimulatedSensor(BaseModel):
     """One sensor that does not exist."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     unit: str | None = None
     wave: Wave

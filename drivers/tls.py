@@ -1,11 +1,11 @@
-"""`tls:` of a broker or a webhook, and what to tell people when TLS fails."""
+"""`tls:` of a broker, a webhook or the status page, and what to tell people when TLS fails."""
 
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _DOUBTS = {
@@ -40,7 +40,7 @@ def _is_absolute(path: Path) -> Path:
     return path
 
 
-PemFile = Annotated[Path, AfterValidator(_is_absolute)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_is_absolute)]
 
 
 def _as_text(version: Any) -> Any:
@@ -51,7 +51,7 @@ def _as_text(version: Any) -> Any:
 class Tls(BaseModel):
     """How the other side is verified, and who the agent is. Files are looked at when the configuration is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     ca: PemFile | None = None
     """Certificates of the CAs to trust, in place of the system's."""
@@ -81,6 +81,33 @@ class Tls(BaseModel):
         context.minimum_version = _VERSIONS[self.min_version]
         if self.cert is not None:
             _load_own(context, self.cert, self.key)
+        return context
+
+
+class ServerTls(BaseModel):
+    """How the agent itself is known to who asks it. Files are looked at when the configuration is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert: PemFile
+    """The certificate, with its chain."""
+    key: PemFile
+    """Its private key."""
+    min_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_as_text)] = "1.2"
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        try:
+            self.context()
+        except OSError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """For a server. Raises OSError, with a sentence that names the file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[self.min_version]
+        _load_own(context, self.cert, self.key)
         return context
 
 

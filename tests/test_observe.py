@@ -1,17 +1,20 @@
 """What the snapshot tells: of a real agent by its JSON, and of the few things that only a clock set by hand shows."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
 from paho.mqtt import publish
 
-from agent.model import DROP_REASONS
+from agent.config import Config
+from agent.model import DROP_REASONS, Content
 from agent.observe import Observer
+from agent.pipeline import Pipeline
+from agent.rules import Engine
 from tests.support.agent import AgentProcess, free_port
 from tests.support.hands import HandClock
 from tests.support.mosquitto import Mosquitto
@@ -150,23 +153,15 @@ def test_a_year_that_cannot_be_is_shown() -> None:
     assert snapshot.troubles() == ["the clock is surely wrong: it is from before this program was made"]
 
 
-def observer(clock: HandClock, **parts: Any) -> Observer:
-    config = SimpleNamespace(agent=SimpleNamespace(name="cabin"), sources={}, rules={})
-    mailboxes = dict.fromkeys(parts.get("couriers", ()), SimpleNamespace(oldest=lambda: None))
-    outbox = SimpleNamespace(
-        degraded=None, counters={}, mailboxes=mailboxes, size_bytes=lambda: 0, written_bytes=lambda: None
-    )
-    engine = SimpleNamespace(latest={}, unfit={}, memory={})
-    pipeline = SimpleNamespace(engine=engine, sources={}, sensors={}, moved_at=clock.now())
-    given = {"outbox": outbox, "pipeline": pipeline, **parts}
-    return Observer(
-        config,  # type: ignore[arg-type]
-        "abc",
-        clock,
-        given["pipeline"],
-        given["outbox"],
-        SimpleNamespace(drivers=[], couriers=given.get("couriers", {}), heartbeats={}),  # type: ignore[arg-type]
-    )
+def observer(clock: HandClock, couriers: Mapping[str, Any] = MappingProxyType({}), **outbox: Any) -> Observer:
+    """One that looks at an agent in which nothing runs; `outbox`: what that says of itself."""
+    mailboxes = dict.fromkeys(couriers, SimpleNamespace(oldest=lambda: None))
+    said = {"size_bytes": lambda: 0, "free_disk_bytes": lambda: None, "written_bytes": lambda: None, **outbox}
+    box: Any = SimpleNamespace(**{"degraded": None, "counters": {}, "mailboxes": mailboxes, **said})
+    pipeline = Pipeline(Engine({}, (), {}, str, {}), box, {}, clock, lambda *_: Content(b""))
+    config = Config.model_validate({"version": 1, "agent": {"name": "cabin"}, "sources": {}})
+    parts: Any = SimpleNamespace(drivers=[], couriers=couriers, heartbeats={})
+    return Observer(config, "abc", clock, pipeline, box, parts)
 
 
 @pytest.mark.parametrize(("degraded", "alive"), [(None, False), ("disk I/O error", True)])
@@ -174,27 +169,21 @@ def test_an_agent_whose_pipeline_does_not_move_is_not_alive_unless_the_disk_is_t
     degraded: str | None, alive: bool
 ) -> None:
     clock = HandClock()
-    pipeline = SimpleNamespace(moved_at=clock.now())
-    watched = observer(clock, pipeline=pipeline, outbox=SimpleNamespace(degraded=degraded))
+    watched = observer(clock, degraded=degraded)
     clock.advance(149)
     assert watched.alive() is True
     clock.advance(2)
     assert watched.alive() is alive
-    pipeline.moved_at = clock.now()
-    assert watched.alive() is True
 
 
 @pytest.mark.parametrize(("degraded", "ready"), [(None, True), ("disk I/O error", False)])
 def test_it_is_ready_while_the_outbox_can_be_written(degraded: str | None, ready: bool) -> None:
-    assert observer(HandClock(), outbox=SimpleNamespace(degraded=degraded)).ready() is ready
+    assert observer(HandClock(), degraded=degraded).ready() is ready
 
 
 def test_bytes_written_are_counted_by_day() -> None:
     clock, written = HandClock(), [1000]
-    outbox = SimpleNamespace(
-        degraded=None, counters={}, mailboxes={}, size_bytes=lambda: 0, written_bytes=lambda: written[0]
-    )
-    watched = observer(clock, outbox=outbox)
+    watched = observer(clock, written_bytes=lambda: written[0])
     assert watched.snapshot().outbox.written_bytes_today == 1000
     written[0] = 1500
     assert watched.snapshot().outbox.written_bytes_today == 1500

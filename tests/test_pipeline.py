@@ -276,6 +276,27 @@ async def test_the_first_refusal_of_a_kind_is_logged_and_the_last_one_shown(
     ]
 
 
+async def test_events_are_counted_by_rule_and_type_once_they_are_owed(tmp_path: Path) -> None:
+    given = rules(high=LEVEL, pressed={**PULSE, "event": "door.bell"})
+    async with house(tmp_path, given, events_to=["ops"]) as at:
+        await at.take(at.message("a.t", 9), at.message("a.b", 1), at.message("a.b", 2), at.message("a.b", "unstorable"))
+        at.pipeline.tell(notice(1))
+        await until(lambda: at.pipeline.told.total() == 4)
+        assert at.pipeline.told == {
+            ("high", "sensor.alert.firing"): 1,
+            ("pressed", "door.bell"): 2,
+            ("", "webhook.odd"): 1,
+        }
+
+
+async def test_events_of_a_rule_that_is_gone_are_counted_no_more(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high=LEVEL, pressed=PULSE)) as at:
+        await at.take(at.message("a.t", 9), at.message("a.b", 1))
+        await at.pipeline.follow(following(at, rules(pressed=PULSE)), WEEK, envelope)
+        assert at.bodies()[-1] == "high resolved 9 3"
+        assert at.pipeline.told == {("pressed", "sensor.event"): 1}
+
+
 async def test_a_hold_ends_by_itself_without_a_new_reading(tmp_path: Path) -> None:
     async with house(tmp_path, rules(high={**LEVEL, "for": "100ms"})) as at:
         await at.take(at.message("a.t", 9))

@@ -69,8 +69,8 @@ def test_a_bom_and_windows_line_ends_are_taken(tmp_path: Path) -> None:
     assert document.places["b", "c"] == Place(3, 6)
 
 
-def test_each_value_knows_its_place_and_a_block_that_of_its_key(tmp_path: Path) -> None:
-    document = read(tmp_path, "a: 1\nb:\n  - x\n  - y: [2, 3]\n")
+def test_each_value_knows_its_place_and_a_block_or_nothing_that_of_its_key(tmp_path: Path) -> None:
+    document = read(tmp_path, "a: 1\nb:\n  - x\n  - y: [2, 3]\nc:\n\nd: ~\n")
     assert document.places == {
         (): Place(1, 1),
         ("a",): Place(1, 4),
@@ -80,6 +80,8 @@ def test_each_value_knows_its_place_and_a_block_that_of_its_key(tmp_path: Path) 
         ("b", 1, "y"): Place(4, 5),
         ("b", 1, "y", 0): Place(4, 9),
         ("b", 1, "y", 1): Place(4, 12),
+        ("c",): Place(5, 1),
+        ("d",): Place(7, 4),
     }
 
 
@@ -117,7 +119,22 @@ def test_an_alias_stands_for_its_anchor_with_a_place_of_its_own(tmp_path: Path) 
         ("a:\n  - sensor:x.t\n    when: 1\n", (2, 3), "is a space missing behind the colon of sensor:?"),
         ("a: {b: 1\nc: 2\n", (2, 2), "is the bracket of line 1 closed?"),
         ('a: "b\n', (2, 1), "is the quote of line 1 closed?"),
-        ("a: b: c\n", (1, 5), "mapping values are not allowed here"),
+        ("a: b: c\n", (1, 5), "a text with a colon and a space behind it has to be in quotes"),
+        ("a: - b\n", (1, 4), "items begin on the lines below their key, or stand in [ ]"),
+        ("a:\n  b\n  c: 1\n", (2, 3), "is a colon missing at the end of this line?"),
+        ("a:\n  - b\n\t- c\n", (3, 1), "a tab; YAML is indented with spaces"),
+        ("a:\n  b: c\n\td: 1\n", (3, 1), "a tab; YAML is indented with spaces"),
+        ("a:\n  b: c\n   d: 1\n", (3, 4), "begins in column 4; column 3 (as line 2) or column 1 (as line 1)"),
+        ("a:\n  b: 'c'\n # d\n\n   d: 1\n", (5, 4), "column 3 (as line 2) or column 1 (as line 1) would be right"),
+        ("a:\n  b: {c: 1}\n   d: 1\n", (3, 4), "column 3 (as line 2) or column 1 (as line 1) would be right"),
+        ("a:\n    b: 1\n  c: 2\n", (3, 3), "begins in column 3; column 5 (as line 2) or column 1 (as line 1) would be"),
+        ("a: 1\n  b: 2\n", (2, 3), "begins in column 3; column 1 (as line 1) would be right"),
+        ("a:\n  - b: 1\n   c: 2\n", (3, 4), "begins in column 4; column 5 (as line 2) or column 1 (as line 1)"),
+        ("a:\n  - b: 1\n     c: 2\n", (3, 6), "begins in column 6; column 5 (as line 2) or column 1 (as line 1)"),
+        ("a:\n  b:\n  - c\n  d: 1\n   e: 1\n", (5, 4), "column 3 (as line 4) or column 1 (as line 1) would be right"),
+        ("a:\n  b:\n    - c\n    d: 1\n", (4, 5), "column 3 (as line 2) or column 1 (as line 1) or a dash before it"),
+        ("a:\n    - b\n  - c\n", (3, 3), "begins in column 3; column 5 (as line 2) would be right"),
+        ("a:\n  b: 1\n  - c\n", (3, 3), "an item of a list, where the lines around are `key: value`"),
         ("a: *nowhere\n", (1, 4), "found undefined alias"),
         ("a: &x {b: *x}\n", (1, 4), "nested deeper than 32"),
     ],
@@ -128,6 +145,27 @@ def test_what_is_no_yaml_is_told_with_its_place_and_a_hint(
     with pytest.raises(YamlProblem) as caught:
         read(tmp_path, text)
     assert (caught.value.place, words in caught.value.message) == (place, True), caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ("rules:\n  warm:\n    sensor: *.t\n", ("rules", "warm", "sensor")),
+        ("rules:\n  cold:\n    x: 1\n  warm:\n    x: 1\n\tsensor: y\n", ("rules", "warm", "sensor")),
+        ("rules:\n  warm:\n    x: 1\n     y: 1\n", ("rules", "warm", "y")),
+        ("rules:\n  warm: # now\n    - x: 1\n    - z:\n        y: @\n", ("rules", "warm", "z", "y")),
+        ("rules:\n  warm:\n  - x: @\n", ("rules", "warm", "x")),
+        ("sources:\n  a: {b: 1}\nrules:\n  x: {y: @}\n", ("rules", "x")),
+        ("@\n", ()),
+        ("a:\n  Pass word: @\n", ("a",)),
+    ],
+)
+def test_what_is_no_yaml_is_told_with_the_path_that_its_indentation_tells(
+    tmp_path: Path, text: str, path: tuple[str, ...]
+) -> None:
+    with pytest.raises(YamlProblem) as caught:
+        read(tmp_path, text)
+    assert caught.value.path == path
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
@@ -69,7 +70,7 @@ def _agent_answers(config_path: Path | None) -> bool:
     from agent.control_client import NoAgent, NotAllowed
 
     try:
-        ask(config_path, "GET", "/api/v1/events?limit=0")
+        ask(config_path, "GET", "/api/v1/agent")
     except NotAllowed as kept_out:
         end(str(kept_out), UNHEALTHY)
     except NoAgent:
@@ -85,7 +86,7 @@ class _Running:
         return self._find(words, limit=limit, before=before)
 
     def oldest(self, words: Words, limit: int, after: int) -> dict[str, Any]:
-        return self._find(words, limit=limit, after=after, bodies=1)
+        return self._find(words, limit=limit, after=after, bodies="true")
 
     def show(self, event_id: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self._ask("GET", f"/api/v1/events/{quote(event_id, safe='')}")["events"]
@@ -96,15 +97,16 @@ class _Running:
         return found
 
     def move(self, command: str, words: Words, after: int, upto: int) -> dict[str, Any]:
-        body = {**words, "after": after, "upto": upto}
+        times: dict[str, Any] = {word: float(words[word]) for word in ("since", "until") if word in words}
+        body: dict[str, Any] = {**words, **times, "after": after, "upto": upto}
         moved: dict[str, Any] = self._ask("POST", f"/api/v1/events/{command}", body)
         return moved
 
     def webhooks(self) -> dict[str, dict[str, Any]]:
-        found: dict[str, dict[str, Any]] = self._ask("GET", "/api/v1/status")["webhooks"]
+        found: dict[str, dict[str, Any]] = self._ask("GET", "/api/v1/webhooks")["webhooks"]
         return found
 
-    def _find(self, words: Words, **page: int) -> dict[str, Any]:
+    def _find(self, words: Words, **page: int | str) -> dict[str, Any]:
         found: dict[str, Any] = self._ask("GET", f"/api/v1/events?{urlencode({**words, **page})}")
         return found
 
@@ -128,12 +130,13 @@ class _Idle:
         return self._find(words, limit, after=after, upto=None, newest=False)
 
     def show(self, event_id: str) -> list[dict[str, Any]]:
-        from agent.status.events import whole_json
+        from agent.status.events import whole_of
 
         found = self._outbox.whole(event_id)
         if not found:
             end(f"there is no event {event_id}, or no more", USAGE)
-        return [whole_json(letter, self._outbox.moment.at) for letter in found]
+        now, known = self._outbox.moment.at, self._config.webhooks
+        return [asdict(whole_of(letter, now, known.get(letter.webhook))) for letter in found]
 
     def matching(self, words: Words) -> dict[str, int]:
         return self._outbox.matching(_filter(words))._asdict()
@@ -147,18 +150,20 @@ class _Idle:
         return self._outbox.discard(wanted.to_discard(), span)._asdict()
 
     def webhooks(self) -> dict[str, dict[str, Any]]:
-        from agent.status.events import standing_json
+        from agent.status.events import standing_of
 
         now, known = self._outbox.moment.at, self._config.webhooks
         standings = self._outbox.standings().items()
-        return {name: standing_json(one, counters, now, known=name in known) for name, (one, counters) in standings}
+        return {
+            name: asdict(standing_of(one, counters, now, known=name in known)) for name, (one, counters) in standings
+        }
 
     def _find(self, words: Words, limit: int, *, after: int, upto: int | None, newest: bool) -> dict[str, Any]:
         from agent.outbox import Span
-        from agent.status.events import page_json
+        from agent.status.events import page_of
 
         found = self._outbox.find(_filter(words), Span(after, upto), limit, newest=newest, bodies=not newest)
-        return page_json(found, limit, self._outbox.moment.at)
+        return asdict(page_of(found, limit, self._outbox.moment.at, self._config.webhooks))
 
 
 def _filter(words: Words) -> "Filter":

@@ -1,12 +1,12 @@
 """`bellcrank webhooks`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
 
-from agent.cli.asking import ask
+from agent.cli.asking import ask, command
 from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, load_config, why
 
 if TYPE_CHECKING:
@@ -22,21 +22,30 @@ def webhooks_group() -> None:
 @config_option
 @click.argument("name")
 def webhooks_test(config_path: Path | None, name: str) -> None:
-    """Send a test event to a webhook now, and tell what it answers."""
-    import asyncio
+    """Send a test event to a webhook now, and tell what it answers; by the running agent, where one runs."""
+    from agent.control_client import NoAgent, NotAllowed
 
-    from agent.trial import send
+    try:
+        tried = ask(config_path, "POST", f"{_path(name)}/test")
+    except NotAllowed as kept_out:
+        end(str(kept_out), UNHEALTHY)
+    except NoAgent:
+        tried = _try(load_config(config_path), name)
+    took = f"in {tried['duration_s'] * 1000:.0f} ms"
+    if tried["status"] is None:
+        end(f"{name}: no answer {took}: {tried['error']}", UNHEALTHY)
+    if tried["error"] is not None:
+        end(f"{name}: {tried['error']}, {took}", UNHEALTHY)
+    click.echo(f"{name}: HTTP {tried['status']} {took}")
 
-    config = load_config(config_path)
-    if name not in config.webhooks:
-        end(f"there is no webhook {name}; known: {', '.join(config.webhooks) or 'none'}", USAGE)
-    outcome = asyncio.run(send(config, name))
-    took = f"in {outcome.duration_s * 1000:.0f} ms"
-    if outcome.status is None:
-        end(f"{name}: no answer {took}: {outcome.error}: {outcome.detail}", UNHEALTHY)
-    if not 200 <= outcome.status < 300:
-        end(f"{name}: HTTP {outcome.status} {took}", UNHEALTHY)
-    click.echo(f"{name}: HTTP {outcome.status} {took}")
+
+@webhooks_group.command("retry")
+@config_option
+@click.argument("name")
+def webhooks_retry(config_path: Path | None, name: str) -> None:
+    """Try now what waits for a webhook: one that rests, or whose next attempts are a while off."""
+    command(config_path, "POST", f"{_path(name)}/retry")
+    click.echo(f"{name} is tried now.")
 
 
 @webhooks_group.command("enable")
@@ -45,7 +54,6 @@ def webhooks_test(config_path: Path | None, name: str) -> None:
 def webhooks_enable(config_path: Path | None, name: str) -> None:
     """Let a webhook be tried again now: one that answered 410, that rests, or that was disabled."""
     _switch(config_path, name, enabled=True)
-    click.echo(f"{name} is enabled.")
 
 
 @webhooks_group.command("disable")
@@ -54,19 +62,41 @@ def webhooks_enable(config_path: Path | None, name: str) -> None:
 def webhooks_disable(config_path: Path | None, name: str) -> None:
     """Send nothing to a webhook until it is enabled; what it is owed waits for as long as it may."""
     _switch(config_path, name, enabled=False)
-    click.echo(f"{name} is disabled.")
+
+
+def _path(name: str) -> str:
+    return f"/api/v1/webhooks/{quote(name, safe='')}"
+
+
+def _try(config: "Config", name: str) -> dict[str, Any]:
+    """Without an agent."""
+    import asyncio
+    import secrets
+
+    from agent.clock import SystemClock
+    from agent.webhooks.retry import why_failed
+    from agent.webhooks.trial import send
+    from agent.webhooks.writer import Writer
+
+    if name not in config.webhooks:
+        end(f"there is no webhook {name}; known: {', '.join(config.webhooks) or 'none'}", USAGE)
+    write = Writer(config.agent.name, "", config.webhooks)
+    outcome = asyncio.run(send(name, config.webhooks[name], write, SystemClock(), f"evt_{secrets.token_hex(13)}"))
+    return {"status": outcome.status, "error": why_failed(outcome), "duration_s": outcome.duration_s}
 
 
 def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
     """By the running agent, or in the outbox itself where none runs."""
     from agent.control_client import NoAgent, NotAllowed
 
+    word = "enable" if enabled else "disable"
     try:
-        ask(config_path, "POST", f"/api/v1/webhooks/{quote(name, safe='')}/{'enable' if enabled else 'disable'}")
+        ask(config_path, "POST", f"{_path(name)}/{word}")
     except NotAllowed as kept_out:
         end(str(kept_out), UNHEALTHY)
     except NoAgent:
         _switch_in_outbox(load_config(config_path), name, enabled=enabled)
+    click.echo(f"{name} is {word}d.")
 
 
 def _switch_in_outbox(config: "Config", name: str, *, enabled: bool) -> None:

@@ -37,6 +37,14 @@ class Disk:
         floor = default_min_free_bytes(disk.f_blocks * disk.f_frsize) if min_free_bytes is None else min_free_bytes
         return disk.f_bavail * disk.f_frsize - floor - (0 if self._has_ballast() else BALLAST_BYTES)
 
+    def free_bytes(self) -> int | None:
+        """What this process may still take of the file system; None: it cannot be asked."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:
+            return None
+        return disk.f_bavail * disk.f_frsize
+
     def keep_ballast(self, min_free_bytes: int | None) -> None:
         """Make the ballast where it is not there and has room."""
         if self._has_ballast() or self.growth_bytes(min_free_bytes) < 0:

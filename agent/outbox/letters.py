@@ -41,6 +41,7 @@ _COLUMNS = {
     "settled_at": "d.settled_at",
 }
 _LETTER = ", ".join(_COLUMNS.values())
+_CONTENT = "d.body, d.headers, d.suffix"
 _ENDED = (
     "WITH ended AS MATERIALIZED (SELECT rule, subject, MAX(created_at) AS at FROM events"
     " WHERE type LIKE '%.resolved' GROUP BY rule, subject)"
@@ -136,7 +137,7 @@ class Letter:
     settled_at: float | None
     resolved: bool | None = None
     """Whether it tells of an alert that is over; None: was not asked."""
-    body: bytes | None = None
+    content: Content | None = None
     """None: was not asked for."""
     log: tuple[Attempt, ...] = ()
 
@@ -215,7 +216,7 @@ def find(
 ) -> list[Letter]:
     """A page of what matches, by number, the newest or the oldest first."""
     where, values = _where(wanted, span)
-    columns = f"{_LETTER}, NULL, d.body" if bodies else _LETTER
+    columns = f"{_LETTER}, NULL, {_CONTENT}" if bodies else _LETTER
     order = "DESC" if newest else "ASC"
     query = f"SELECT {columns} FROM {_FROM} WHERE {where} ORDER BY d.id {order} LIMIT ?"  # noqa: S608
     return [_letter(row) for row in db.execute(query, (*values, limit))]
@@ -224,7 +225,7 @@ def find(
 def whole(db: sqlite3.Connection, event_id: str) -> list[Letter]:
     """All deliveries of one event, with their bodies and logs."""
     query = (
-        f"{_ENDED} SELECT {_LETTER}, {_RESOLVED}, d.body FROM {_FROM} {_JOIN_ENDED}"  # noqa: S608
+        f"{_ENDED} SELECT {_LETTER}, {_RESOLVED}, {_CONTENT} FROM {_FROM} {_JOIN_ENDED}"  # noqa: S608
         " WHERE e.event_id = ? ORDER BY d.id"
     )
     return [_letter(row, _log(db, row[0])) for row in db.execute(query, (event_id,)).fetchall()]
@@ -242,16 +243,14 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     """The oldest that match, at most MOVED_ROWS."""
     where, values = _where(wanted, span)
     query = (
-        "SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject,"  # noqa: S608
-        " d.body, d.headers, d.suffix, d.checksum"
+        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, d.checksum, {_CONTENT}"  # noqa: S608
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
     found = []
-    for *row, body, headers, suffix, checksum in db.execute(query, (*values, MOVED_ROWS)):
+    for *row, checksum, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
         _, _, webhook, _, _, event_id, _ = row
         damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
-        content = Content(body, {} if damaged or not headers else json.loads(headers), suffix or "")
-        found.append(Movable._make([*row, content, damaged]))
+        found.append(Movable._make([*row, _content(body, headers, suffix), damaged]))
     return found
 
 
@@ -298,15 +297,24 @@ def _log(db: sqlite3.Connection, delivery: int) -> tuple[Attempt, ...]:
 
 
 def _letter(row: tuple[Any, ...], log: tuple[Attempt, ...] = ()) -> Letter:
-    """Of the columns of a letter, behind which may stand whether it is resolved, and its body."""
-    found = dict(zip([*_COLUMNS, "resolved", "body"], row, strict=False))
-    resolved = found.get("resolved")
+    """Of the columns of a letter, behind which may stand whether it is resolved, and its content."""
+    found = dict(zip(_COLUMNS, row, strict=False))
+    resolved, *content = row[len(_COLUMNS) :] or (None,)
     typed = {
         "state": _NAMES[found["state"]],
         "synced": bool(found["synced"]),
         "resolved": None if resolved is None else bool(resolved),
+        "content": _content(*content) if content else None,
     }
     return Letter(**{**found, **typed}, log=log)
+
+
+def _content(body: bytes, headers: str | None, suffix: str | None) -> Content:
+    try:
+        known = json.loads(headers) if headers else {}
+    except ValueError:  # damaged: it is shown, but never sent
+        known = {}
+    return Content(body, known, suffix or "")
 
 
 def _glob(pattern: str) -> str:

@@ -422,6 +422,10 @@ class Outbox:
         """What the file and its log take."""
         return self._store.size_bytes()
 
+    def free_disk_bytes(self) -> int | None:
+        """What is free where the file lies; None: not known."""
+        return self._store.disk.free_bytes()
+
     def written_bytes(self) -> int | None:
         """What the worker thread has caused to be written since it started (proc(5), io); None: not known."""
         try:

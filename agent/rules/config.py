@@ -196,7 +196,7 @@ class Each(ValueCondition):
 class Active(BaseModel):
     """The hours of a rule, by the clock on the wall; a day's hours are those that begin on it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=True)
 
     from_: ClockTime = Field(default="00:00", alias="from")
     to: ClockTime = "24:00"
@@ -212,7 +212,7 @@ class Active(BaseModel):
 class Rule(BaseModel):
     """A condition over the sensors that match a pattern, and who is told."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     sensor: SensorPattern | None = None
     when: Condition | None = None
@@ -222,7 +222,7 @@ class Rule(BaseModel):
     clear_for: Duration = 0.0
     repeat: Duration | None = None
     throttle: Duration = 0.0
-    count: int | None = Field(default=None, ge=2, le=COUNT_MAX, strict=True)
+    count: int | None = Field(default=None, ge=2, le=COUNT_MAX)
     within: Span | None = None
     active: Active | None = None
     expires: Duration | None = None

@@ -10,6 +10,7 @@ from datetime import UTC, tzinfo
 from typing import NamedTuple, Self
 
 from agent.model import Moment
+from agent.rules.census import Census
 from agent.rules.compiled import Compiled, Route, compile_rule
 from agent.rules.config import Rule
 from agent.rules.memory import Key, Memory
@@ -75,6 +76,7 @@ class Engine:
         }
         self.has_hours = any(rule.schedule for rule in self.rules.values())
         self.memory: dict[Key, Memory] = {}
+        self.census = Census()
         self.latest: dict[str, Latest] = {}
         self.heard: dict[str, float] = {}
         """When each sensor gave its last sign of life."""
@@ -160,12 +162,15 @@ class Engine:
 
     def put(self, key: Key, memory: Memory | None) -> None:
         """Install one memory and its timer; None or nothing remembered: forget it."""
-        before = self.due(key)
+        before, known = self.due(key), self.memory.get(key)
         if memory is None or memory.is_nothing:
+            memory = None
             self.memory.pop(key, None)
         else:
             self.memory[key] = memory
         rule = self.rules.get(key[0])
+        if rule is not None and not rule.is_shared(key):
+            self.census.move(key, known and known.state, memory and memory.state)
         if rule is not None and rule.timed:
             self._index(key, rule)
         due = self.due(key)

@@ -78,13 +78,15 @@ class Step:
         """A heap of those that this step staged; an entry counts only while the memory agrees with it."""
         self._passed = 0
         """How many of the engine's timers are behind."""
-        self._heard: list[tuple[Reading, float]] = []
+        self.heard: list[tuple[Reading, float]] = []
+        """The readings that were put to it, with their times."""
         self._alive: dict[str, float] = {}
         """The signs of life among them."""
         self._standing: dict[str, Standing] = {}
         self._timed: defaultdict[str, set[Key]] = defaultdict(set)
         """What the engine's index does not have yet."""
-        self._forgotten: list[str] = []
+        self.forgotten: list[str] = []
+        """Sensors of which nothing is known any more."""
         self._unfit: list[str] = []
         if engine.has_hours and self._clock_was_set():
             self._look_at_hours()
@@ -94,7 +96,7 @@ class Step:
     def reading(self, reading: Reading, at: float) -> None:
         """Put a reading to its rules."""
         now = self._now = max(self._now, at)
-        self._heard.append((reading, now))
+        self.heard.append((reading, now))
         if not reading.origin.retained:
             self._alive[reading.sensor] = now
         for route in self._engine.routes(reading.sensor):
@@ -133,10 +135,10 @@ class Step:
 
         Returns whether anything was known of it.
         """
-        known = sensor in self._engine.latest or any(reading.sensor == sensor for reading, _ in self._heard)
-        self._heard = [(reading, at) for reading, at in self._heard if reading.sensor != sensor]
+        known = sensor in self._engine.latest or any(reading.sensor == sensor for reading, _ in self.heard)
+        self.heard = [(reading, at) for reading, at in self.heard if reading.sensor != sensor]
         self._alive.pop(sensor, None)
-        self._forgotten.append(sensor)
+        self.forgotten.append(sensor)
         for key, rule, indices in self._engine.routes(sensor):
             memory = self._known(key)
             if memory is None:
@@ -200,16 +202,16 @@ class Step:
 
     def savepoint(self) -> Savepoint:
         """Mark a point to roll back to, before a message: no presence may come between the two."""
-        return Savepoint(len(self.events), len(self.changes), len(self._heard), len(self._unfit), self.hard, self._now)
+        return Savepoint(len(self.events), len(self.changes), len(self.heard), len(self._unfit), self.hard, self._now)
 
     def rollback(self, savepoint: Savepoint) -> None:
         """Undo what happened since the savepoint."""
         del self.events[savepoint.events :]
         del self.changes[savepoint.changes :]
-        del self._heard[savepoint.heard :]
+        del self.heard[savepoint.heard :]
         del self._unfit[savepoint.unfit :]
         self.hard, self._now = savepoint.hard, savepoint.now
-        self._alive = {reading.sensor: at for reading, at in self._heard if not reading.origin.retained}
+        self._alive = {reading.sensor: at for reading, at in self.heard if not reading.origin.retained}
         self._memory = {change.key: change.memory for change in self.changes}
         dues = {key: self._due(key) for key in self._memory}
         self._timers = sorted((due, key) for key, due in dues.items() if due is not None)
@@ -240,10 +242,10 @@ class Step:
 
     def _install_sensors(self) -> None:
         engine = self._engine
-        for sensor in self._forgotten:
+        for sensor in self.forgotten:
             for known in (engine.latest, engine.heard, engine.unfit):
                 known.pop(sensor, None)
-        for reading, at in {reading.sensor: (reading, at) for reading, at in self._heard}.values():
+        for reading, at in {reading.sensor: (reading, at) for reading, at in self.heard}.values():
             engine.latest[reading.sensor] = Latest(_light(reading), at)
         engine.heard.update(self._alive)
         for sensor in self._unfit:
@@ -472,7 +474,7 @@ class Step:
             return memory.said
         sensor = rule.sensor(key, rule.timed[0] if rule.timed else 0)
         latest = self._engine.latest.get(sensor)
-        said = next((reading for reading, _ in reversed(self._heard) if reading.sensor == sensor), None)
+        said = next((reading for reading, _ in reversed(self.heard) if reading.sensor == sensor), None)
         if said is None and latest is not None:
             said = latest.reading
         return Said(sensor, None, None, {}, {}, None) if said is None else rule.said(_light(said))

@@ -1,5 +1,6 @@
 """What there is to see, and to do, while the agent runs.
 
-`snapshot` is what is shown and `words` says it; `api` is the JSON of it and the commands; `server` is the local status
-page, `control` the unix socket for the command line.
+`snapshot` is what is shown and `words` says it, `events` tells of deliveries; `api/` is the JSON of it and the
+commands; `metrics` shows it to Prometheus, as `exposition` writes it; `server` is the local status page, `control`
+the unix socket for the command line.
 """

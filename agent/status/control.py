@@ -1,4 +1,4 @@
-"""The control socket: the same JSON as the status page's and what may be changed, for the command line.
+"""The control socket: the API for the command line.
 
 A unix socket, whose file mode is the authority: who may open it may do all.
 """
@@ -6,14 +6,14 @@ A unix socket, whose file mode is the authority: who may open it may do all.
 import os
 import socket
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from aiohttp import web
 
-from agent.status import api
-from agent.status.snapshot import Snapshot
+from agent.status.api import problems
+from agent.status.api.serving import BODY_BYTES_MAX
 
 _SHUTDOWN_S = 1.0
 _PATH_BYTES_MAX = 107
@@ -23,28 +23,17 @@ _PATH_BYTES_MAX = 107
 class ControlServer:
     """Started once, stopped once, by who holds the lock of the outbox: a socket that stands there already is stale."""
 
-    def __init__(
-        self,
-        path: Path,
-        snapshot: Callable[[], Snapshot],
-        commands: api.Commands,
-        events: Iterable[web.RouteDef] = (),
-        *,
-        for_group: bool = False,
-    ) -> None:
-        """`events`: the routes that tell of deliveries.
-
-        `for_group`: whether the group may use the socket, where it may enter its folder.
-        """
+    def __init__(self, path: Path, routes: Iterable[web.RouteDef], *, for_group: bool = False) -> None:
+        """`for_group`: whether the group may use the socket, where it may enter its folder."""
         self._path = path
-        self._routes = [*api.reading(snapshot), *api.changing(commands), *events, *api.moving_events(commands)]
+        self._routes = list(routes)
         self._for_group = for_group
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the path."""
         listening = self._bind()
-        app = web.Application(middlewares=[api.errors_as_json])
+        app = web.Application(middlewares=[problems.below("/")], client_max_size=2 * BODY_BYTES_MAX)
         app.add_routes(self._routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
         await self._runner.setup()

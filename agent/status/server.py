@@ -1,32 +1,37 @@
-"""The status page and its JSON over HTTP, on loopback unless the configuration says otherwise.
+"""The server of the status page, on loopback unless the configuration says otherwise.
 
-Only reading: nothing here changes anything; the control socket does. The Host header is checked against DNS
-rebinding, a token is asked for where one is configured (everywhere but at the two health paths), and all that
-comes from a sensor is escaped.
+It puts together the routes of the page, the API and the metrics, and what stands in front of them: who may
+(`guard`, `access`, `login`), how many at once, and for how long.
 """
 
-import hmac
+import asyncio
+import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
-from importlib.resources import files
-from typing import Final
+from functools import partial
+from typing import Any, cast
 
-import jinja2
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
-from agent.status import api
-from agent.status.snapshot import Snapshot
-from agent.status.words import age, size
+from agent.config import StatusConfig
+from agent.status.access import Policy, further, own_names
+from agent.status.guard import BODY_BYTES_MAX, HEADERS, Guard
+from agent.status.login import Login
+from drivers.http_connections import Connections
+from drivers.tls import ServerTls
 
+log = logging.getLogger(__name__)
+
+CONNECTIONS_MAX = 64
+"""Open at once; each page that is looked at holds one. More are closed at once."""
+PATIENCE_S = 30.0
+"""For a request to come on a connection, and for its answer to be taken."""
+_LIMITS = {"max_line_size": 4096, "max_field_size": 8190, "max_headers": 64}
+"""Of the head of a request, in bytes and in lines."""
 _SHUTDOWN_S = 1.0
-_OPEN_PATHS = frozenset({"/healthz", "/readyz"})
-_HEADERS: Final = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-store",
-}
 
 
 class StatusServer:
@@ -34,113 +39,102 @@ class StatusServer:
 
     def __init__(
         self,
-        address: tuple[str, int],
-        token: str | None,
-        hosts: Iterable[str],
-        snapshot: Callable[[], Snapshot],
-        ready: Callable[[], bool],
-        alive: Callable[[], bool],
+        settings: StatusConfig,
+        routes: Iterable[web.RouteDef],
+        now: Callable[[], float],
+        middlewares: Iterable[Middleware] = (),
     ) -> None:
-        self._address = address
-        self.admit(token, hosts)
-        self._snapshot, self._ready, self._alive = snapshot, ready, alive
-        self._page = _environment().get_template("page.html")
-        self._style = _template("style.css")
+        """`now()` is on the agent's time line; `middlewares` make answers of what their routes and the guard raise."""
+        self._settings = settings
+        root = settings.root
+        self._login = Login(root, settings.address[1], now)
+        self._connections = Connections(CONNECTIONS_MAX, PATIENCE_S, HEADERS, **_LIMITS)
+        self._guard = Guard(_policy(settings), self._login, self._connections, root)
+        self._routes = _with_prefix([*routes, *self._login.routes()], root)
+        self._middlewares = list(middlewares)
+        self._tls = None if settings.tls is None else settings.tls.context()
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
+        self.admit(settings)
 
-    def admit(self, token: str | None, hosts: Iterable[str]) -> None:
-        """From now on ask for this token, and answer to these names too."""
-        self._token = token
-        self._hosts = {*_own_names(self._address[0]), *(host.lower() for host in hosts)}
+    def admit(self, settings: StatusConfig) -> None:
+        """From now on ask for this token, and answer to these names, with this certificate.
+
+        Another token ends all that the old one began. `listen`, `prefix` and whether there is TLS stay as they were.
+        """
+        if self._tls is not None and settings.tls is not None:
+            _renew(self._tls, settings.tls)
+        before, self._guard.policy = self._guard.policy, _policy(settings)
+        self._settings = settings
+        self._login.token = settings.secret_token
+        if before.token != settings.secret_token:
+            self._login.end_all()
+            self._connections.cut_all()
+
+    def new_link(self) -> dict[str, Any]:
+        """A login link: its `path` and `expires_s`, and by what it may be reached: `listen`, `tls`, `hosts`."""
+        where = {"listen": self._settings.listen, "tls": self._tls is not None, "hosts": self._settings.hosts}
+        return {**self._login.new_link(), **where}
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the address."""
-        app = web.Application(middlewares=[self._guard], client_max_size=1024)
-        app.add_routes(
-            [
-                web.get("/", self._show),
-                web.get("/style.css", self._show_style),
-                *api.reading(self._snapshot),
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-            ]
-        )
+        middlewares = [self._guard.outer, *self._middlewares, self._guard.inner]
+        app = web.Application(middlewares=middlewares, client_max_size=BODY_BYTES_MAX)
+        app.add_routes(self._routes)
+        app.on_response_prepare.append(self._guard.add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
         await self._runner.setup()
-        host, port = self._address
+        host, port = self._settings.address
+        loop = asyncio.get_running_loop()
+        accept = partial(self._connections.accept, cast("web.Server", self._runner.server))
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            self._listener = await loop.create_server(
+                accept, host, port, ssl=self._tls, ssl_handshake_timeout=PATIENCE_S if self._tls else None
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise OSError(error.errno, f"status.listen {host}:{port}: {os.strerror(error.errno or 0)}") from None
 
     async def stop(self) -> None:
         """Close the page."""
+        if self._listener is not None:
+            self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: api.Handler) -> web.StreamResponse:
-        answer: web.StreamResponse
-        if _host(request) not in self._hosts:
-            answer = web.Response(status=421, text="this host name is not this agent's: see `status.hosts`\n")
-        elif request.path not in _OPEN_PATHS and not self._has_token(request):
-            answer = web.Response(status=401, text="a token is needed\n", headers={"WWW-Authenticate": "Bearer"})
-        else:
-            try:
-                answer = await handler(request)
-            except web.HTTPException as error:
-                answer = web.Response(status=error.status, text=f"{error.reason}\n")
-        answer.headers.update(_HEADERS)
-        return answer
-
-    def _has_token(self, request: web.Request) -> bool:
-        if self._token is None:
-            return True
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        return kind.lower() == "bearer" and hmac.compare_digest(given.encode(), self._token.encode())
-
-    async def _show(self, _: web.Request) -> web.Response:
-        snapshot = self._snapshot()
-        text = self._page.render(s=snapshot, troubles=snapshot.troubles())
-        return web.Response(text=text, content_type="text/html")
-
-    async def _show_style(self, _: web.Request) -> web.Response:
-        return web.Response(text=self._style, content_type="text/css")
-
-    async def _healthz(self, _: web.Request) -> web.Response:
-        return _health(good=self._alive(), word="alive")
-
-    async def _readyz(self, _: web.Request) -> web.Response:
-        return _health(good=self._ready(), word="ready")
+        self._connections.cut_all()
 
 
-def _health(*, good: bool, word: str) -> web.Response:
-    return web.Response(text=f"{word}\n") if good else web.Response(status=503, text=f"not {word}\n")
+def _with_prefix(routes: Iterable[web.RouteDef], root: str) -> list[web.RouteDef]:
+    """Each with the prefix and without: a proxy may leave it or take it away."""
+    routes = list(routes)
+    if not root:
+        return routes
+
+    async def lead_in(_: web.Request) -> web.Response:
+        raise web.HTTPFound(f"{root}/")
+
+    prefixed = [web.route(route.method, root + route.path, route.handler, **route.kwargs) for route in routes]
+    return [*routes, *prefixed, web.get(root, lead_in)]
 
 
-def _host(request: web.Request) -> str:
-    """The Host header without its port."""
-    host = request.headers.get("Host", "").lower()
-    name, _, port = host.rpartition(":")
-    return (name if name and port.isdecimal() else host).strip("[]")
+def _renew(context: ssl.SSLContext, settings: ServerTls) -> None:
+    """Let a context that is listened with show what stands in the files now.
+
+    By another context: to load a certificate of another kind of key into the same one would leave the old one there.
+    """
+    try:
+        renewed = settings.context()
+    except OSError as error:  # the files have changed since the configuration was checked
+        log.error("status.tls: the certificate stays as it was: %s", error)
+        return
+
+    def show(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        connection.context = renewed
+
+    context.sni_callback = show  # asked for every client, also for one that names no server
+    context.minimum_version = renewed.minimum_version
 
 
-def _own_names(listen: str) -> set[str]:
-    own = socket.gethostname().lower()
-    return {"localhost", "127.0.0.1", "::1", listen, own, f"{own.partition('.')[0]}.local"}
-
-
-def _template(name: str) -> str:
-    return (files("agent.status") / "templates" / name).read_text(encoding="utf-8")
-
-
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=True,
-        trim_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters |= {"age": age, "size": size}
-    return environment
+def _policy(settings: StatusConfig) -> Policy:
+    own = own_names(settings.address[0], socket.gethostname())
+    return Policy(settings.secret_token, own, further(settings.hosts))

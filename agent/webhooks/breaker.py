@@ -113,6 +113,12 @@ class Breaker:
         self.resting_until = min(probe_at, self.resting_until)
         return sooner
 
+    def retry(self, now: float) -> None:
+        """Somebody wants to know now, whatever Retry-After says: a rest ends, and rests begin with the shortest."""
+        self.rests, self.asked_until = 0, None
+        if self.resting_until is not None:
+            self.resting_until = min(now, self.resting_until)
+
     def enable(self) -> None:
         """Begin anew, as if the webhook had never failed."""
         self.disabled = self.misconfigured = False

@@ -17,11 +17,12 @@ from pydantic import (
 )
 
 from agent.webhooks.bodies import Where, wrong_places, wrong_text
-from agent.webhooks.headers import Signature, is_secret, wrong_name
+from agent.webhooks.headers import JSON, Signature, is_secret, wrong_name
 from agent.webhooks.presets import Presets
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
 from drivers.units import Duration, Rate
+from drivers.urls import split_url
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -38,14 +39,13 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
-JSON = "application/json"
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 
 class Timeout(BaseModel):
     """How long an attempt may take."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
     """Until the connection stands, with TLS."""
@@ -56,7 +56,7 @@ class Timeout(BaseModel):
 class RestBounds(BaseModel):
     """How long a webhook rests that does not answer: the first time, and at most."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
     """The first time."""
@@ -67,7 +67,7 @@ class RestBounds(BaseModel):
 class Webhook(BaseModel):
     """One configured receiver."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     url: str
     """Where each event is sent."""
@@ -109,12 +109,8 @@ class Webhook(BaseModel):
     @field_validator("url")
     @classmethod
     def _is_a_plain_url(cls, url: str) -> str:
-        try:
-            parts = urlsplit(url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise ValueError(_NO_URL) from None  # what urllib says shows parts of it
-        if parts.scheme not in ("http", "https") or not host:
+        parts = split_url(url, _NO_URL)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(_NO_URL)
         if parts.username or parts.password:
             raise ValueError("a URL with a user name or password: it would stand in logs")

@@ -8,7 +8,6 @@ rests nothing goes out; behind the rest one probe does, and behind its answer th
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,7 +20,8 @@ from agent.model import Attempt, Delivery, Ending, Notice, Rest, Settlement
 from agent.webhooks.breaker import Breaker, SlowStart
 from agent.webhooks.config import Webhook
 from agent.webhooks.headers import signed
-from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Fate, Outcome, as_it_was, judge, settle
+from agent.webhooks.retry import JITTER, RETRY_AFTER_MAX_S, Outcome, as_it_was, settle, why_failed
+from agent.webhooks.tally import Histogram, Tally
 from agent.webhooks.transport import Transport
 from drivers.buckets import TokenBucket
 
@@ -31,8 +31,6 @@ _LONGEST_WAIT_S = 60.0
 """Then it looks again, as the loop's own clock stands still while the device is suspended."""
 _LONG_REST_S = 180.0
 """The end of a longer rest is told."""
-_REMEMBERED = 100
-"""Attempts over which p50 and p95 are taken."""
 _BURST_S = 1.0
 """With `rate`: what it gives in this time may go out at once."""
 _HURRY_WITHIN_S = 1.0
@@ -82,7 +80,13 @@ class CourierView:
     last_error: str | None
     in_flight: int
     succeeded: int
+    """Attempts since the courier began, as are `failed`, `attempts_by` and `histogram`."""
     failed: int
+    attempts_by: Mapping[str, int]
+    """Outcome (see `agent.webhooks.tally`) -> attempts."""
+    histogram: Histogram
+    success_rate: float | None
+    """Of the last attempts, from 0 to 1, as are p50 and p95; None: there was none."""
     p50_ms: float | None
     p95_ms: float | None
     ahead_s: float | None
@@ -125,9 +129,8 @@ class Courier:
         """
         self._stopping = self._stopped = False
         self._last_error: str | None = None
-        self._succeeded = self._failed = 0
         self._ahead_s: float | None = None
-        self._durations_s: deque[float] = deque(maxlen=_REMEMBERED)
+        self._tally = Tally()
 
     async def run(self) -> None:
         """Deliver until cancelled or told to stop."""
@@ -168,6 +171,12 @@ class Courier:
             self._tell(notices.recovered(self._name, "enabled"))
         self._mailbox.release(every=True)
 
+    def retry(self) -> None:
+        """All that waits is due; behind a rest one goes first, to see whether it answers."""
+        self._breaker.retry(self._clock.now())
+        self._mailbox.remember(self._breaker.kept())
+        self._mailbox.release(every=True)
+
     def disable(self) -> None:
         """Send nothing more but keep the queue; durable with the next commit. What is in flight is finished."""
         was_disabled, self._breaker.disabled = self._breaker.disabled, True
@@ -187,16 +196,20 @@ class Courier:
 
     def view(self) -> CourierView:
         """What the status page shows."""
-        durations = sorted(self._durations_s)
+        tally = self._tally
+        p50_ms, p95_ms = tally.quantiles_ms(0.5, 0.95)
         return CourierView(
             state=self._state(),
             resting_until=self._breaker.resting_until,
             last_error=self._last_error,
             in_flight=len(self._in_flight),
-            succeeded=self._succeeded,
-            failed=self._failed,
-            p50_ms=_quantile_ms(durations, 0.5),
-            p95_ms=_quantile_ms(durations, 0.95),
+            succeeded=tally.succeeded,
+            failed=tally.failed,
+            attempts_by=dict(tally.attempts_by),
+            histogram=tally.histogram(),
+            success_rate=tally.success_rate,
+            p50_ms=p50_ms,
+            p95_ms=p95_ms,
             ahead_s=self._ahead_s,
         )
 
@@ -206,7 +219,7 @@ class Courier:
             "resting": self._breaker.resting,
             "misconfigured": self._breaker.misconfigured,
             "failing": self._last_error is not None,
-            "answering": self._succeeded > 0,
+            "answering": self._tally.succeeded > 0,
         }
         return next((state for state, true in states.items() if true), "idle")
 
@@ -323,7 +336,7 @@ class Courier:
 
     def _attempted(self, outcome: Outcome, now: float) -> Attempt:
         """For the log of the delivery."""
-        error = None if judge(outcome)[0] is Fate.DELIVERED else _why(outcome)
+        error = why_failed(outcome)
         wall, took_s = self._clock.wall(), outcome.duration_s
         return Attempt(now - took_s, wall - took_s, took_s, outcome.status, error, outcome.answer)
 
@@ -335,18 +348,16 @@ class Courier:
             self._slow_start.answered()
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
-        self._durations_s.append(outcome.duration_s)
+        self._tally.note(outcome)
         if outcome.date is not None and plausible(outcome.date):
             self._ahead_s = outcome.date - self._clock.now()
         if settlement.ending is Ending.DELIVERED:
-            self._succeeded += 1
             if self._last_error is not None:
                 log.info("%s: answers again", self._name)
             self._last_error = None
             return
-        self._failed += 1
         told = self._last_error
-        self._last_error = _why(outcome)
+        self._last_error = why_failed(outcome)
         if told is None:
             log.warning("%s: %s", self._name, self._last_error)
         if settlement.ending is Ending.DEAD:
@@ -356,15 +367,3 @@ class Courier:
                 delivery.event_id,
                 settlement.attempts,
             )
-
-
-def _why(outcome: Outcome) -> str:
-    """What was the matter with a failed attempt, in characters that can be written."""
-    why = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
-    if outcome.location:
-        why += f", redirects to {outcome.location[:200]!r}, which is not followed"
-    return why.encode("utf-8", "backslashreplace").decode()
-
-
-def _quantile_ms(durations_s: list[float], q: float) -> float | None:
-    return durations_s[min(len(durations_s) - 1, int(len(durations_s) * q))] * 1000 if durations_s else None

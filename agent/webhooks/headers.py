@@ -5,10 +5,14 @@ from collections.abc import Mapping, Sequence
 from email.header import Header
 from typing import Literal
 
+from multidict import CIMultiDict
+
 from agent.templates import Template
+from agent.version import __version__
 from drivers import signing
 
 HEADER_CHARS_MAX = 1000
+JSON = "application/json"
 Signature = Literal["standard", "github"]
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 """RFC 9110, 5.6.2."""
@@ -63,6 +67,13 @@ def fixed(texts: Mapping[str, str]) -> dict[str, str]:
     """Of configured headers those without placeholders, as they are sent."""
     plain = {name: template for name, text in texts.items() if (template := Template(text)).is_plain}
     return {name: encoded(template.text({}, HEADER_CHARS_MAX)) for name, template in plain.items()}
+
+
+def usual(texts: Mapping[str, str]) -> CIMultiDict[str]:
+    """Those of every request; what is configured goes before what is usual."""
+    headers = CIMultiDict({"content-type": JSON, "user-agent": f"bellcrank/{__version__}"})
+    headers.update(fixed(texts))
+    return headers
 
 
 def with_placeholders(texts: Mapping[str, str]) -> dict[str, Template]:

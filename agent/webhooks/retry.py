@@ -96,6 +96,16 @@ def judge(outcome: Outcome) -> tuple[Fate, Health]:
     return Fate.NEXT, Health.AS_IT_WAS
 
 
+def why_failed(outcome: Outcome) -> str | None:
+    """What was the matter with an attempt, in characters that can be written; None: it succeeded."""
+    if judge(outcome)[0] is Fate.DELIVERED:
+        return None
+    why = f"HTTP {outcome.status}" if outcome.status else f"{outcome.error}: {outcome.detail}"
+    if outcome.location:
+        why += f", redirects to {outcome.location[:200]!r}, which is not followed"
+    return why.encode("utf-8", "backslashreplace").decode()
+
+
 def settle(
     delivery: Delivery,
     outcome: Outcome,

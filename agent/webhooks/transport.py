@@ -13,11 +13,9 @@ from urllib.parse import urlsplit
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
-from multidict import CIMultiDict
 
-from agent.version import __version__
-from agent.webhooks.config import JSON, Webhook, literal_address
-from agent.webhooks.headers import fixed
+from agent.webhooks.config import Webhook, literal_address
+from agent.webhooks.headers import usual
 from agent.webhooks.proxies import BadProxy, proxy_for
 from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
 from drivers import tls
@@ -25,7 +23,6 @@ from drivers.tls import Tls
 
 ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_KEPT = 512
-_USER_AGENT = f"bellcrank/{__version__}"
 
 
 class RefusedAddress(OSError):
@@ -137,18 +134,12 @@ class Transport:
                 connector=aiohttp.TCPConnector(
                     limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook)
                 ),
-                headers=self._headers(),
+                headers=usual(self._webhook.header_texts()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 trace_configs=[trace],
             )
         return self._session
-
-    def _headers(self) -> CIMultiDict[str]:
-        """Those of every request; what is configured goes before what is usual."""
-        headers = CIMultiDict({"content-type": JSON, "user-agent": _USER_AGENT})
-        headers.update(fixed(self._webhook.header_texts()))
-        return headers
 
     def _proxy(self) -> str | None:
         """The proxy to go through. Raises RefusedAddress where nobody knows whom http:// would reach behind it."""

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from agent.model import Content, Event
 from agent.templates import Facts, Template, facts_of
 from agent.webhooks.bodies import Structure
-from agent.webhooks.config import JSON, Webhook
+from agent.webhooks.config import Webhook
 from agent.webhooks.envelope import envelope, told
-from agent.webhooks.headers import HEADER_CHARS_MAX, encoded, with_placeholders
+from agent.webhooks.headers import HEADER_CHARS_MAX, JSON, encoded, with_placeholders
 from agent.webhooks.presets import Telling
 
 log = logging.getLogger(__name__)

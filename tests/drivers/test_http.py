@@ -1,6 +1,7 @@
 """The HTTP driver with a real client: who may speak, what is said and answered. The rest is in test_contract.py."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 import json
@@ -20,6 +21,7 @@ from yarl import URL
 from drivers import http_server
 from drivers.base import Batch, DriverError, FeedState, Message, Surroundings
 from drivers.http import HttpDriver, HttpSource
+from drivers.http_connections import Connections
 from tests.faults.oracle import SECRET
 from tests.support.agent import free_port
 from tests.support.hands import HandClock
@@ -57,6 +59,10 @@ class Bench:
         self.may_go_on = asyncio.Event()
         self.may_go_on.set()
         self.reader: asyncio.Task[None] | None = None
+
+    @property
+    def connections(self) -> Connections:
+        return self.driver._server._connections
 
     async def open(self) -> None:
         self.reader = asyncio.create_task(self._read())
@@ -306,12 +312,19 @@ async def raw(bench: Bench, said: bytes) -> tuple[asyncio.StreamReader, asyncio.
 
 
 @pytest.mark.parametrize("said", [b"", b"POST /in/token HTT", b"POST /in/token HTTP/1.1\r\nHost: x\r\nContent-"])
-async def test_a_connection_without_a_request_is_closed(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, said: bytes
-) -> None:
-    monkeypatch.setattr(http_server, "_PATIENCE_S", 0.1)
+async def test_a_connection_without_a_request_is_closed(bench: Bench, said: bytes) -> None:
+    bench.connections.patience_s = 0.1
     reader, writer = await raw(bench, said)
     assert await asyncio.wait_for(reader.read(), 10) == b""
+    writer.close()
+
+
+async def test_who_does_not_go_on_after_an_answer_is_cut_though_it_has_begun_to(bench: Bench) -> None:
+    bench.connections.patience_s = 0.2
+    reader, writer = await raw(bench, b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\nGET /noth")
+    assert b" 404 Not Found" in await asyncio.wait_for(reader.readline(), 10)
+    with contextlib.suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 10)
     writer.close()
 
 
@@ -324,8 +337,8 @@ async def test_a_body_that_does_not_come_is_given_up(bench: Bench, monkeypatch: 
     assert not bench.messages
 
 
-async def test_connections_are_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "CONNECTIONS_MAX", 2)
+async def test_connections_are_bounded(bench: Bench) -> None:
+    bench.connections.most = 2
     held = [await raw(bench, b"") for _ in range(2)]
     peers = bench.driver._server._peers
     assert peers is not None

@@ -118,7 +118,7 @@ async def test_a_replay_takes_its_log_along_and_leaves_the_other_deliveries_of_i
         whole = {letter.webhook: letter for letter in outbox.archive.whole("evt_1")}
         assert (whole["ops"].state, whole["phone"].state) == ("pending", "delivered")
         assert [(one.status, one.error, one.answer) for one in whole["ops"].log] == [(400, "HTTP 400", b"no")]
-        assert whole["ops"].body == b"evt_1 is 1"
+        assert whole["ops"].content == Content(b"evt_1 is 1")
         clock.advance(8 * 86400)
         batch = outbox.draft(clock.moment(), body).batch()
         batch.purge = True
@@ -255,7 +255,7 @@ async def test_pages_go_on_where_the_last_one_ended(tmp_path: Path) -> None:
         first = outbox.archive.find(Filter(), ALL, 2, newest=False, bodies=True)
         second = outbox.archive.find(Filter(), Span(first[-1].number), 9, newest=False)
         assert [one.id for one in first + second] == [f"evt_{n}" for n in range(5)]
-        assert (first[0].body, second[0].body) == (b"evt_0 is 1", None)
+        assert (first[0].content, second[0].content) == (Content(b"evt_0 is 1"), None)
 
 
 CASES = [

@@ -7,14 +7,17 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
 from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
 from agent.outbox import Archive, Filter, Moved, Span
-from agent.status.api import ReloadRefused, telling_of_events
+from agent.status.api import ReloadRefused, Tried, WebhookDisabled, routes, served
 from agent.status.control import ControlServer
-from tests.status.test_server import served, snapshot
+from agent.status.snapshot import Snapshot
+from tests.status.test_server import snapshot
+from tests.support.eyes import Fixed
 
 
 class Recorder:
@@ -36,6 +39,14 @@ class Recorder:
     async def disable(self, webhook: str) -> bool:
         return self._do("disable", webhook, "ops")
 
+    async def retry(self, webhook: str) -> bool:
+        if webhook == "off":
+            raise WebhookDisabled
+        return self._do("retry", webhook, "ops")
+
+    async def test(self, webhook: str) -> Tried | None:
+        return Tried(204, None, 0.01) if self._do("test", webhook, "ops") else None
+
     async def replay(self, wanted: Filter, span: Span) -> Moved:
         self.done.append(f"replay {wanted.webhook} {wanted.states} {span.after} {span.upto}")
         return Moved(2, 7)
@@ -50,10 +61,13 @@ class Recorder:
 
 
 @asynccontextmanager
-async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
+async def controlled(
+    path: Path, show: Callable[[], Snapshot] = snapshot, *, for_group: bool = False
+) -> AsyncIterator[Recorder]:
     commands = Recorder()
-    events = telling_of_events(Archive(path.with_name("outbox.db")), lambda: 0.0)
-    server = ControlServer(path, snapshot, commands, events, for_group=for_group)
+    archive = Archive(path.with_name("outbox.db"))
+    found = routes(Fixed(show), commands, archive, dict, lambda: 0.0)
+    server = ControlServer(path, served(found), for_group=for_group)
     await server.start()
     try:
         yield commands
@@ -69,30 +83,47 @@ async def test_it_tells_what_the_page_tells(tmp_path: Path) -> None:
     path = tmp_path / "control.sock"
     async with controlled(path):
         assert (await asked(path, "GET", "/api/v1/status"))["outbox"]["owed"] == 3
-        assert (await asked(path, "GET", "/api/v1/sensors"))["thermostat.t"]["unit"] == "°C"
+        assert (await asked(path, "GET", "/api/v1/sensors"))["sensors"]["thermostat.t"]["unit"] == "°C"
 
 
 COMMANDS = [
-    ("/api/v1/sensors/forget", {"name": "thermostat.t"}, "forget thermostat.t"),
-    ("/api/v1/webhooks/ops/enable", None, "enable ops"),
-    ("/api/v1/webhooks/ops/disable", None, "disable ops"),
+    ("DELETE", "/api/v1/sensors/thermostat.t", {}, "forget thermostat.t"),
+    ("POST", "/api/v1/webhooks/ops/enable", {}, "enable ops"),
+    ("POST", "/api/v1/webhooks/ops/disable", {}, "disable ops"),
+    ("POST", "/api/v1/webhooks/ops/retry", {}, "retry ops"),
+    ("POST", "/api/v1/webhooks/ops/test", {"status": 204, "error": None, "duration_s": 0.01}, "test ops"),
 ]
 
 
-@pytest.mark.parametrize(("target", "body", "done"), COMMANDS)
-async def test_a_command_is_done_over_the_socket_and_never_over_tcp(
-    tmp_path: Path, target: str, body: Any, done: str
+@pytest.mark.parametrize(("method", "target", "answer", "done"), COMMANDS)
+async def test_a_command_is_done_over_the_socket(
+    tmp_path: Path, method: str, target: str, answer: Any, done: str
 ) -> None:
     path = tmp_path / "control.sock"
     async with controlled(path) as commands:
-        assert await asked(path, "POST", target, body) == {}
-        assert commands.done == [done]
-        with pytest.raises(CommandRefused) as refused:
-            await asked(path, "GET", target, body)
-        assert refused.value.status == 405
-    async with served() as get:
-        assert (await get(target))[0] == 404
+        assert await asked(path, method, target) == answer
     assert commands.done == [done]
+
+
+@pytest.mark.parametrize("name", ["rooms.a%2Fb.temperature", "a.b/c", "a.50%", "a.%25", "a.?x=1#y", "a. ü☃"])
+async def test_a_sensor_of_any_name_has_its_path(tmp_path: Path, name: str) -> None:
+    path, target = tmp_path / "control.sock", f"/api/v1/sensors/{quote(name, safe='')}"
+    async with controlled(path, lambda: snapshot(name)) as commands:
+        assert (await asked(path, "GET", target))["name"] == name
+        with pytest.raises(CommandRefused, match="nothing is known of a sensor") as refused:
+            await asked(path, "DELETE", target)
+        assert refused.value.status == 404
+    assert commands.done == [f"forget {name}"]
+
+
+async def test_a_look_never_does_anything(tmp_path: Path) -> None:
+    path = tmp_path / "control.sock"
+    async with controlled(path) as commands:
+        for _, target, *_ in COMMANDS[1:]:
+            with pytest.raises(CommandRefused, match=f"GET is not for {target}: allowed is POST") as refused:
+                await asked(path, "GET", target)
+            assert refused.value.status == 405
+    assert commands.done == []
 
 
 STEPS = [
@@ -125,21 +156,23 @@ async def test_events_are_sent_again_and_given_up_step_by_step(
 @pytest.mark.parametrize(
     ("target", "body", "status", "why"),
     [
-        ("/api/v1/sensors/forget", {"name": "a.b"}, 404, "nothing is known of a sensor a.b"),
-        ("/api/v1/sensors/forget", {"nam": "a.b"}, 400, 'the body has to be {"name": "..."}'),
-        ("/api/v1/sensors/forget", ["a.b"], 400, "the body has to be"),
-        ("/api/v1/sensors/forget", None, 400, "the body has to be"),
-        ("/api/v1/sensors/forget", {"name": "x" * 5000}, 400, "the body has to be"),
         ("/api/v1/webhooks/opps/enable", None, 404, "there is no webhook opps"),
         ("/api/v1/webhooks/opps/disable", None, 404, "there is no webhook opps"),
-        ("/api/v1/nothing", None, 404, "Not Found"),
-        ("/api/v1/events/replay", {}, 400, "say which events: by their ids, or by a filter"),
-        ("/api/v1/events/replay", {"webhook": "ops", "states": "pending"}, 400, "what is pending is sent anyway"),
-        ("/api/v1/events/discard", {"states": "delivered"}, 400, "what was delivered cannot be discarded"),
-        ("/api/v1/events/discard", {"state": "dead"}, 400, "unknown filter 'state': known are ids, states, webhook"),
+        ("/api/v1/webhooks/opps/retry", None, 404, "there is no webhook opps"),
+        ("/api/v1/webhooks/opps/test", None, 404, "there is no webhook opps"),
+        ("/api/v1/webhooks/off/retry", None, 409, "off is disabled: enable it first"),
+        ("/api/v1/nothing", None, 404, "there is nothing at /api/v1/nothing: see /api/v1/openapi.json"),
+        ("/api/v1/events/discard", None, 415, "the body has to be JSON"),
+        ("/api/v1/events/discard", ["a.b"], 400, r"the body has to be a JSON object, not \['a.b'\]"),
+        ("/api/v1/events/discard", {"ids": "x" * 9000}, 413, "a body has at most 8192 bytes"),
+        ("/api/v1/events/discard", {"webhook": 7}, 400, "webhook has to be text, not 7"),
+        ("/api/v1/events/replay", {}, 422, "say which events: by their ids, or by a filter"),
+        ("/api/v1/events/replay", {"webhook": "ops", "states": "pending"}, 422, "what is pending is sent anyway"),
+        ("/api/v1/events/discard", {"states": "delivered"}, 422, "what was delivered cannot be discarded"),
+        ("/api/v1/events/discard", {"state": "dead"}, 400, "unknown member 'state': known are ids, states, webhook"),
         ("/api/v1/events/discard", {"states": "deed"}, 400, "unknown state 'deed': known are pending, delivered, dead"),
-        ("/api/v1/events/discard", {"since": "yesterday"}, 400, "since has to be a number of Unix seconds"),
-        ("/api/v1/events/discard", {"webhook": "ops", "after": -1}, 400, "after has to be a whole number"),
+        ("/api/v1/events/discard", {"since": "yesterday"}, 400, "since has to be a number, not 'yesterday'"),
+        ("/api/v1/events/discard", {"webhook": "ops", "after": -1}, 400, "after has to be greater than or equal to 0"),
     ],
 )
 async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: Any, status: int, why: str) -> None:
@@ -153,10 +186,14 @@ async def test_what_cannot_be_done_is_told(tmp_path: Path, target: str, body: An
 @pytest.mark.parametrize(
     ("query", "status", "why"),
     [
-        ("?limit=many", 400, "limit has to be a whole number"),
-        ("?before=-1", 400, "before has to be a whole number"),
-        ("?after=99999999999999999999", 400, "after has to be a whole number"),
-        ("?state=dead", 400, "unknown filter 'state'"),
+        ("?limit=many", 400, "limit has to be a whole number, not 'many'"),
+        ("?limit=0", 400, "limit has to be greater than or equal to 1, not '0'"),
+        ("?limit=1&limit=2", 400, "limit is given 2 times"),
+        ("?before=-1", 400, "before has to be greater than or equal to 0, not '-1'"),
+        ("?after=99999999999999999999", 400, "after has to be less than or equal to 9223372036854775807"),
+        ("?since=nan", 400, "since has to be a number, not 'nan'"),
+        ("?bodies=2", 400, "bodies has to be true or false, not '2'"),
+        ("?state=dead", 400, "unknown parameter 'state': known are ids, states, webhook, rule"),
         ("/matching?states=deed", 400, "unknown state 'deed'"),
         ("", 500, "OperationalError: see the log of the agent"),
     ],

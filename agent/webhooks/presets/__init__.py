@@ -25,7 +25,7 @@ __all__ = ["Preset", "Presets", "Telling"]
 class Presets(BaseModel):
     """One of these: its name alone, or `{name: options}`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     slack: Slack | None = None
     discord: Discord | None = None

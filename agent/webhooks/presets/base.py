@@ -60,7 +60,7 @@ class Telling:
 class Preset(BaseModel, ABC):
     """The options of one service."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @abstractmethod
     def content(self, telling: Telling) -> Content:

@@ -1,0 +1,54 @@
+"""Where things are on this machine: the configuration file, and the state of the agent."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from agent.config.model import Config
+from agent.config.problems import ConfigErrors, Problem
+from agent.yamlfile import Place
+
+
+def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
+    """The configuration file. Raises ConfigErrors that says where it was looked for."""
+    if explicit is not None:
+        return explicit
+    if "BELLCRANK_CONFIG" in env:
+        return Path(env["BELLCRANK_CONFIG"])
+    places = _places(env)
+    for place in places:
+        if place.exists():
+            return place
+    looked = ", ".join(map(str, places))
+    advice = f"no configuration; looked for {looked}; use --config, or make one: bellcrank config init"
+    raise ConfigErrors([Problem(places[0], Place(1, 1), "", advice)])
+
+
+def home(env: Mapping[str, str] = os.environ) -> Path:
+    """Where a first configuration is found by `find` and may be written; the user's, if nothing else."""
+    if "BELLCRANK_CONFIG" in env:
+        return Path(env["BELLCRANK_CONFIG"])
+    *others, users = _places(env)
+    return next((place for place in others if os.access(place.parent, os.W_OK)), users)
+
+
+def _places(env: Mapping[str, str]) -> list[Path]:
+    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
+    if "CONFIGURATION_DIRECTORY" in env:
+        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
+    return [folder / "bellcrank.yaml" for folder in folders]
+
+
+def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the outbox lives."""
+    return default_state_dir(env) if config.agent.state_dir is None else config.agent.state_dir
+
+
+def default_state_dir(env: Mapping[str, str] = os.environ) -> Path:
+    """Where it lives when the configuration does not say."""
+    if "STATE_DIRECTORY" in env:
+        return Path(env["STATE_DIRECTORY"].partition(":")[0])
+    system = Path("/var/lib/bellcrank")
+    return system if os.access(system, os.W_OK) else platformdirs.user_state_path("bellcrank")

@@ -1,0 +1,131 @@
+"""Where the rules stand."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from agent.config import Config
+from agent.pipeline import Pipeline
+from agent.rules import Key, Memory, Rule, State, Step
+from agent.rules.outlook import outlook, thresholds, thresholds_of
+from agent.rules.step import Latest
+from agent.status.history import Threshold
+from agent.status.snapshot import UNSETTLED_MAX, RuleFacts
+
+_ORDER = {State.FIRING: 0, State.PENDING: 1, State.RECOVERING: 2, State.OK: 3}
+
+
+class Rules:
+    """Follows what the pipeline hears and tells, so that a look costs no more than it shows."""
+
+    def __init__(self, config: Config, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        self.adopt(config)
+
+    def adopt(self, config: Config) -> None:
+        """Go on with this configuration; the pipeline has its rules already."""
+        self._config = config
+        send_to = {name: rule.send_to for name, rule in self._pipeline.engine.rules.items()}
+        self._described = {name: _described(rule, send_to[name]) for name, rule in config.rules.items()}
+        self._hear_all()
+
+    def follow(self, step: Step, new: Iterable[str]) -> None:
+        """Take in sensors that were heard for the first time, and what a step has forgotten."""
+        for sensor in new:
+            self._hear(sensor)
+        if step.forgotten:
+            self._hear_all()
+
+    def facts(self, sensors: Sequence[str] | None, now: float) -> dict[str, RuleFacts]:
+        """All rules, with their states of these sensors and those that are not ok; of None: with all states."""
+        census, memory = self._pipeline.engine.census, self._pipeline.engine.memory
+        beside, told = self._routed(sensors or ()), self.told_by()
+        found = {}
+        for name, described in self._described.items():
+            subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
+            memories = [(subject, memory[name, subject]) for subject in subjects]
+            memories.sort(key=lambda entry: (_ORDER[entry[1].state], entry[0]))
+            found[name] = RuleFacts(
+                **described,
+                heard=name in self._heard,
+                states={subject: self._state((name, subject), kept, now) for subject, kept in memories},
+                counts={str(state): n for state, n in census.counts(name).items()},
+                told=sum(told[name].values()),
+                told_by=told[name],
+            )
+        return found
+
+    def told_by(self) -> defaultdict[str, dict[str, int]]:
+        """Rule, empty for the agent itself -> type of event -> how many were told since the start."""
+        found: defaultdict[str, dict[str, int]] = defaultdict(dict)
+        for told, n in self._pipeline.told.items():
+            found[told.rule][told.type] = n
+        return found
+
+    def thresholds(self, sensor: str) -> list[Threshold]:
+        """The numbers that rules compare a sensor's values with."""
+        return [
+            Threshold(route.rule.name, route.rule.rule.severity, number)
+            for route in self._pipeline.engine.routes(sensor)
+            for number in thresholds_of(route)
+        ]
+
+    def _subjects(self, rule: str, most: int | None) -> Iterator[str]:
+        """Those that are not ok, at most so many of each state; with no such bound all."""
+        for state in State:
+            if state is not State.OK or most is None:
+                yield from islice(self._pipeline.engine.census.subjects(rule, state), most)
+
+    def _routed(self, sensors: Iterable[str]) -> defaultdict[str, set[str]]:
+        """The memories that these sensors are part of, by rule."""
+        found: defaultdict[str, set[str]] = defaultdict(set)
+        engine = self._pipeline.engine
+        for sensor in sensors:
+            for key, rule, _ in engine.routes(sensor):
+                if key in engine.memory and not rule.is_shared(key):
+                    found[key[0]].add(key[1])
+        return found
+
+    def _state(self, key: Key, memory: Memory, now: float) -> Mapping[str, Any]:
+        ahead = outlook(self._pipeline.engine.rules[key[0]], memory)
+        latest = self._latest(key, memory)
+        return {
+            "state": str(memory.state),
+            "since_s": max(0.0, now - memory.since) if memory.since else None,
+            "alert_id": memory.alert_id,
+            "throttled": memory.throttled,
+            "value": None if latest is None else latest.reading.value,
+            "unit": None if latest is None else latest.reading.unit,
+            "changes_in_s": None if ahead is None else max(0.0, ahead.at - now),
+            "becomes": None if ahead is None else str(ahead.state),
+        }
+
+    def _latest(self, key: Key, memory: Memory) -> Latest | None:
+        """What was said last by the sensor of a memory; of a compound rule by that which led into the state."""
+        compound = self._config.rules[key[0]].is_compound
+        sensor = (memory.said.sensor if memory.said else "") if compound else key[1]
+        return self._pipeline.engine.latest.get(sensor)
+
+    def _hear(self, sensor: str) -> None:
+        self._heard.update(route.rule.name for route in self._pipeline.engine.routes(sensor))
+
+    def _hear_all(self) -> None:
+        self._heard: set[str] = set()
+        for sensor in self._pipeline.engine.latest:
+            self._hear(sensor)
+
+
+def _described(rule: Rule, send_to: Sequence[str]) -> dict[str, Any]:
+    """What of a rule does not change while it runs."""
+    condition = rule.when or rule.each
+    return {
+        "sensor": ", ".join(rule.patterns()),
+        "severity": rule.severity,
+        "pulses": rule.each is not None,
+        "condition": condition.words() if condition else {},
+        "clear": rule.clear.words() if rule.clear else None,
+        "for_s": rule.for_,
+        "send_to": send_to,
+        "thresholds": thresholds(rule),
+    }
