@@ -1,8 +1,8 @@
 """Templates to HTML, and which parts of it live.
 
 A template marks what may change by `{% call live("sensor-1-age", "td") %}...{% endcall %}`: an element with this id,
-whose inner HTML is noted while it is rendered. So one template says how a page begins and how it goes on. What stands in
-`{% call kept("sensor-1", row) %}` is rendered anew only where the row is another one: a page is rendered each second.
+whose inner HTML is noted while it is rendered. So one template says how a page begins and how it goes on. A page is
+rendered each second: what stands in `{% call kept("sensor-1", row) %}` is rendered anew only where the row is another.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ from markupsafe import Markup, escape
 
 from agent.status.page.texts import cut, lasting, visible, visible_lines
 from agent.status.words import size
-
 
 _KEPT_MAX = 10_000
 """Rows that are kept as they were rendered."""
@@ -57,9 +56,7 @@ class _Kept(NamedTuple):
     regions: Mapping[str, str]
 
 
-def _live(
-    regions: dict[str, str], name: str, tag: str = "div", *, caller: Callable[[], str], **attributes: str
-) -> str:
+def _live(regions: dict[str, str], name: str, tag: str = "div", *, caller: Callable[[], str], **attributes: str) -> str:
     """Note what a live part holds."""
     inner = regions[name] = str.strip(caller())
     return f"{_opening(tag, name, **attributes)}{inner}</{tag}>"
