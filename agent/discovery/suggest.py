@@ -14,7 +14,8 @@ from agent.discovery.homeassistant import Announced
 from agent.discovery.seen import Field, Path, Place
 
 _NO_NAME = re.compile(r"[^A-Za-z0-9_-]+")
-_PLAIN_STEP = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN_STEP = re.compile(r"(?!(?i:true|false|null)$)[A-Za-z_][A-Za-z0-9_-]*")
+"""What YAML reads as text without quotes."""
 _PLACEHOLDER = "{device}"
 _MEMBERS_SHOWN = 4
 _NO_TOPIC = set("{}+#")

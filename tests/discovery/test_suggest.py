@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,14 @@ def test_a_topic_that_the_configuration_cannot_name_is_told_in_a_comment(tmp_pat
     text = suggested(seen)
     assert '# "a/{b" cannot be a source' in text
     assert list(loaded(tmp_path, text).sources) == ["plain"]
+
+
+@pytest.mark.parametrize("word", ["true", "False", "null", "NULL"])
+def test_a_field_named_by_a_word_that_is_no_text_in_yaml_is_found(tmp_path: Path, word: str) -> None:
+    seen = Seen()
+    seen.add("a", json.dumps({word: 5}).encode(), 1.0)
+    (sensor,) = loaded(tmp_path, suggested(seen)).sources["a"].sensors.values()
+    assert tuple(sensor.path or ()) == (word,)
 
 
 def test_a_port_is_suggested_with_its_speed(tmp_path: Path) -> None:

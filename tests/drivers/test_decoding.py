@@ -3,7 +3,6 @@
 import json
 import math
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from importlib.util import find_spec
 from typing import Any
@@ -16,6 +15,7 @@ from drivers import formats
 from drivers.base import Sensor
 from drivers.decoding import REASONS, Decoded, Decoder, shown
 from drivers.paths import Attributes, Csv, CsvFormat, Format, RegexFormat
+from tests.support.backtracking import Search
 
 
 @pytest.fixture(params=["orjson", "json"])
@@ -260,11 +260,10 @@ def test_the_kept_payload_has_null_for_numbers_that_are_no_values() -> None:
 
 
 @pytest.mark.usefixtures("parser")
-def test_a_megabyte_of_anything_is_done_with_soon() -> None:
-    begin = time.process_time()
+def test_a_megabyte_of_anything_is_refused_and_its_digits_are_not_counted_as_an_integer() -> None:
     for payload in (b"a" * 2**20, b'"' + b"9" * 2**20 + b'"', b"9" * 2**20, b'{"t": ' + b"9" * 2**20 + b"}"):
         assert decode(payload, t=None).readings == ()
-    assert time.process_time() - begin < 5
+    assert sys.get_int_max_str_digits() > 0, "reading an integer takes the square of its length: Python refuses to"
 
 
 scalars = st.none() | st.booleans() | st.floats() | st.integers() | st.text(st.characters(exclude_categories=[]))
@@ -357,13 +356,10 @@ def test_a_banner_has_no_pairs(payload: str) -> None:
     assert reasons(decode(payload, "keyvalue", T="T")) == {None: "no_pairs"}
 
 
-@pytest.mark.parametrize(
-    "payload", [b"a" * 2**18, b"a " * 2**17, b"a" + b" " * 2**18, b"= " * 2**17, (b"a" * 63 + b" " * 4000) * 64]
-)
-def test_no_text_makes_the_search_for_pairs_slow(payload: bytes) -> None:
-    begin = time.process_time()
-    decode(payload, "keyvalue", T="T")
-    assert time.process_time() - begin < 2
+@pytest.mark.parametrize("text", ["a", "a ", "= ", "a" + " " * 200, "a" * 63 + " " * 300, "a=", "a= ", " :", "\t"])
+def test_no_text_makes_the_search_for_pairs_take_more_than_a_few_steps_a_character(text: str) -> None:
+    length = 1000
+    assert Search(formats._PAIR.pattern, (text * length)[:length]).steps < 6 * length
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """A pattern is taken only if no text can make its search slow."""
 
 import re
-import time
 
 import pytest
-from hypothesis import given
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
+from drivers import patterns
 from drivers.patterns import compile_pattern
+from tests.support.backtracking import Search
 
 
 @pytest.mark.parametrize(
@@ -83,8 +84,17 @@ def test_what_could_take_long_is_refused(pattern: str, words: str) -> None:
 
 PARTS = st.sampled_from(["a", "b", ".", r"\d", r"\s", "[ab]", "[^a]", "(?:ab|b)", "(?:a|b1)", "(?:a1)", " ", "(a+b)"])
 QUANTIFIERS = st.sampled_from(["", "", "+", "*", "?", "{2}", "{0,9}", "*?", "++"])
+STEPS_MAX = 2_000
+"""Small, so that the texts are short in which a pattern is searched, and the steps soon counted."""
+STEPS_OF_A_WAY = 10
+"""At most: a way may end at any part of a pattern."""
 
 
+@settings(phases=[Phase.explicit, Phase.generate])
+@example([(".", "*"), ("a", "+")], "a", "")
+@example([("a", "*"), ("[ab]", "*?"), (".", "*")], "a", "")
+@example([("a", "?"), ("[ab]", "?"), ("a", "?"), (".", "{0,9}")], "a", "")
+@example([("(?:a|b1)", "{2}"), ("(?:a1)", "*"), (".", "+")], "a1", "")
 @given(
     st.lists(st.tuples(PARTS, QUANTIFIERS), min_size=1, max_size=7),
     st.text("ab1 ", min_size=1, max_size=5),
@@ -93,11 +103,13 @@ QUANTIFIERS = st.sampled_from(["", "", "+", "*", "?", "{2}", "{0,9}", "*?", "++"
 def test_no_text_makes_a_pattern_slow_that_was_taken(
     parts: list[tuple[str, str]], repeated: str, at_the_end: str
 ) -> None:
-    try:
-        pattern = compile_pattern("".join(part + quantifier for part, quantifier in parts) + "#")
-    except ValueError:
-        return
-    text = (repeated * pattern.text_max)[: pattern.text_max - len(at_the_end)] + at_the_end
-    begin = time.process_time()
-    pattern.compiled.search(text)
-    assert time.process_time() - begin < 2
+    text = "".join(part + quantifier for part, quantifier in parts) + "#"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(patterns, "_STEPS_MAX", STEPS_MAX)
+        patched.setattr(patterns, "_TEXT_MIN", 4)
+        try:
+            pattern = compile_pattern(text)
+        except ValueError:
+            return
+    length = min(pattern.text_max, 100)
+    Search(text, (repeated * length)[: length - len(at_the_end)] + at_the_end, STEPS_OF_A_WAY * STEPS_MAX)

@@ -9,6 +9,8 @@ from typing import Any
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.support.agent import free_port
+
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8G"
 
 
@@ -31,7 +33,7 @@ class Oracle:
     """In the order of their first arrival."""
     wrong: list[str] = field(default_factory=list)
     _runner: web.AppRunner | None = None
-    port: int = 0
+    port: int = field(default_factory=free_port)
 
     async def start(self) -> None:
         app = web.Application()
@@ -40,7 +42,6 @@ class Oracle:
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
         await site.start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:

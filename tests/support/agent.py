@@ -1,5 +1,6 @@
 """The real agent as a process of its own, with its configuration, its state and its log in one folder."""
 
+import contextlib
 import json
 import os
 import signal
@@ -10,16 +11,32 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from random import SystemRandom
 from typing import Any
 
 from tests.support.waiting import until
 
+_CHANCE = SystemRandom()
+"""Processes that test beside one another, also those made by a fork, choose different ports."""
+
 
 def free_port() -> int:
-    """A port of loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of loopback that nobody listens on, and none that the kernel gives to whoever connects.
+
+    So a server that is stopped and started again finds it free, whatever other tests do meanwhile.
+    """
+    while True:
+        port = _CHANCE.randrange(20_000, _ephemeral())
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+
+
+def _ephemeral() -> int:
+    """The first port that the kernel gives away, see ip(7)."""
+    return int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
 
 
 def wait_for_port(port: int) -> None:
@@ -47,6 +64,8 @@ class AgentProcess:
         self.state = folder / "state"
         self._module, self._within = module, within
         self._process: subprocess.Popen[bytes] | None = None
+        self.token: str | None = None
+        """Of `status.token`, to ask with."""
         self.configure(config)
 
     def configure(self, text: str) -> None:
@@ -92,11 +111,15 @@ class AgentProcess:
     def status(self) -> dict[str, Any]:
         """`/api/v1/status`, or {} where it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/status", timeout=5) as answer:
+            with urllib.request.urlopen(self._asking(), timeout=5) as answer:
                 found: dict[str, Any] = json.load(answer)
                 return found
         except (OSError, urllib.error.URLError):
             return {}
+
+    def _asking(self) -> urllib.request.Request:
+        with_token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
+        return urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v1/status", headers=with_token)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 
+from tests.support.agent import free_port
+
 
 class Link:
     """A TCP proxy on a free port of loopback."""
 
     def __init__(self, target_port: int) -> None:
-        self.port = 0
+        self.port = free_port()
         self.connections = 0
         self._target = target_port
         self._server: asyncio.Server | None = None
@@ -19,7 +21,6 @@ class Link:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:

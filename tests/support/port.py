@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
+from tests.support.agent import free_port
+
 
 class Port:
     """Plugged in from the start; `write` is what the device says."""
@@ -52,7 +54,7 @@ class RemotePort:
     """The same behind TCP, as ser2net offers it: `socket://host:port`, for one at a time."""
 
     def __init__(self) -> None:
-        self._address = ("127.0.0.1", 0)
+        self._address = ("127.0.0.1", free_port())
         self._listener: socket.socket | None = None
         self._peer: socket.socket | None = None
         self.plug()
@@ -61,7 +63,6 @@ class RemotePort:
     def plug(self) -> None:
         self._listener = socket.create_server(self._address)
         self._listener.setblocking(False)
-        self._address = self._listener.getsockname()
 
     def unplug(self) -> None:
         self.hang_up()

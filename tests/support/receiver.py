@@ -8,6 +8,8 @@ from typing import Self
 
 from aiohttp import web
 
+from tests.support.agent import free_port
+
 Script = Callable[[web.Request, int], Awaitable[web.StreamResponse]]
 """Answers the n-th request (from 0)."""
 
@@ -55,7 +57,7 @@ class Receiver:
     """Listens on a free port of loopback; stopped and started again it has the same."""
 
     script: Script = field(default_factory=lambda: answer(204))
-    port: int = 0
+    port: int = field(default_factory=free_port)
     got: list[Got] = field(default_factory=list)
     at_once: int = 0
     most_at_once: int = 0
@@ -79,7 +81,6 @@ class Receiver:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, ssl_context=self.tls, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
         if self._runner is not None:

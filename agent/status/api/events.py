@@ -156,12 +156,12 @@ def changing(commands: Commands) -> list[Route]:
 
     async def replay_events(call: Call) -> Stepped:
         asked: Step = call.body
-        wanted = _checked(lambda: asked.filter().to_replay())
+        wanted = _checked(_checked(asked.filter).to_replay, 422)
         return Stepped(*await commands.replay(wanted, Span(asked.after, asked.upto)))
 
     async def discard_events(call: Call) -> Stepped:
         asked: Step = call.body
-        wanted = _checked(lambda: asked.filter().to_discard())
+        wanted = _checked(_checked(asked.filter).to_discard, 422)
         return Stepped(*await commands.discard(wanted, Span(asked.after, asked.upto)))
 
     return [
@@ -188,8 +188,8 @@ def changing(commands: Commands) -> list[Route]:
     ]
 
 
-def _checked(wanted: Callable[[], Filter]) -> Filter:
+def _checked(wanted: Callable[[], Filter], status: int = 400) -> Filter:
     try:
         return wanted()
     except ValueError as error:
-        raise Problem(400, str(error)) from None
+        raise Problem(status, str(error)) from None

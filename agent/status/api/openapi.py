@@ -102,7 +102,9 @@ class _Schemas:
             ref_template=_REF,
             schema_generator=_Generator,
         )
-        self.shared: dict[str, dict[str, Any]] = rest.get("$defs", {})
+        self._parts: dict[str, dict[str, Any]] = rest["$defs"]
+        queries = {_name(self.asked(route.query)) for route in routes}
+        self.shared = {name: schema for name, schema in self._parts.items() if name not in queries}
 
     def asked(self, kind: type) -> dict[str, Any]:
         """Of a body."""
@@ -112,14 +114,18 @@ class _Schemas:
         """Of an answer."""
         return self._of(kind, "serialization")
 
-    def take(self, kind: type) -> dict[str, Any]:
-        """Of a query, which is no longer shared: its members become parameters."""
-        reference = self.asked(kind)["$ref"]
-        return self.shared[reference.rpartition("/")[2]]
+    def query(self, kind: type) -> dict[str, Any]:
+        """Of a query, whose members become parameters: that is not shared."""
+        return self._parts[_name(self.asked(kind))]
 
     def _of(self, kind: Any, mode: JsonSchemaMode) -> dict[str, Any]:
         schema: dict[str, Any] = self._found[kind, mode]["items"]
         return schema
+
+
+def _name(schema: dict[str, Any]) -> str:
+    reference: str = schema["$ref"]
+    return reference.rpartition("/")[2]
 
 
 def _documented(kind: Any) -> TypeAdapter[Any]:
@@ -150,7 +156,7 @@ def _in_path(route: Route) -> list[dict[str, Any]]:
 
 
 def _in_query(route: Route, schemas: _Schemas) -> list[dict[str, Any]]:
-    declared = schemas.take(route.query)
+    declared = schemas.query(route.query)
     found = []
     for name, schema in declared.get("properties", {}).items():
         description = {"description": schema["description"]} if "description" in schema else {}

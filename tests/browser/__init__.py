@@ -1,0 +1,1 @@
+"""The status page of the real agent in Debian's Chromium."""
