@@ -77,8 +77,8 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, **env: str) -> None:
-        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
+    def start(self, *options: str, **env: str) -> None:
+        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config), *options]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
