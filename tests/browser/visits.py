@@ -8,6 +8,7 @@ from playwright.async_api import (
     BrowserContext,
     ConsoleMessage,
     Dialog,
+    Locator,
     Page,
     Request,
     Response,
@@ -17,6 +18,7 @@ from tests.browser.house import House
 
 CANARY = "__owned"
 """What hostile texts set on `window`, if they are executed."""
+PATIENCE_MS = 30_000
 WIDE, PHONE, NARROW = 1280, 360, 320
 _STEADY = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC", "device_scale_factor": 1}
 
@@ -38,12 +40,12 @@ class Visits:
         height = 900 if width >= WIDE else 740
         made = await self._browser.new_context(viewport={"width": width, "height": height}, **_STEADY, **context)
         self._contexts.append(made)
-        made.set_default_timeout(20_000)
+        made.set_default_timeout(PATIENCE_MS)
         page = await made.new_page()
         self._watch(page)
         if log_in:
             await page.goto(await self._house.login_link())
-            await page.get_by_role("button", name="Log in").click()
+            await page.get_by_role("button", name="Log in here").click()
             await page.wait_for_url(f"{self._house.url}/")
         if not log_in or path != "/":
             await page.goto(self._house.url + path)
@@ -88,3 +90,8 @@ class Visits:
     async def _on_dialog(self, dialog: Dialog) -> None:
         self.problems.append(f"a dialog: {dialog.message}")
         await dialog.dismiss()
+
+
+def part(page: Page, name: str) -> Locator:
+    """A section of a page by its heading."""
+    return page.get_by_role("region", name=name, exact=True)
