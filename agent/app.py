@@ -211,6 +211,7 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
+                *metrics.routes(observer),
                 *page.routes(
                     observer,
                     self,
@@ -219,7 +220,6 @@ class Agent:
                     self._clock,
                     lambda: self._config.timezone(),
                 ),
-                *metrics.routes(observer),
                 *served(self._routes),
             ]
             self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])

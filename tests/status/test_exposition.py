@@ -21,7 +21,7 @@ from agent.status.snapshot import (
 )
 from agent.webhooks.retry import Outcome
 from agent.webhooks.tally import OUTCOMES, Tally
-from tests.status.test_server import HOSTILE
+from tests.support.hostile import HOSTILE
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0, text/plain; version=0.0.4; q=0.5"
 NAMES = [

@@ -94,7 +94,7 @@ def assert_same(buckets: Any, wanted: dict[int, list[float]]) -> None:
     assert [bucket.n for bucket in buckets] == [len(values) for values in wanted.values()]
     for bucket, values in zip(buckets, wanted.values(), strict=True):
         told = (min(values), max(values), sum(values) / len(values))
-        assert bucket[1:4] == pytest.approx(told, rel=1e-5, abs=1e-5)
+        assert (bucket.low, bucket.high, bucket.mean) == pytest.approx(told, rel=1e-5, abs=1e-5)
 
 
 def assert_same_trend(trend: Any, wanted: dict[int, list[float]], now: float) -> None:
@@ -119,7 +119,8 @@ def test_a_reading_that_comes_late_counts_for_the_minute_that_goes_on() -> None:
 def test_every_number_that_a_sensor_can_say_has_a_bucket_of_finite_numbers(value: float) -> None:
     histories = heard((0.0, value), (1.0, value), (60.0, value))
     found = seen(histories, 60.0)
-    told = [number for bucket in [*found.minutes, *found.decades] for number in bucket[1:4]]
+    buckets = [*found.minutes, *found.decades]
+    told = [number for bucket in buckets for number in (bucket.low, bucket.high, bucket.mean)]
     assert all(map(math.isfinite, [*told, *filter(None, histories.trend("a.t", 60.0))]))
 
 

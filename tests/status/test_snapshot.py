@@ -91,7 +91,8 @@ def rule(severity: str, more: int = 0, **states: dict[str, Any]) -> RuleFacts:
     ],
 )
 def test_whether_all_is_well_is_one_word_and_one_sentence(snapshot: Snapshot, word: str, sentence: str | None) -> None:
-    assert snapshot.verdict() == (word, sentence or "All is well.")
+    found = snapshot.verdict()
+    assert (found.word, found.sentence) == (word, sentence or "All is well.")
 
 
 def test_alerts_are_those_that_are_on_the_worst_first_and_then_the_longest() -> None:

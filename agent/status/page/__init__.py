@@ -64,11 +64,12 @@ def routes(
         asked = _asked(request, words.pop("view", ""), words)
         return await live.stream(request, asked, lambda: pages.regions(asked))
 
+    # As aiohttp has it a segment may hold no braces; a name of a sensor may.
     return [
         web.get("/", overview),
-        web.get("/sensors/{name}", sensor),
+        web.get("/sensors/{name:[^/]+}", sensor),
         web.get("/events", events),
-        web.get("/events/{id}", event),
+        web.get("/events/{id:[^/]+}", event),
         web.get("/live", stream),
         *(web.get(f"/static/{name}", _file(name, kind)) for name, kind in STATIC.items()),
         *Actions(commands, pages, root).routes(),

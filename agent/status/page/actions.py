@@ -39,13 +39,13 @@ class Actions:
     def routes(self) -> list[web.RouteDef]:
         """GET asks, POST does."""
         return [
-            web.post("/webhooks/{name}/test", self._test),
-            web.post("/webhooks/{name}/{what:retry|enable|disable}", self._switch),
-            web.get("/sensors/{name}/forget", self._ask_forget),
-            web.post("/sensors/{name}/forget", self._forget),
-            web.get("/events/{id}/discard", self._ask_discard),
-            web.post("/events/{id}/discard", self._discard),
-            web.post("/events/{id}/replay", self._replay),
+            web.post("/webhooks/{name:[^/]+}/test", self._test),
+            web.post("/webhooks/{name:[^/]+}/{what:retry|enable|disable}", self._switch),
+            web.get("/sensors/{name:[^/]+}/forget", self._ask_forget),
+            web.post("/sensors/{name:[^/]+}/forget", self._forget),
+            web.get("/events/{id:[^/]+}/discard", self._ask_discard),
+            web.post("/events/{id:[^/]+}/discard", self._discard),
+            web.post("/events/{id:[^/]+}/replay", self._replay),
         ]
 
     async def _test(self, request: web.Request) -> web.Response:

@@ -52,7 +52,7 @@ class Live:
         return response
 
     async def _send(self, response: web.StreamResponse, view: Hashable, render: Render) -> None:
-        sent: Regions = {}
+        sent: Regions | None = None
         while True:
             regions = await self._rendered(view, render)
             text = message(sent, regions)
@@ -72,9 +72,9 @@ class Live:
         return await asyncio.shield(known[1])
 
 
-def message(sent: Regions, regions: Regions) -> bytes | None:
-    """What tells a listener that was sent the one of the other; None: they are the same."""
-    if sent.keys() != regions.keys():
+def message(sent: Regions | None, regions: Regions) -> bytes | None:
+    """What tells a listener that was sent the one (None: nothing) of the other; None: they are the same."""
+    if sent is None or sent.keys() != regions.keys():
         return b"event: all\n" + _data(regions)
     changed = {name: html for name, html in regions.items() if sent[name] != html}
     return _data(changed) if changed else None

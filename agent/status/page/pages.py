@@ -60,8 +60,8 @@ class Pages:
             return {}
 
     def plain(self, template: str, facts: Mapping[str, Any], *, may_change: bool = False) -> str:
-        """A page that stands for itself, such as a question."""
-        here = self._here(Asked("plain", (), may_change), (), frame.link(self._root, ""))
+        """A page of which nothing lives, such as a question."""
+        here = self._here(Asked("", (), may_change), (), frame.link(self._root, ""))
         snapshot = self._eyes.snapshot(_GLANCE)
         return self._templates.render(template, {**frame.frame(snapshot, here), **facts}).html
 

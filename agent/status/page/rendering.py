@@ -5,7 +5,7 @@ whose inner HTML is noted while it is rendered. So one template says how a page 
 """
 
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2s
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -26,27 +26,32 @@ class Rendered(NamedTuple):
 
 
 class Templates:
-    """Compiled once."""
+    """Compiled once, at their first use."""
 
     def __init__(self, root: str) -> None:
         """`root`: what stands before all paths, such as `/bellcrank`; empty: nothing."""
-        self._environment = jinja2.Environment(
-            loader=jinja2.FunctionLoader(_source),
-            autoescape=True,
-            auto_reload=False,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            undefined=jinja2.StrictUndefined,
-            finalize=_finalize,
-        )
-        self._environment.filters |= {"lasting": lasting, "size": size, "cut": cut, "lines": _lines, "key": key}
-        self._environment.globals["root"] = root
+        self._root = root
 
     def render(self, name: str, facts: Mapping[str, Any]) -> Rendered:
         """Fill a template with what a view has made ready."""
         regions = _Regions()
-        html = self._environment.get_template(name).render(facts, live=regions)
+        html = _environment().get_template(name).render(facts, root=self._root, live=regions)
         return Rendered(html, regions)
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_source),
+        autoescape=True,
+        auto_reload=False,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=_finalize,
+    )
+    environment.filters |= {"lasting": lasting, "size": size, "cut": cut, "lines": _lines, "key": key}
+    return environment
 
 
 class _Regions(dict[str, str]):

@@ -51,7 +51,15 @@
       const answer = await fetch(location.href);
       const now = new DOMParser().parseFromString(await answer.text(), "text/html");
       const main = now.getElementById("main");
-      if (main) { held = {}; morph(document.getElementById("main"), main); document.title = now.title; }
+      if (main) {
+        held = {};
+        morph(document.getElementById("main"), main);
+        document.title = now.title;
+        if (document.body.dataset.livePath !== now.body.dataset.livePath) {
+          document.body.dataset.livePath = now.body.dataset.livePath;
+          open();
+        }
+      }
     } catch { /* the stream tells that the connection is lost */ }
     setTimeout(() => { fetching = false; }, 1000);
   }
@@ -72,6 +80,7 @@
 
   function open() {
     close();
+    if (!document.body.dataset.livePath) return; // nothing of it lives, such as of a question
     const own = stream = new EventSource(document.body.dataset.livePath);
     own.onmessage = event => { found(); show(JSON.parse(event.data)); };
     own.addEventListener("all", event => {

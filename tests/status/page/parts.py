@@ -324,6 +324,7 @@ async def served(
     *,
     may_change: bool = True,
     zone: tzinfo = UTC,
+    root: str = "",
     port: int = 0,
 ) -> AsyncIterator[aiohttp.ClientSession]:
     """The page over HTTP; of the guard only who asks. `archive`: the file of an outbox."""
@@ -335,7 +336,7 @@ async def served(
         return response
 
     app = web.Application(middlewares=[who])
-    app.add_routes(routes(eyes, commands or Commands(), Archive(archive), dict, clock or Clock(), lambda: zone))
+    app.add_routes(routes(eyes, commands or Commands(), Archive(archive), dict, clock or Clock(), lambda: zone, root))
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

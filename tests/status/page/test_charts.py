@@ -75,7 +75,8 @@ def test_a_chart_has_its_means_in_the_middle_of_their_minutes_and_a_band_around_
 
 
 def test_a_minute_in_which_nothing_was_said_is_a_gap() -> None:
-    assert [len(points(run)) for run in drawn(bucket(0, 1, 2), bucket(1, 1, 2), bucket(3, 1, 2), bucket(4, 1, 2)).means] == [2, 2]
+    found = drawn(bucket(0, 1, 2), bucket(1, 1, 2), bucket(3, 1, 2), bucket(4, 1, 2))
+    assert [len(points(run)) for run in found.means] == [2, 2]
 
 
 def test_a_chart_stands_still_until_the_next_minute() -> None:

@@ -80,7 +80,7 @@ class Here(NamedTuple):
     root: str
     may_change: bool
     view: str
-    """Of `pages`: its name and words are how the stream of live parts is asked for."""
+    """Of `pages`: its name and words are how the stream of live parts is asked for. Empty: nothing of it lives."""
     words: tuple[tuple[str, str], ...]
     path: str
     """Of this page, with what it was asked with."""
@@ -109,7 +109,7 @@ def frame(snapshot: Snapshot, here: Here, notice: str | None = None) -> dict[str
         "agent": snapshot.agent,
         "as_of": Time(texts.time_of_day(here.wall, here.zone), texts.iso(here.wall, here.zone)),
         "headline": badge(verdict.word),
-        "live_path": here.link("live", view=here.view, **dict(here.words)),
+        "live_path": here.link("live", view=here.view, **dict(here.words)) if here.view else "",
         "notice": notice,
     }
 
