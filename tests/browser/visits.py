@@ -20,7 +20,7 @@ CANARY = "__owned"
 """What hostile texts set on `window`, if they are executed."""
 PATIENCE_MS = 30_000
 WIDE, PHONE, NARROW = 1280, 360, 320
-_STEADY = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC", "device_scale_factor": 1}
+_STEADY: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC", "device_scale_factor": 1}
 
 
 class Visits:
@@ -34,6 +34,8 @@ class Visits:
         """Errors, violations of the content security policy among them, dialogs, requests to others, failures."""
         self.agent_is_away = False
         """Meanwhile requests that fail are no problem."""
+        self.refused_with: set[int] = set()
+        """Statuses of answers that are no problem."""
 
     async def __call__(self, path: str = "/", *, width: int = WIDE, log_in: bool = False, **context: Any) -> Page:
         """Open a path in a fresh context. `context`: options of `Browser.new_context`."""
@@ -69,7 +71,8 @@ class Visits:
         page.on("dialog", self._on_dialog)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not self.agent_is_away:
+        is_expected = self.agent_is_away or any(f"status of {code} " in message.text for code in self.refused_with)
+        if message.type in ("error", "warning") and not is_expected:
             self.problems.append(f"console: {message.text}")
 
     def _on_request(self, request: Request) -> None:
@@ -79,12 +82,12 @@ class Visits:
             self.problems.append(f"a request to another host: {request.url}")
 
     def _on_failed(self, request: Request) -> None:
-        is_stream = request.resource_type == "eventsource"  # ends whenever its page is left
-        if not self.agent_is_away and not (is_stream and request.failure == "net::ERR_ABORTED"):
+        was_left = request.failure == "net::ERR_ABORTED"  # with its page
+        if not self.agent_is_away and not was_left:
             self.problems.append(f"{request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:
-        if response.status >= 400:
+        if response.status >= 400 and response.status not in self.refused_with:
             self.problems.append(f"{response.url}: {response.status}")
 
     async def _on_dialog(self, dialog: Dialog) -> None:
