@@ -32,6 +32,7 @@ from agent.rules import Engine
 from agent.status import health, metrics, page
 from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
+from agent.status.login import link_routes
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
 from agent.tasks import Tasks
@@ -175,7 +176,8 @@ class Agent:
         stack.push_async_callback(self._end)
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
-        control = ControlServer(place.path, served(self._routes), for_group=place.for_group)
+        links = link_routes(None if self._page is None else self._page.new_link)
+        control = ControlServer(place.path, [*served(self._routes), *links], for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
@@ -211,7 +213,6 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
-                *metrics.routes(observer),
                 *page.routes(
                     observer,
                     self,
@@ -219,11 +220,16 @@ class Agent:
                     lambda: self._config.webhooks,
                     self._clock,
                     lambda: self._config.timezone(),
+                    status.root,
                 ),
+                *metrics.routes(observer),
                 *served(self._routes),
             ]
-            self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])
+            api = {"/api/", f"{status.root}/api/"}
+            self._page = StatusServer(status, shown, self._clock.now, map(problems.below, api))
             await self._page.start()
+            for warning in status.warnings():
+                log.warning("%s", warning)
             stack.push_async_callback(self._page.stop)
 
     async def _bring_to(self, config: Config) -> None:

@@ -8,10 +8,12 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import Result
 from paho.mqtt import publish
+from standardwebhooks import Webhook as Judge
 
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
@@ -67,17 +69,21 @@ async def test_sensors_shows_value_age_and_why_something_was_refused(tmp_path: P
         assert as_json["room.t"]["refused"] > 0
 
 
-async def test_sensors_watch_shows_them_again_until_it_is_interrupted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "empty"), [("sensors", {}), ("status", {"sensors": {}})])
+async def test_with_watch_it_is_shown_again_until_it_is_interrupted(tmp_path: Path, command: str, empty: Any) -> None:
     async with commanded(tmp_path) as at:
-        command = [sys.executable, "-m", "agent", "sensors", "--watch", "--json", "--config", str(at.agent.config)]
+        arguments = [sys.executable, "-m", "agent", command, "--watch", "--json", "--config", str(at.agent.config)]
         env = {"STATE_DIRECTORY": str(at.agent.state), "PATH": "/usr/bin", "PYTHONUNBUFFERED": "1"}
-        watching = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, env=env)
+        watching = await asyncio.create_subprocess_exec(*arguments, stdout=subprocess.PIPE, env=env)
         assert watching.stdout is not None
         try:
-            assert await watching.stdout.readline() == b"{}\n"
+            first = json.loads(await watching.stdout.readline())
+            assert {key: first[key] for key in empty} == empty
+            assert b"room.t" not in json.dumps(first.get("sensors", first)).encode()
             at.say('{"t": 4.5}')
             await until(lambda: "room.t" in at.agent.status()["sensors"])
-            assert b"room.t" in await watching.stdout.readline()
+            following = json.loads(await watching.stdout.readline())
+            assert "room.t" in following.get("sensors", following)
             watching.send_signal(signal.SIGINT)
             assert await watching.wait() == 0
         finally:
@@ -122,6 +128,51 @@ async def test_enabling_a_webhook_that_rests_tries_it_at_once(tmp_path: Path) ->
         await until(lambda: at.agent.status()["outbox"]["delivered"] == 1)
 
 
+async def test_a_webhook_that_rests_is_tried_when_it_is_asked_for_and_a_disabled_one_is_not(tmp_path: Path) -> None:
+    async with commanded(tmp_path) as at:
+        at.receiver.script = answer(503, Retry_After="3000")
+        at.say('{"t": 9}')
+        await until(lambda: at.agent.status()["webhooks"]["ops"]["state"] == "resting")
+        at.receiver.script = answer(204)
+        assert (await at.call("webhooks", "disable", "ops")).exit_code == 0
+        refused = await at.call("webhooks", "retry", "ops")
+        assert (refused.exit_code, refused.output) == (1, "ops is disabled: enable it first\n")
+        assert (await at.call("webhooks", "enable", "ops")).exit_code == 0
+        await until(lambda: at.agent.status()["outbox"]["delivered"] == 1)
+        at.receiver.script = answer(503, Retry_After="3000")
+        at.say('{"t": 1}')
+        await until(lambda: at.agent.status()["webhooks"]["ops"]["state"] == "resting")
+        at.receiver.script = answer(204)
+        tried = await at.call("webhooks", "retry", "ops")
+        assert (tried.exit_code, tried.output) == (0, "ops is tried now.\n")
+        await until(lambda: at.agent.status()["outbox"]["delivered"] == 2)
+        unknown = await at.call("webhooks", "retry", "opps")
+        assert (unknown.exit_code, unknown.output) == (2, "there is no webhook opps\n")
+
+
+async def test_a_test_event_is_sent_by_the_running_agent_as_it_would_send_it_and_is_never_owed(tmp_path: Path) -> None:
+    async with commanded(tmp_path) as at:
+        at.agent.config.write_text(at.agent.config.read_text().replace("rules:", "ruls:"))
+        sent = await at.call("webhooks", "test", "ops")
+        assert sent.exit_code == 0, "the agent has its configuration, whatever the file says"
+        assert sent.output.startswith("ops: HTTP 204 in ")
+        (got,) = at.receiver.got
+        Judge(SECRET).verify(got.body, got.headers)
+        body, status = json.loads(got.body), at.agent.status()
+        assert (body["type"], "sequence" in body) == ("webhook.test", False)
+        assert body["data"]["agent"] == status["agent"]["id"]
+        assert (status["outbox"]["owed"], status["webhooks"]["ops"]["succeeded"]) == (0, 0)
+        at.receiver.script = answer(404)
+        refused = await at.call("webhooks", "test", "ops")
+        assert (refused.exit_code, refused.output.startswith("ops: HTTP 404, in ")) == (1, True)
+        await at.receiver.stop()
+        away = await at.call("webhooks", "test", "ops")
+        assert away.exit_code == 1
+        assert f"refused: 127.0.0.1:{at.receiver.port}: Connection refused" in away.output
+        unknown = await at.call("webhooks", "test", "opps")
+        assert (unknown.exit_code, unknown.output) == (2, "there is no webhook opps\n")
+
+
 async def test_a_webhook_is_switched_in_the_outbox_where_no_agent_runs(tmp_path: Path) -> None:
     async with commanded(tmp_path) as at:
         at.agent.stop()
@@ -149,7 +200,7 @@ async def test_status_asks_the_control_socket_first(tmp_path: Path) -> None:
         assert json.loads(found.output)["agent"]["name"] == "cabin", "a bad file does not hide the agent"
 
 
-@pytest.mark.parametrize("command", [["sensors"], ["sensors", "forget", "a.b"], ["webhooks", "enable", "ops"]])
+@pytest.mark.parametrize("command", [["sensors"], ["sensors", "forget", "a.b"], ["webhooks", "retry", "ops"]])
 def test_without_an_agent_a_command_ends_with_1(tmp_path: Path, command: list[str]) -> None:
     state = tmp_path / "state"
     result = call(*command, "--config", config(tmp_path), STATE_DIRECTORY=str(state))

@@ -1,6 +1,7 @@
 """A request as people may see it: as it is sent, but without what is secret in its configuration."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +14,9 @@ from agent.webhooks.config import Webhook
 from agent.webhooks.headers import is_secret, signed, usual
 
 HIDDEN = "**********"
-_SHORTEST = 4
+_SHORTEST, _SHORTEST_PART = 4, 8
 """What is shorter cannot keep a secret, and would be hidden in many a word."""
+_BETWEEN_PARTS = re.compile(r"\{[^{}]*\}|\s+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,15 @@ def _hidden(text: str, webhook: Webhook | None) -> str:
 
 
 def _secrets(value: Any, name: str = "") -> Iterator[str]:
-    """All that the configuration keeps as a secret, and the texts of a body whose names say that they are."""
+    """All that the configuration keeps as a secret, and the texts of a body whose names say that they are.
+
+    Also what of them stands between spaces and placeholders, as in `Bearer ...`.
+    """
     match value:
         case SecretStr():
-            yield value.get_secret_value()
-        case str() if is_secret(name) and "{" not in value:
-            yield value
+            yield from _with_parts(value.get_secret_value())
+        case str() if is_secret(name):
+            yield from _with_parts(value)
         case BaseModel():
             for field in type(value).model_fields:
                 yield from _secrets(getattr(value, field))
@@ -75,3 +80,8 @@ def _secrets(value: Any, name: str = "") -> Iterator[str]:
         case list() | tuple():
             for member in value:
                 yield from _secrets(member, name)
+
+
+def _with_parts(text: str) -> Iterator[str]:
+    yield text
+    yield from (part for part in _BETWEEN_PARTS.split(text) if len(part) >= _SHORTEST_PART)

@@ -119,8 +119,7 @@ def test_a_reading_that_comes_late_counts_for_the_minute_that_goes_on() -> None:
 def test_every_number_that_a_sensor_can_say_has_a_bucket_of_finite_numbers(value: float) -> None:
     histories = heard((0.0, value), (1.0, value), (60.0, value))
     found = seen(histories, 60.0)
-    buckets = [*found.minutes, *found.decades]
-    told = [number for bucket in buckets for number in (bucket.low, bucket.high, bucket.mean)]
+    told = [number for one in [*found.minutes, *found.decades] for number in (one.low, one.high, one.mean)]
     assert all(map(math.isfinite, [*told, *filter(None, histories.trend("a.t", 60.0))]))
 
 

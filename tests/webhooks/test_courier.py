@@ -391,6 +391,29 @@ async def test_a_person_switches_a_webhook_and_it_is_told_once(tmp_path: Path) -
     ]
 
 
+async def test_what_waits_is_tried_when_it_is_asked_for_one_first_behind_a_rest(tmp_path: Path) -> None:
+    gate = Gate()
+    async with Receiver(answer(503, Retry_After="3000")) as receiver, desk(tmp_path, receiver.url) as at:
+        await at.owe(*(f"s{n}" for n in range(9)))
+        await until(lambda: at.courier.view().state == "resting" and not at.courier.view().in_flight)
+        receiver.script = gate.script
+        at.courier.retry()
+        await until(lambda: len(gate.held) == 1)
+        assert at.courier.view().in_flight == 1
+        receiver.script = answer(204)
+        gate.open()
+        await until(lambda: at.courier.view().succeeded == 9)
+
+
+async def test_what_waits_for_its_next_attempt_is_tried_when_it_is_asked_for(tmp_path: Path) -> None:
+    async with Receiver(answer(500)) as receiver, desk(tmp_path, receiver.url, delays=[0, "1h"]) as at:
+        await at.owe("a", "b")
+        await until(lambda: at.courier.view().failed == 2 and not at.courier.view().in_flight)
+        receiver.script = answer(204)
+        at.courier.retry()
+        await until(lambda: at.courier.view().succeeded == 2)
+
+
 async def test_410_disables_the_webhook_and_keeps_its_queue_over_a_start(tmp_path: Path) -> None:
     async with Receiver(answer(410)) as receiver:
         async with desk(tmp_path, receiver.url) as at:

@@ -238,6 +238,20 @@ def test_the_network_that_comes_back_brings_the_probe_of_an_unanswered_rest_forw
     assert one.resting_until == 70.5, "the rests begin with the shortest, as the network is another"
 
 
+def test_who_asks_for_a_probe_gets_it_now_whatever_the_receiver_asked_for() -> None:
+    one = breaker()
+    one.note(outcome(503, retry_after_s=100.0), 0.0, 0.0)
+    one.retry(40.0)
+    assert (one.resting, one.resting_until, one.asked_until) == (True, 40.0, None), "one probe goes, until it answers"
+    fail(one, 1, now=40.0)
+    assert one.resting_until == 70.0
+    one.retry(80.0)
+    assert one.resting_until == 70.0
+    one.note(outcome(204), 80.0, 0.0)
+    one.retry(90.0)
+    assert not one.resting
+
+
 def test_a_probe_that_is_near_is_not_put_off() -> None:
     one = breaker()
     fail(one, 5)
