@@ -16,11 +16,9 @@ from playwright.async_api import (
 
 from tests.browser.house import House
 
-CANARY = "__owned"
-"""What hostile texts set on `window`, if they are executed."""
 PATIENCE_MS = 30_000
 WIDE, PHONE, NARROW = 1280, 360, 320
-_STEADY: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC", "device_scale_factor": 1}
+_STEADY: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC"}
 
 
 class Visits:
@@ -29,7 +27,6 @@ class Visits:
     def __init__(self, browser: Browser, house: House) -> None:
         self._browser, self._house = browser, house
         self._contexts: list[BrowserContext] = []
-        self._pages: list[Page] = []
         self.problems: list[str] = []
         """Errors, violations of the content security policy among them, dialogs, requests to others, failures."""
         self.agent_is_away = False
@@ -54,15 +51,11 @@ class Visits:
         return page
 
     async def close(self) -> None:
-        """Close all; says what was executed, too."""
-        for page in self._pages:
-            if await page.evaluate(f"window.{CANARY}"):
-                self.problems.append(f"{page.url} executed what a stranger said")
+        """Close all."""
         for context in self._contexts:
             await context.close()
 
     def _watch(self, page: Page) -> None:
-        self._pages.append(page)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.problems.append(f"an exception: {error}"))
         page.on("request", self._on_request)
@@ -98,3 +91,10 @@ class Visits:
 def part(page: Page, name: str) -> Locator:
     """A section of a page by its heading."""
     return page.get_by_role("region", name=name, exact=True)
+
+
+async def overhang(page: Page) -> int:
+    """By how many pixels a page is wider than its window, so that it scrolls sideways."""
+    root = "document.documentElement"
+    found: int = await page.evaluate(f"Math.max({root}.scrollWidth, document.body.scrollWidth) - {root}.clientWidth")
+    return max(0, found)
