@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from agent.model import Attempt, Content
+from agent.outbox.checksums import differs, of_delivery
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
 
 STATES = {"pending": PENDING, "delivered": DELIVERED, "dead": DEAD}
@@ -163,6 +164,7 @@ class Movable(NamedTuple):
     event_id: str
     subject: str
     content: Content
+    damaged: bool
 
 
 class Moved(NamedTuple):
@@ -241,12 +243,16 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     """The oldest that match, at most MOVED_ROWS."""
     where, values = _where(wanted, span)
     query = (
-        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, {_CONTENT}"  # noqa: S608
+        "SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject,"  # noqa: S608
+        " d.body, d.headers, d.suffix, d.checksum"
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
     found = []
-    for *row, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
-        found.append(Movable._make([*row, _content(body, headers, suffix)]))
+    for *row, body, headers, suffix, checksum in db.execute(query, (*values, MOVED_ROWS)):
+        _, _, webhook, _, _, event_id, _ = row
+        damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
+        content = Content(body, {} if damaged or not headers else json.loads(headers), suffix or "")
+        found.append(Movable._make([*row, content, damaged]))
     return found
 
 
