@@ -216,7 +216,9 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
-        self._routes = routes(self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now)
+        self._routes = routes(
+            self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now, config.status.root
+        )
         self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
         self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))

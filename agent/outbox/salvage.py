@@ -27,8 +27,9 @@ from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, migrate
 
 log = logging.getLogger(__name__)
 
-WITHIN_S = 6.0
-"""Then what was not read yet is given up, so that the agent runs within 10 s."""
+HISTORY_WITHIN_S = 6.0
+"""Then what of the history was not saved yet is left, so that the agent runs soon: what is owed is saved to the end."""
+_HISTORY = f"state IN ({DELIVERED}, {DEAD})"
 _CHUNK_ROWS = 500
 _LEAP_MAX = 2**40
 _NUMBER_MAX = 2**62
@@ -111,7 +112,7 @@ class _Saving:
         webhooks: Collection[str],
         known: Known,
     ) -> None:
-        self._new, self._report, self._now, self._until = new, report, now, now() + WITHIN_S
+        self._new, self._report, self._now, self._until = new, report, now, now() + HISTORY_WITHIN_S
         self._webhooks, self._known = webhooks, known
 
     def save(self, path: Path) -> None:
@@ -143,7 +144,7 @@ class _Saving:
         self._copy(old, "deliveries", f"state = {PENDING}")
         for table in ("memory", "ledger", "subscriptions", "untimed"):
             self._copy(old, table)
-        self._copy(old, "deliveries", f"state IN ({DELIVERED}, {DEAD})")
+        self._copy(old, "deliveries", _HISTORY)
         self._copy(old, "attempts")
         self._guess_webhooks()
 
@@ -157,7 +158,7 @@ class _Saving:
         insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
         try:
             for chunk in _batched(rows):
-                if self._now() > self._until:
+                if (where == _HISTORY or table == "attempts") and self._now() > self._until:
                     rows.is_whole = False
                     break
                 self._insert(table, insert, chunk)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from paho.mqtt import publish
@@ -80,7 +81,7 @@ async def rig(tmp_path: Path):  # type: ignore[no-untyped-def]
         agent = AgentProcess(tmp_path, CONFIG.format(mqtt=broker.port, url=receiver.url, secret=SECRET))
         agent.start()
         await agent.ready()
-        messages = [("room", json.dumps({"n": n}), 1, False) for n in range(N)]
+        messages: list[Any] = [("room", json.dumps({"n": n}), 1, False) for n in range(N)]
         await asyncio.to_thread(publish.multiple, messages, hostname="127.0.0.1", port=broker.port)
         await until(lambda: agent.status()["outbox"]["pending"] >= N)
         try:
