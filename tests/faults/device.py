@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
+from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
 from tests.faults.house import Result
 
 FAULTS: dict[str, Callable[..., Awaitable[Result]]] = {
     "failing-disk": failing_disk,
     "read-only": read_only,
+    "descriptors": out_of_descriptors,
 }
 
 

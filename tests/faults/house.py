@@ -13,6 +13,7 @@ from random import Random
 from tests.faults.oracle import SECRET, Oracle
 from tests.faults.storm import CONFIG, Stream
 from tests.support.agent import AgentProcess
+from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import until
 
@@ -44,6 +45,8 @@ class House:
     """All of it, running."""
 
     broker: Mosquitto
+    link: Link
+    """From the agent to the broker."""
     oracle: Oracle
     agent: AgentProcess
     stream: Stream
@@ -134,11 +137,15 @@ async def house(
     random = Random(seed)
     broker, oracle = Mosquitto(folder, "max_queued_messages 20000", *settings), Oracle(random)
     broker.start()
+    link = Link(broker.port)
     async with AsyncExitStack() as stack:
         stack.callback(broker.stop)
+        await link.start()
+        stack.push_async_callback(link.stop)
         await oracle.start()
         stack.push_async_callback(oracle.stop)
-        agent = AgentProcess(folder, config.format(link=broker.port, http=oracle.port, secret=SECRET, folder=folder), module)
+        places = {"link": link.port, "http": oracle.port, "secret": SECRET, "folder": folder}
+        agent = AgentProcess(folder, config.format(**places), module)
         agent.state = state or agent.state
         stack.callback(agent.kill)
         agent.start(**env or {})
@@ -147,7 +154,7 @@ async def house(
         stack.callback(stream.close)
         running = asyncio.create_task(stream.run(lambda: len(oracle.ids)))
         stack.callback(running.cancel)
-        at = House(broker, oracle, agent, stream, random, running)
+        at = House(broker, link, oracle, agent, stream, random, running)
         await at.goes_on()
         yield at
 
