@@ -10,6 +10,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ import pytest
 
 from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
+from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
 from tests.faults.house import Result
 
 FAULTS: dict[str, Callable[..., Awaitable[Result]]] = {
     "failing-disk": failing_disk,
     "read-only": read_only,
     "descriptors": out_of_descriptors,
+    "broker-killed": broker_killed,
+    "broker-forgets": partial(broker_killed, persistent=False),
+    "usb-storm": usb_storm,
+    "clock-steps": clock_steps,
 }
 
 
