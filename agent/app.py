@@ -92,10 +92,10 @@ class Agent:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with contextlib.AsyncExitStack() as stack:
-            await self._start(stack)
-            log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
-            self._systemd.ready(self._config.summary())
-            await self._stop.wait()
+            if await self._has_started(stack):
+                log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
+                self._systemd.ready(self._config.summary())
+                await self._stop.wait()
             log.info("stopping")
             self._systemd.stopping()
         return 1 if self._failed else 0
@@ -166,6 +166,19 @@ class Agent:
         return True
 
     # -- start and reload
+
+    async def _has_started(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Start, but not beyond a signal: on a full disk the first commit takes as long as that is full."""
+        starting = asyncio.create_task(self._start(stack))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        starting.cancel()
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return False
+        return True
 
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(self._outbox.close)
