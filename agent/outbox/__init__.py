@@ -11,17 +11,19 @@ time is not sure), `lock` (one agent for each file). When it is full: `bounds` (
 
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.bounds import Limits
+from agent.outbox.disk import default_min_free_bytes
 from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
 from agent.outbox.ledger import Ledger
 from agent.outbox.letters import PAGE_ROWS, Archive, Filter, Letter, Matching, Moved, Span, Standing
 from agent.outbox.lock import Locked
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.outbox import BatchRefused, Outbox
-from agent.outbox.schema import NewerSchema
+from agent.outbox.schema import SQLITE_VERSION, NewerSchema
 from agent.outbox.store import Loaded
 
 __all__ = [
     "PAGE_ROWS",
+    "SQLITE_VERSION",
     "Archive",
     "Batch",
     "BatchRefused",
@@ -42,6 +44,7 @@ __all__ = [
     "Outbox",
     "Span",
     "Standing",
+    "default_min_free_bytes",
     "opened_idle",
     "switch_webhook",
 ]
