@@ -32,6 +32,7 @@ from agent.rules import Engine
 from agent.status import health, metrics, page
 from agent.status.api import ReloadRefused, Route, Tried, WebhookDisabled, problems, routes, served
 from agent.status.control import ControlServer
+from agent.status.login import link_routes
 from agent.status.server import StatusServer
 from agent.systemd import Systemd
 from agent.tasks import Tasks
@@ -91,10 +92,10 @@ class Agent:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with contextlib.AsyncExitStack() as stack:
-            await self._start(stack)
-            log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
-            self._systemd.ready(self._config.summary())
-            await self._stop.wait()
+            if await self._has_started(stack):
+                log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
+                self._systemd.ready(self._config.summary())
+                await self._stop.wait()
             log.info("stopping")
             self._systemd.stopping()
         return 1 if self._failed else 0
@@ -166,6 +167,19 @@ class Agent:
 
     # -- start and reload
 
+    async def _has_started(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Start, but not beyond a signal: on a full disk the first commit takes as long as that is full."""
+        starting = asyncio.create_task(self._start(stack))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        starting.cancel()
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return False
+        return True
+
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(self._outbox.close)
         loaded = await self._outbox.open(self._clock)
@@ -175,7 +189,8 @@ class Agent:
         stack.push_async_callback(self._end)
         self._parts.begin(self._parts.plan(self._config))
         place = to_listen(self._state_dir)
-        control = ControlServer(place.path, served(self._routes), for_group=place.for_group)
+        links = link_routes(None if self._page is None else self._page.new_link)
+        control = ControlServer(place.path, [*served(self._routes), *links], for_group=place.for_group)
         await control.start()
         stack.push_async_callback(control.stop)
         self._tasks.begin("reload", self._reload_when_hung_up())
@@ -201,7 +216,9 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
-        self._routes = routes(self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now)
+        self._routes = routes(
+            self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now, config.status.root
+        )
         self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
         self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))
@@ -211,6 +228,7 @@ class Agent:
         if status.listen:
             shown = [
                 *health.routes(observer.ready, observer.alive),
+                *metrics.routes(observer),
                 *page.routes(
                     observer,
                     self,
@@ -218,12 +236,15 @@ class Agent:
                     lambda: self._config.webhooks,
                     self._clock,
                     lambda: self._config.timezone(),
+                    status.root,
                 ),
-                *metrics.routes(observer),
                 *served(self._routes),
             ]
-            self._page = StatusServer(status, shown, self._clock.now, [problems.below("/api/")])
+            api = {"/api/", f"{status.root}/api/"}
+            self._page = StatusServer(status, shown, self._clock.now, map(problems.below, api))
             await self._page.start()
+            for warning in status.warnings():
+                log.warning("%s", warning)
             stack.push_async_callback(self._page.stop)
 
     async def _bring_to(self, config: Config) -> None:

@@ -65,7 +65,7 @@ class _SecretsFile:
 
     def _load(self) -> Mapping[str, Any]:
         try:
-            _refuse_if_others_read(self._path)
+            refuse_if_others_read(self._path)
             document = yamlfile.load(self._path, {})
         except OSError as error:
             raise ValueError(f"{self._path}: {error.strerror}") from None
@@ -84,7 +84,7 @@ def _near(name: str, known: Iterable[str]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        _refuse_if_others_read(path)
+        refuse_if_others_read(path)
         with path.open("rb") as file:
             raw = file.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
@@ -97,6 +97,7 @@ def _read(path: Path) -> str:
         raise ValueError(f"{path} is not UTF-8") from None
 
 
-def _refuse_if_others_read(path: Path) -> None:
+def refuse_if_others_read(path: Path) -> None:
+    """Raises ValueError that says how to mend it; OSError where there is no such file."""
     if readable_by_others(path):
         raise ValueError(f"{path} holds secrets and others may read it: chmod o-rwx {path}")

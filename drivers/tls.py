@@ -1,4 +1,4 @@
-"""`tls:` of a broker or a webhook, and what to tell people when TLS fails."""
+"""`tls:` of a broker, a webhook or the status page, and what to tell people when TLS fails."""
 
 import ssl
 from collections.abc import Mapping
@@ -81,6 +81,33 @@ class Tls(BaseModel):
         context.minimum_version = _VERSIONS[self.min_version]
         if self.cert is not None:
             _load_own(context, self.cert, self.key)
+        return context
+
+
+class ServerTls(BaseModel):
+    """How the agent itself is known to who asks it. Files are looked at when the configuration is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    cert: PemFile
+    """The certificate, with its chain."""
+    key: PemFile
+    """Its private key."""
+    min_version: Annotated[Literal["1.2", "1.3"], BeforeValidator(_as_text)] = "1.2"
+
+    @model_validator(mode="after")
+    def _is_usable(self) -> Self:
+        try:
+            self.context()
+        except OSError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    def context(self) -> ssl.SSLContext:
+        """For a server. Raises OSError, with a sentence that names the file."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = _VERSIONS[self.min_version]
+        _load_own(context, self.cert, self.key)
         return context
 
 

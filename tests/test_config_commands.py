@@ -30,7 +30,7 @@ from tests.support.waiting import until
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config" / "bellcrank.yaml").read_text(encoding="utf-8")
 README_BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-CANARY = "Kanarienvogel-7319"
+CANARY = "Kanarienvogel-7319-hQ4vT9xLw2"
 SMALL = """\
 version: 1
 sources:
@@ -84,7 +84,7 @@ def test_what_is_shown_is_taken_for_the_same(tmp_path: Path, text: str) -> None:
 def test_all_defaults_are_shown_as_one_would_write_them(tmp_path: Path) -> None:
     shown = call("config", "show", "--config", write(tmp_path, SMALL)).output
     found = yamlfile.load(write(tmp_path, shown), {}).value
-    assert found["status"] == {"listen": "127.0.0.1:8321", "hosts": []}
+    assert found["status"] == {"listen": "127.0.0.1:8321", "hosts": [], "prefix": "/"}
     assert found["agent"]["name"]
     assert found["sources"]["meter"]["max_line"] == "4KiB"
     ops = found["webhooks"]["ops"]
@@ -132,7 +132,7 @@ webhooks: {ops: {url: "https://x/", secrets: [%s]}}
 
 @pytest.mark.parametrize("inline", [True, False])
 def test_neither_secrets_nor_what_came_from_a_tag_are_shown(tmp_path: Path, inline: bool) -> None:
-    long = f"whsec_{CANARY.replace('-', '')}AAAAAAAAAAAAAAAAAAA="
+    long = f"whsec_{CANARY.replace('-', '')}AAAAAAAA="
     words = (CANARY, CANARY, long) if inline else ("!secret password", "!secret token", "!secret whsec")
     secrets = {"password": CANARY, "token": CANARY, "whsec": long, "url": f"mqtt://{CANARY}", "topic": CANARY}
     path = write(tmp_path, SECRETIVE % words, **secrets, label=CANARY)

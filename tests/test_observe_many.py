@@ -32,7 +32,7 @@ sources:
   cellar: {driver: mqtt, topic: cellar, labels: {floor: zero}, sensors: {t: {path: t}}}
 rules:
   warm: {sensor: room.*.t, when: {above: 5}, clear: {below: 3}, for: 1m, clear_for: 2m, severity: critical}
-  open: {sensor: room.*.door, each: {equals: open}, throttle: 1h, send_to: []}
+  open: {sensor: room.*.door, each: {equals: open}, throttle: 1h, send_to: [lan]}
   frost: {sensor: cellar.t, when: {below: 0}}
   both: {when: {all: [{sensor: "room.{name}.t", above: 20}, {sensor: "room.{name}.door", equals: open}]}}
 webhooks:
@@ -200,7 +200,7 @@ async def test_a_rule_tells_its_condition_whom_it_tells_and_how_often_it_has(tmp
         assert (warm.thresholds, list(warm.send_to), warm.told, warm.heard) == ([3, 5], ["ops", "lan"], 1, True)
         assert warm.counts == {"ok": 0, "pending": 0, "firing": 1, "recovering": 0}
         assert (opened.pulses, opened.condition, opened.told) == (True, {"equals": "open"}, 1)
-        assert (opened.thresholds, list(opened.send_to)) == ([], [])
+        assert (opened.thresholds, list(opened.send_to)) == ([], ["lan"])
         assert opened.states["room.hall.door"]["throttled"] == 1
         assert (frost.heard, frost.told, frost.states) == (False, 0, {})
         assert both.sensor == "room.{name}.t, room.{name}.door"
@@ -255,6 +255,9 @@ async def test_what_is_forgotten_is_no_more_to_be_seen_until_it_is_heard_again(t
         again = at.observer.history("cellar.t")
         assert again is not None
         assert [bucket.n for bucket in again.minutes] == [1]
+        assert await at.pipeline.forget("room.hall.t")
+        await at.say({}, refused="room.hall.t")
+        assert "room.hall.t" in at.observer.snapshot().sensors, "though nobody looked in between"
 
 
 async def test_a_reload_keeps_the_history_of_sensors_that_there_still_are(tmp_path: Path) -> None:

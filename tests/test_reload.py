@@ -303,7 +303,7 @@ async def test_what_needs_a_restart_is_told_and_all_else_applies(tmp_path: Path)
 
 async def test_the_page_asks_for_the_token_that_a_reload_brings(tmp_path: Path) -> None:
     async with running(tmp_path) as at:
-        await at.agent.reload(at.changed("status: {", "status: {token: 0123456789abcdef, "))
+        await at.agent.reload(at.changed("status: {", f"status: {{token: {SECRET}, "))
         assert await at.status() == {}, "401"
         assert (await at.call("status")).exit_code == 0, "the control socket asks for none"
 
@@ -351,8 +351,9 @@ def config(**parts: Any) -> Config:
         ({"agent": {"name": "cabin", "state_dir": "/elsewhere"}}, ("agent.state_dir",)),
         ({"agent": {"name": "cabin", "labels": {"a": "b"}}}, ()),
         ({"status": {"listen": False}}, ("status.listen",)),
-        ({"status": {"listen": "0.0.0.0:1", "token": "0123456789abcdef"}}, ("status.listen",)),
-        ({"status": {"hosts": ["a.example"], "token": "0123456789abcdef"}}, ()),
+        ({"status": {"listen": "0.0.0.0:1", "token": SECRET}}, ("status.listen",)),
+        ({"status": {"hosts": ["a.example"], "token": SECRET}}, ()),
+        ({"status": {"prefix": "/bellcrank"}}, ("status.prefix",)),
     ],
 )
 def test_only_name_state_and_address_wait_for_a_restart(wanted: dict[str, Any], waits: tuple[str, ...]) -> None:
@@ -361,7 +362,7 @@ def test_only_name_state_and_address_wait_for_a_restart(wanted: dict[str, Any], 
     assert applies.needs_restart == waits
     assert applies.config.agent.labels == asked.agent.labels
     assert applies.config.agent.name == "cabin"
-    assert applies.config.status == (running.status if "status.listen" in waits else asked.status)
+    assert applies.config.status == (running.status if waits and "status" in waits[0] else asked.status)
 
 
 async def test_a_changed_template_serves_what_becomes_owed_from_then_on(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """How the commands ask a running agent: by its control socket, or where it has a status page by that."""
 
 import json
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ def ask_status(config_path: Path | None) -> Any:
         config = load_config(config_path)
         if config.status.listen is False:
             end(str(nobody), UNHEALTHY)
-        host, port = config.status.address
-        return ask_page(f"http://{_reachable(host)}:{port}", config.status.secret_token)
+        (host, port), tls = config.status.address, config.status.tls
+        url = f"{'http' if tls is None else 'https'}://{_reachable(host)}:{port}"
+        return ask_page(url, config.status.secret_token, None if tls is None else tls.cert)
 
 
 def command(config_path: Path | None, method: str, target: str, body: Any = None) -> Any:
@@ -53,8 +55,8 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def ask_page(url: str, token: str | None) -> dict[str, Any]:
-    """Ask the status page."""
+def ask_page(url: str, token: str | None, cert: Path | None = None) -> dict[str, Any]:
+    """Ask the status page; `cert` is the certificate that it shows, by whatever name it is asked."""
     import urllib.error
     import urllib.request
 
@@ -64,7 +66,7 @@ def ask_page(url: str, token: str | None) -> dict[str, Any]:
     if token is not None:
         request.add_header("Authorization", f"Bearer {token}")
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5, context=_trusting(cert)) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)
     except urllib.error.HTTPError as error:
         end(f"{url}: HTTP {error.code} {error.reason}", UNHEALTHY)
@@ -72,3 +74,12 @@ def ask_page(url: str, token: str | None) -> dict[str, Any]:
         reason = getattr(error, "reason", error)
         end(f"no agent answers at {url}: {why(reason) if isinstance(reason, OSError) else reason}", UNHEALTHY)
     return found
+
+
+def _trusting(cert: Path | None) -> ssl.SSLContext | None:
+    if cert is None:
+        return None
+    context = ssl.create_default_context(cafile=cert)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # it need not be that of a CA
+    context.check_hostname = False
+    return context

@@ -19,6 +19,8 @@ def config_group() -> None:
 def config_check(config_path: Path | None) -> None:
     """Read the configuration and tell everything that is wrong with it."""
     config = load_config(config_path)
+    for warning in config.status.warnings():
+        click.secho(f"! {warning}", fg="yellow")
     click.echo(f"The configuration is good: {config.summary()}.")
 
 
@@ -70,7 +72,7 @@ def secret_group() -> None:
 
 @secret_group.command("new")
 def secret_new() -> None:
-    """Make a secret for a webhook."""
+    """Make a secret: of a webhook, or a token."""
     from drivers.signing import new_secret
 
     click.echo(new_secret(os.urandom(32)))

@@ -13,6 +13,7 @@ import click
 
 from agent.cli.asking import ask_page, ask_status, command
 from agent.cli.common import UNHEALTHY, config_option, json_option, plain, table
+from agent.cli.link import print_link
 
 _WATCH_EVERY_S = 2.0
 _PAGE = 500
@@ -22,10 +23,19 @@ _watch_option = click.option("--watch", is_flag=True, help="Show it again every 
 @click.command()
 @config_option
 @click.option("--url", help="Where the status page is; default: the control socket, then as the configuration says.")
+@click.option("--link", is_flag=True, help="Print a link for logging in once, within ten minutes, and its QR code.")
+@click.option("--at", help="With --link: where the page is reached, such as https://cabin.example.com.")
 @_watch_option
 @json_option
-def status(config_path: Path | None, url: str | None, *, watch: bool, as_json: bool) -> None:
+def status(
+    config_path: Path | None, url: str | None, at: str | None, *, link: bool, watch: bool, as_json: bool
+) -> None:
     """Ask the running agent how it is. Ends with 1 where something is wrong."""
+    if link:
+        print_link(config_path, at, as_json=as_json)
+        return
+    if at is not None:
+        raise click.UsageError("--at is for --link")
 
     def ask() -> Any:
         return ask_page(url, None) if url else ask_status(config_path)

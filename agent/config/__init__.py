@@ -1,7 +1,7 @@
 """The configuration: a YAML file into typed, checked values, and every error with its line and column, all at once.
 
 `reading` puts the others together: `yamlfile` reads, `model` (with `outbox` and `status`) types, `references` checks
-one part against another, `sentences` and `problems` make of it what people are told.
+one part against another, and `sentences`, with `hints`, and `problems` make of it what people are told.
 """
 
 from agent.config.model import AgentConfig, Config, FeedSettings, HeartbeatConfig, file_model

@@ -6,7 +6,6 @@ a page of the agent itself: browsers tell by `Origin` and `Sec-Fetch-Site` (Fetc
 comes from, and no page can make them lie.
 """
 
-import ipaddress
 import re
 from collections.abc import Iterable
 from hmac import compare_digest
@@ -14,23 +13,14 @@ from typing import Final, NamedTuple
 
 from aiohttp import web
 
+from drivers.urls import Authority, parse_authority, shortest_address
+
 READING: Final = frozenset({"GET", "HEAD"})
 """The methods that change nothing; every other one is a change."""
 LOGIN: Final = "/login"
 _OPEN: Final = frozenset({"/healthz", "/readyz", LOGIN})
 _STATIC: Final = "/static/"
-_BRACKETED = re.compile(r"\[([0-9a-f:.]+)\](?::(\d{0,5}))?")
-_NAMED = re.compile(r"([a-z0-9_.-]+?)\.?(?::(\d{0,5}))?")
 _ORIGIN = re.compile(r"https?://([^/?#@\s]+)")
-_DEFAULT_PORTS = ("", "80", "443")
-
-
-class Authority(NamedTuple):
-    """Host and port, as they are compared: in lower case, an address in its shortest form, without brackets."""
-
-    host: str
-    port: str | None
-    """None: the default one of HTTP or HTTPS. A proxy that speaks TLS makes one of the other."""
 
 
 class Policy(NamedTuple):
@@ -120,22 +110,9 @@ def _judge_reading(asked: Asked, policy: Policy, who: Visitor) -> Visitor | Refu
     return TO_LOGIN if asked.takes_html else _NO_TOKEN
 
 
-def authority(text: str) -> Authority | None:
-    """Read `name`, `name:port`, `address`, `[address]:port`; None where it is none of them."""
-    text = text.lower()
-    if found := _BRACKETED.fullmatch(text):
-        host = _address(found[1])
-    elif found := _NAMED.fullmatch(text):
-        host = _address(found[1]) or found[1]
-    else:
-        return None
-    port = None if (found[2] or "") in _DEFAULT_PORTS else found[2]
-    return Authority(host, port) if host else None
-
-
 def further(hosts: Iterable[str]) -> frozenset[Authority]:
     """`status.hosts`, as a policy has them."""
-    return frozenset(filter(None, map(authority, hosts)))
+    return frozenset(filter(None, map(parse_authority, hosts)))
 
 
 def own_names(listen: str, hostname: str) -> frozenset[str]:
@@ -155,11 +132,11 @@ def _has_token(authorization: str | None, token: str | None) -> bool:
 
 
 def _is_ours(asked: Asked, policy: Policy) -> bool:
-    named = authority(asked.host)
+    named = parse_authority(asked.host)
     if named is None:
         return False
     own = policy.own | {other.host for other in policy.others}
-    return named.host in own or named.host == _address(asked.came_to.partition("%")[0])
+    return named.host in own or named.host == shortest_address(asked.came_to.partition("%")[0])
 
 
 def _is_from_own_page(asked: Asked, policy: Policy) -> bool:
@@ -168,12 +145,5 @@ def _is_from_own_page(asked: Asked, policy: Policy) -> bool:
     if asked.origin is None:
         return True
     found = _ORIGIN.fullmatch(asked.origin)  # `null` is that of a page that hides where it is from
-    origin = authority(found[1]) if found else None
-    return origin is not None and (origin == authority(asked.host) or origin in policy.others)
-
-
-def _address(text: str) -> str | None:
-    try:
-        return ipaddress.ip_address(text).compressed
-    except ValueError:
-        return None
+    origin = parse_authority(found[1]) if found else None
+    return origin is not None and (origin == parse_authority(asked.host) or origin in policy.others)

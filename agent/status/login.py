@@ -26,6 +26,17 @@ _TOO_OFTEN = "Too many have tried. Wait a little, or use a link: `bellcrank stat
 log = logging.getLogger(__name__)
 
 
+def link_routes(new_link: Callable[[], dict[str, Any]] | None) -> list[web.RouteDef]:
+    """For the control socket only: who may ask there may log in. None: there is no status page."""
+
+    async def make(_: web.Request) -> web.Response:
+        if new_link is None:
+            raise web.HTTPConflict(text="there is no status page: `status.listen` is false")
+        return web.json_response(new_link())
+
+    return [web.post("/api/v1/login-links", make)]
+
+
 class Login:
     """The links and sessions of one server, and its routes for them."""
 
@@ -78,7 +89,7 @@ class Login:
     async def _log_out(self, request: web.Request) -> web.Response:
         self._sessions.end(request.cookies.get(self._cookie, ""))
         answer = _see(f"{self._root}{LOGIN}")
-        answer.del_cookie(self._cookie, path=f"{self._root}/")
+        answer.del_cookie(self._cookie, path=self._root or "/")
         return answer
 
     def _welcome(self, request: web.Request, by: str) -> web.Response:
@@ -90,7 +101,7 @@ class Login:
             self._cookie,
             self._sessions.begin(self._now()),
             max_age=int(SESSION_S),
-            path=f"{self._root}/",
+            path=self._root or "/",
             secure=is_tls,
             httponly=True,
             samesite="Strict",

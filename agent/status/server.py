@@ -5,8 +5,10 @@ It puts together the routes of the page, the API and the metrics, and what stand
 """
 
 import asyncio
+import logging
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
@@ -19,6 +21,9 @@ from agent.status.access import Policy, further, own_names
 from agent.status.guard import BODY_BYTES_MAX, HEADERS, Guard
 from agent.status.login import Login
 from drivers.http_connections import Connections
+from drivers.tls import ServerTls
+
+log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 64
 """Open at once; each page that is looked at holds one. More are closed at once."""
@@ -40,27 +45,36 @@ class StatusServer:
         middlewares: Iterable[Middleware] = (),
     ) -> None:
         """`now()` is on the agent's time line; `middlewares` make answers of what their routes and the guard raise."""
-        self._address = settings.address
-        self._login = Login("", settings.address[1], now)
+        self._settings = settings
+        root = settings.root
+        self._login = Login(root, settings.address[1], now)
         self._connections = Connections(CONNECTIONS_MAX, PATIENCE_S, HEADERS, **_LIMITS)
-        self._guard = Guard(_policy(settings), self._login, self._connections, "")
-        self._routes = [*routes, *self._login.routes()]
-        self._middlewares = middlewares
+        self._guard = Guard(_policy(settings), self._login, self._connections, root)
+        self._routes = _with_prefix([*routes, *self._login.routes()], root)
+        self._middlewares = list(middlewares)
+        self._tls = None if settings.tls is None else settings.tls.context()
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self.admit(settings)
 
     def admit(self, settings: StatusConfig) -> None:
-        """From now on ask for this token, and answer to these names. Another token ends all that the old one began."""
+        """From now on ask for this token, and answer to these names, with this certificate.
+
+        Another token ends all that the old one began. `listen`, `prefix` and whether there is TLS stay as they were.
+        """
+        if self._tls is not None and settings.tls is not None:
+            _renew(self._tls, settings.tls)
         before, self._guard.policy = self._guard.policy, _policy(settings)
+        self._settings = settings
         self._login.token = settings.secret_token
         if before.token != settings.secret_token:
             self._login.end_all()
             self._connections.cut_all()
 
     def new_link(self) -> dict[str, Any]:
-        """`{path, expires_s}` of a login link."""
-        return self._login.new_link()
+        """A login link: its `path` and `expires_s`, and by what it may be reached: `listen`, `tls`, `hosts`."""
+        where = {"listen": self._settings.listen, "tls": self._tls is not None, "hosts": self._settings.hosts}
+        return {**self._login.new_link(), **where}
 
     async def start(self) -> None:
         """Listen. Raises OSError that names the address."""
@@ -70,11 +84,13 @@ class StatusServer:
         app.on_response_prepare.append(self._guard.add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
         await self._runner.setup()
-        host, port = self._address
+        host, port = self._settings.address
         loop = asyncio.get_running_loop()
         accept = partial(self._connections.accept, cast("web.Server", self._runner.server))
         try:
-            self._listener = await loop.create_server(accept, host, port)
+            self._listener = await loop.create_server(
+                accept, host, port, ssl=self._tls, ssl_handshake_timeout=PATIENCE_S if self._tls else None
+            )
         except OSError as error:
             await self._runner.cleanup()
             raise OSError(error.errno, f"status.listen {host}:{port}: {os.strerror(error.errno or 0)}") from None
@@ -86,6 +102,37 @@ class StatusServer:
         if self._runner is not None:
             await self._runner.cleanup()
         self._connections.cut_all()
+
+
+def _with_prefix(routes: Iterable[web.RouteDef], root: str) -> list[web.RouteDef]:
+    """Each with the prefix and without: a proxy may leave it or take it away."""
+    routes = list(routes)
+    if not root:
+        return routes
+
+    async def lead_in(_: web.Request) -> web.Response:
+        raise web.HTTPFound(f"{root}/")
+
+    prefixed = [web.route(route.method, root + route.path, route.handler, **route.kwargs) for route in routes]
+    return [*routes, *prefixed, web.get(root, lead_in)]
+
+
+def _renew(context: ssl.SSLContext, settings: ServerTls) -> None:
+    """Let a context that is listened with show what stands in the files now.
+
+    By another context: to load a certificate of another kind of key into the same one would leave the old one there.
+    """
+    try:
+        renewed = settings.context()
+    except OSError as error:  # the files have changed since the configuration was checked
+        log.error("status.tls: the certificate stays as it was: %s", error)
+        return
+
+    def show(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
+        connection.context = renewed
+
+    context.sni_callback = show  # asked for every client, also for one that names no server
+    context.minimum_version = renewed.minimum_version
 
 
 def _policy(settings: StatusConfig) -> Policy:

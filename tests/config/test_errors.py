@@ -155,7 +155,7 @@ EXAMPLE = (Path(__file__).parent.parent.parent / "config" / "bellcrank.yaml").re
         (GOOD + "outbox: {max_size: 64kB}\n", "28:20: outbox.max_size: has to be at least 1MB"),
         (GOOD + "outbox: {max_events: 0}\n", "28:22: outbox.max_events: has to be greater than or equal to 1"),
         (GOOD + "outbox: {keep_dead: 30}\n", "outbox.keep_dead: not a duration"),
-        (GOOD + "status: {token: short}\n", "28:17: status.token: a token has at least 16 bytes"),
+        (GOOD + "status: {token: short}\n", "28:17: status.token: a token of at least 128 bits is needed, and this"),
         (changed("{above: 5}", "{above: 5}\n    clear: {above: 4}"), "21:3: rules.warm: `clear` overlaps `when`"),
     ],
 )  # fmt: skip

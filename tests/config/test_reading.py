@@ -30,7 +30,7 @@ def test_a_good_file_is_read_with_its_defaults(tmp_path: Path) -> None:
         changed("{above: 5}", "{equals: on}"),
         changed("{above: 5}", "{above: 5}\n    for: 0"),
         changed("t: {path: t}\n  rooms", "t: {}\n  rooms"),
-        GOOD + "status: {listen: '0.0.0.0:80', token: 0123456789abcdef}\n",
+        GOOD + "status: {listen: '0.0.0.0:80', token: whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw}\n",
         GOOD + "status: {listen: '[::1]:80'}\n",
         GOOD + "status: {listen: 'localhost:80'}\n",
         GOOD + "status: {listen: false}\n",

@@ -133,7 +133,7 @@ def test_no_cross_reference_shows_what_a_tag_stands_for(
 
 def test_a_secret_that_stands_in_the_file_asks_for_a_file_that_others_cannot_read(tmp_path: Path) -> None:
     text = changed("unsigned: true", f"secrets: [{SECRET}]")
-    text = text.replace('127.0.0.1"}', '127.0.0.1", password: hunter2}') + "status: {token: 0123456789abcdef}\n"
+    text = text.replace('127.0.0.1"}', '127.0.0.1", password: hunter2}') + f"status: {{token: {SECRET}}}\n"
     read(tmp_path, text, 0o640)
     mend = f"use !secret, or chmod o-rwx {tmp_path / 'bellcrank.yaml'}"
     assert told(tmp_path, text, 0o644) == [

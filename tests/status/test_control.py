@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -14,6 +15,7 @@ from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask
 from agent.outbox import Archive, Filter, Moved, Span
 from agent.status.api import ReloadRefused, Tried, WebhookDisabled, routes, served
 from agent.status.control import ControlServer
+from agent.status.snapshot import Snapshot
 from tests.status.test_server import snapshot
 from tests.support.eyes import Fixed
 
@@ -59,10 +61,12 @@ class Recorder:
 
 
 @asynccontextmanager
-async def controlled(path: Path, *, for_group: bool = False) -> AsyncIterator[Recorder]:
+async def controlled(
+    path: Path, show: Callable[[], Snapshot] = snapshot, *, for_group: bool = False
+) -> AsyncIterator[Recorder]:
     commands = Recorder()
     archive = Archive(path.with_name("outbox.db"))
-    found = routes(Fixed(snapshot), commands, archive, dict, lambda: 0.0)
+    found = routes(Fixed(show), commands, archive, dict, lambda: 0.0)
     server = ControlServer(path, served(found), for_group=for_group)
     await server.start()
     try:
@@ -99,6 +103,17 @@ async def test_a_command_is_done_over_the_socket(
     async with controlled(path) as commands:
         assert await asked(path, method, target) == answer
     assert commands.done == [done]
+
+
+@pytest.mark.parametrize("name", ["rooms.a%2Fb.temperature", "a.b/c", "a.50%", "a.%25", "a.?x=1#y", "a. ü☃"])
+async def test_a_sensor_of_any_name_has_its_path(tmp_path: Path, name: str) -> None:
+    path, target = tmp_path / "control.sock", f"/api/v1/sensors/{quote(name, safe='')}"
+    async with controlled(path, lambda: snapshot(name)) as commands:
+        assert (await asked(path, "GET", target))["name"] == name
+        with pytest.raises(CommandRefused, match="nothing is known of a sensor") as refused:
+            await asked(path, "DELETE", target)
+        assert refused.value.status == 404
+    assert commands.done == [f"forget {name}"]
 
 
 async def test_a_look_never_does_anything(tmp_path: Path) -> None:

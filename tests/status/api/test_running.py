@@ -1,107 +1,124 @@
-"""The API of a real agent over TCP: what it answers to anything is what its document says."""
+"""The API of a real agent over TCP."""
 
 import asyncio
 import json
-import urllib.error
-import urllib.request
+import re
+import shlex
 from collections.abc import Iterator
+from http import HTTPStatus
+from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
-from schemathesis import GenerationMode
-from schemathesis.checks import load_all_checks
-from schemathesis.schemas import BaseSchema
-from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from agent.status.api.route import NoQuery, Route
-from tests.status.api.test_document import ROUTES
-from tests.support.agent import AgentProcess, free_port
+from tests.status.api.asking import SENSORS, ask
+from tests.support.agent import AgentProcess
 from tests.support.waiting import until
 
-TOKEN = "tok_0123456789abcdef0123456789abcdef"
-CONFIG = """
-version: 1
-agent: {name: cabin, events_to: []}
-sources:
-  rooms: {driver: simulated, every: 20ms, sensors: {temperature: {wave: {square: {min: 1, max: 9, period: 200ms}}}}}
-rules:
-  warm: {sensor: rooms.temperature, when: {above: 5}}
-webhooks:
-  away: {url: "http://127.0.0.1:{nobody}/hook", unsigned: true}
-status: {listen: "{status}", token: {token}}
-"""
-EXAMPLES = 12
+
+def pages(agent: AgentProcess, target: str) -> Iterator[Any]:
+    """All of them, as the links lead."""
+    while True:
+        status, page, headers = ask(agent, "GET", target)
+        assert status == 200
+        yield page
+        link = headers["Link"]
+        assert (link is None) == (page["next"] is None)
+        if link is None:
+            return
+        reference = re.fullmatch(r'<(.*)>; rel="next"', link)
+        assert reference
+        target = urljoin(target, reference[1])
 
 
-@pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AgentProcess]:
-    text = CONFIG.replace("{nobody}", str(free_port())).replace("{token}", TOKEN)
-    agent = AgentProcess(tmp_path_factory.mktemp("agent"), text)
-    agent.token = TOKEN
-    try:
-        agent.start()
-        asyncio.run(agent.ready())
-        asyncio.run(until(lambda: agent.status()["outbox"]["owed"] > 2))
-        yield agent
-    finally:
-        agent.kill()
+@pytest.mark.parametrize("order", ["limit=20", "limit=20&after=0", "limit=20&bodies=true"])
+def test_pages_of_events_cover_each_once_while_new_ones_come(agent: AgentProcess, order: str) -> None:
+    before = ask(agent, "GET", "/api/v1/events?limit=500")[1]["events"]
+    asyncio.run(until(lambda: agent.status()["outbox"]["owed"] > 50))
+    found = [event["number"] for page in pages(agent, f"/api/v1/events?{order}") for event in page["events"]]
+    assert len(found) == len(set(found)) > 50
+    assert found == sorted(found, reverse="after" not in order)
+    assert {event["number"] for event in before} <= set(found)
 
 
-def ask(agent: AgentProcess, method: str, target: str, body: Any = None, **headers: str) -> tuple[int, Any, Any]:
-    """Status, body and headers of the answer."""
-    url = f"http://127.0.0.1:{agent.port}{target}"
-    sent = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json", **headers}
-    written = None if body is None else json.dumps(body).encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, written, sent, method=method), timeout=10) as answer:
-            return answer.status, json.load(answer), answer.headers
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, json.load(error), error.headers
+def test_pages_of_sensors_cover_each_once_and_a_query_finds_some(agent: AgentProcess) -> None:
+    names = [name for page in pages(agent, "/api/v1/sensors?limit=7") for name in page["sensors"]]
+    assert names == sorted(f"rooms.t_{n}" for n in range(SENSORS))
+    found = ask(agent, "GET", "/api/v1/sensors?query=T_1&offset=1&limit=2")[1]
+    assert (list(found["sensors"]), found["total"], found["next"]) == (["rooms.t_10", "rooms.t_11"], 11, 3)
 
 
-@pytest.fixture(scope="module")
-def schema(agent: AgentProcess) -> BaseSchema:
-    load_all_checks()
-    return schemathesis.openapi.from_dict(ask(agent, "GET", "/api/v1/openapi.json")[1])
+def test_pages_of_rules_have_all_states(agent: AgentProcess) -> None:
+    rules = [page["rules"] for page in pages(agent, "/api/v1/rules?limit=20")]
+    assert len(rules) == 2
+    assert rules[0]["any"]["states"]["rooms.t_1"]["state"] == "firing"
+    assert rules[0]["warm"]["thresholds"] == [5.0]
 
 
-def named(route: Route) -> str:
-    return f"{route.method} {route.path}"
+def test_a_sensor_is_told_with_its_history(agent: AgentProcess) -> None:
+    status, found, _ = ask(agent, "GET", "/api/v1/sensors/rooms.t_1")
+    assert (status, found["name"]) == (200, "rooms.t_1")
+    assert found["latest"]["value"] in (1, 9)
+    assert found["history"]["minutes"][-1]["n"] > 0
+    assert ask(agent, "GET", "/api/v1/sensors/rooms.t_0")[1]["history"]["thresholds"][0]["rule"] == "warm"
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=named)
-def test_what_is_answered_is_what_the_document_says(agent: AgentProcess, schema: BaseSchema, route: Route) -> None:
-    conforms(agent, schema, route, GenerationMode.POSITIVE)
+def test_an_event_is_told_with_its_request_and_its_attempts(agent: AgentProcess) -> None:
+    (row,) = ask(agent, "GET", "/api/v1/events?limit=1&after=0")[1]["events"]
+    asyncio.run(until(lambda: ask(agent, "GET", f"/api/v1/events/{row['id']}")[1]["events"][0]["log"]))
+    (found,) = ask(agent, "GET", f"/api/v1/events/{row['id']}")[1]["events"]
+    assert (found["webhook"], found["request"]["method"], found["request"]["host"]) == ("away", "POST", "127.0.0.1")
+    assert json.loads(found["request"]["body"])["id"] == found["request"]["headers"]["webhook-id"] == row["id"]
+    assert found["log"][0]["error"].startswith("refused: 127.0.0.1")
 
 
-@pytest.mark.parametrize("route", [one for one in ROUTES if one.query is not NoQuery or one.body], ids=named)
-def test_what_the_document_does_not_allow_is_refused(agent: AgentProcess, schema: BaseSchema, route: Route) -> None:
-    conforms(agent, schema, route, GenerationMode.NEGATIVE)
+@pytest.mark.parametrize("noun", ["agent", "outbox", "sources", "webhooks"])
+def test_what_is_asked_for_by_its_noun_is_what_the_status_has(agent: AgentProcess, noun: str) -> None:
+    status, found, _ = ask(agent, "GET", f"/api/v1/{noun}")
+    assert status == 200
+    assert found.get(noun, found).keys() == agent.status()[noun].keys()
+    if noun == "webhooks":
+        assert ask(agent, "GET", "/api/v1/webhooks/away")[1].keys() == agent.status()[noun]["away"].keys()
 
 
-def conforms(agent: AgentProcess, schema: BaseSchema, route: Route, mode: GenerationMode) -> None:
-    """Whatever the schemas allow, or do not: status, content type, headers and body are as the document says."""
-    operation = schema[route.path][route.method]
-    refused_for_its_meaning: list[Any] = [positive_data_acceptance] if 422 in route.errors else []
+CURLS = re.findall(r"^curl .*", (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
 
-    @settings(
-        max_examples=EXAMPLES,
-        derandomize=True,
-        database=None,
-        deadline=None,
-        phases=[Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @given(case=operation.as_strategy(generation_mode=mode))
-    def each(case: schemathesis.Case[Any]) -> None:
-        case.call_and_validate(
-            f"http://127.0.0.1:{agent.port}",
-            headers={"Authorization": f"Bearer {TOKEN}"},
-            excluded_checks=refused_for_its_meaning,
-            timeout=10,
-        )
 
-    each()
+@pytest.mark.parametrize("line", CURLS)
+def test_the_examples_of_the_readme_are_answered(agent: AgentProcess, line: str) -> None:
+    words = shlex.split(line.replace("ops", "away"))
+    body = words[words.index("-d") + 1] if "-d" in words else None
+    method = "POST" if body or "POST" in words else "GET"
+    target = words[-1].removeprefix("http://127.0.0.1:8321")
+    assert ask(agent, method, target, None if body is None else json.loads(body))[0] == 200
+
+
+PROBLEMS = [
+    ("GET", "/api/v1/nothing", None, {}, 404, "there is nothing at /api/v1/nothing: see /api/v1/openapi.json"),
+    ("GET", "/api/v1/sensors/no.such", None, {}, 404, "nothing is known of a sensor no.such"),
+    ("PUT", "/api/v1/webhooks", {}, {}, 405, "PUT is not for /api/v1/webhooks: allowed is GET,HEAD"),
+    ("GET", "/api/v1/sensors?limit=0", None, {}, 400, "limit has to be greater than or equal to 1, not '0'"),
+    ("GET", "/api/v1/sensors?x=0", None, {}, 400, "unknown parameter 'x': known are query, offset, limit"),
+    ("GET", "/api/v1/status?x=0", None, {}, 400, "unknown parameter 'x': known are none"),
+    ("POST", "/api/v1/events/discard", {"ids": "x" * 9000}, {}, 413, "a body has at most 8192 bytes"),
+    ("POST", "/api/v1/events/discard", {}, {"Content-Type": "text/plain"}, 415, "the body has to be JSON"),
+    ("POST", "/api/v1/events/discard", {}, {}, 422, "say which events: by their ids, or by a filter"),
+    ("POST", "/api/v1/events/discard", {}, {"Authorization": "Bearer x"}, 401, "a token is needed"),
+    ("GET", "/api/v1/status", None, {"Authorization": "Bearer x"}, 401, "a token is needed"),
+    ("POST", "/api/v1/reload", None, {"Origin": "http://evil.example"}, 403, "this came from a page of another host"),
+    ("GET", "/api/v1/status", None, {"Host": "evil.example"}, 421, "this host name is not this agent's"),
+]
+
+
+@pytest.mark.parametrize(("method", "target", "body", "headers", "status", "why"), PROBLEMS)
+def test_each_refusal_is_a_problem(
+    agent: AgentProcess, method: str, target: str, body: Any, headers: dict[str, str], status: int, why: str
+) -> None:
+    found, problem, answered = ask(agent, method, target, body, **headers)
+    assert (found, answered["Content-Type"]) == (status, "application/problem+json; charset=utf-8")
+    assert problem.keys() == {"type", "title", "status", "detail"}
+    assert (problem["type"], problem["title"], problem["status"]) == ("about:blank", HTTPStatus(status).phrase, status)
+    assert problem["detail"].startswith(why)
+    assert answered["Allow"] == ("GET,HEAD" if status == 405 else None)
+    assert answered["WWW-Authenticate"] == ("Bearer" if status == 401 else None)
