@@ -139,7 +139,9 @@ def _subscriptions(it: Facts, visit: Visit) -> Iterable[Finding]:
         seen = f"{text} (source {it.filters[text]}): {why}"
         yield _finding(f"{it.name}: subscription", Verdict.BAD, seen, advice)
     if it.filters and not refused:
-        yield _finding(f"{it.name}: subscriptions", Verdict.OK, f"all {len(it.filters)} topic filters are granted")
+        yield _finding(
+            f"{it.name}: subscriptions", Verdict.OK, f"granted for {len(it.filters)} of {len(it.filters)} topic filters"
+        )
 
 
 def _round_trip(it: Facts, visit: Visit) -> Finding:
@@ -178,10 +180,11 @@ def _by_settings(name: str, about: str, settings: mosquitto.Settings) -> Finding
     held = f"holds {queued or 'all'} messages for who is away"
     if not settings.persistence:
         advice = "`persistence true` in its file keeps sessions over a restart of the broker"
-        seen = f"{about}; by {mosquitto.FILE} it {held}, and forgets them when it is restarted"
+        seen = f"{about}; by {mosquitto.FILE}, if that is its file, it {held}, and forgets them when it is restarted"
         return _finding(name, Verdict.WARN, seen, advice)
     advice = "`max_queued_messages 0` holds all of them" if queued else ""
-    return _finding(name, Verdict.OK, f"{about}; by {mosquitto.FILE} it {held}, and keeps them over a restart", advice)
+    seen = f"{about}; by {mosquitto.FILE}, if that is its file, it {held}, and keeps them over a restart"
+    return _finding(name, Verdict.OK, seen, advice)
 
 
 def _about(sys: Mapping[str, str]) -> str:
@@ -196,8 +199,11 @@ def _heard(it: Facts, visit: Visit) -> Iterable[Finding]:
     live = sum(heard.messages - heard.retained for heard in visit.topics.values()) + visit.overlooked
     retained = sum(heard.retained for heard in visit.topics.values())
     seen = f"{live} messages in {it.listened_s:g} s and {retained} retained ones, on {len(visit.topics)} topics"
-    advice = "" if visit.topics else "is the topic right? `bellcrank discover mqtt` tells what there is"
-    yield _finding(f"{it.name}: messages", Verdict.OK if visit.topics else Verdict.WARN, seen, advice)
+    advice = "do the sensors speak seldom (`--listen 5m`)? else `bellcrank discover mqtt` tells which topics there are"
+    if visit.topics:
+        yield _finding(f"{it.name}: messages", Verdict.OK, seen)
+    else:
+        yield _finding(f"{it.name}: messages", Verdict.WARN, seen, advice)
     unsafe = sorted(topic for topic, heard in visit.topics.items() if heard.qos_0)
     if unsafe:
         advice = (

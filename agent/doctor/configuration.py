@@ -82,7 +82,7 @@ def judge(it: Facts) -> list[Finding]:
 def _file(it: Facts) -> Iterable[Finding]:
     if it.summary is not None:
         yield _finding("file", Verdict.OK, f"{it.file}: {it.summary}")
-    advice = "every finding names its line and column; README and config/bellcrank.yaml show every word"
+    advice = "" if it.file is None else "README and config/bellcrank.yaml show every word"
     for problem in it.problems[:_PROBLEMS_MAX]:
         is_kept_out = "Permission denied" in problem
         yield _finding("file", Verdict.BAD, problem, "ask as root: sudo bellcrank doctor" if is_kept_out else advice)

@@ -110,12 +110,16 @@ async def _shake_hands(
     )
     try:
         async with asyncio.timeout(_ALERT_S):
-            await reader.read(1)
+            said = await reader.read(1)
     except TimeoutError:
         return shaken
+    except ConnectionError:
+        said = b""
     except OSError as error:
         return replace(shaken, tls_error=tls.why(error))
-    return shaken
+    doubt = "ask for" if secured.cert is None else "refuse"
+    closed = f"it closes the connection behind the handshake: does it {doubt} a client certificate (`tls.cert`)?"
+    return shaken if said else replace(shaken, tls_error=closed)
 
 
 async def _dates(connected: Reach, secured: Tls) -> str:
@@ -139,7 +143,7 @@ def judge(subject: str, label: str, it: Reach, wall: float, if_refused: str) -> 
         return [Finding(subject, f"{label}: name", Verdict.BAD, f"{it.host}: {it.name_error}", advice)]
     named = f"{it.host} is {', '.join(it.addresses)}" if it.addresses != (it.host,) else it.host
     if it.tcp_error:
-        return [Finding(subject, f"{label}: connection", Verdict.BAD, f"port {it.port}: {it.tcp_error}", if_refused)]
+        return [Finding(subject, f"{label}: connection", Verdict.BAD, f"{it.tcp_error} (port {it.port})", if_refused)]
     took = f"{named}, port {it.port} answers in {(it.connect_s or 0) * 1000:.1f} ms"
     found = [Finding(subject, f"{label}: connection", Verdict.OK, took)]
     if it.tls_error:

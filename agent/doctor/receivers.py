@@ -75,7 +75,8 @@ async def _measure(name: str, patient: Patient, config: Config) -> Facts:
         secured = (webhook.tls or Tls()) if parts.scheme == "https" else None
         port = parts.port or _PORTS[parts.scheme]
         reached = await reach(parts.hostname or "", port, secured, partial(_refuses, webhook))
-    outcome = await _test(name, webhook, config, patient) if patient.send_test else None
+    sends = patient.send_test and not (reached and reached.failed)
+    outcome = await _test(name, webhook, config, patient) if sends else None
     return Facts(name, webhook.unsigned, reached, proxy, None, outcome, told)
 
 
