@@ -1,5 +1,6 @@
 """Who is examined: the configuration as far as it can be read, and the agent that may be running."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask, proce
 from agent.control_socket import likely_state_dir, to_ask
 from agent.doctor.finding import Finding, Verdict
 from agent.doctor.processes import Account, account
+
+_CREDENTIALS = Path("/run/credentials/bellcrank.service")
+"""Where systemd keeps what `LoadCredential=` loaded for the service, while it runs; root may read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ def admit(path: Path | None, clock: DeviceClock, *, listen_s: float, send_test: 
     file, config, problems = None, None, tuple[str, ...]()
     try:
         file = find(path)
-        config = load(file)
+        config = load(file, _environment())
     except ConfigErrors as errors:
         problems = tuple(map(str, errors.problems))
     agent, kept_out = (None, None) if file is None else _ask(file)
@@ -73,6 +77,13 @@ def admit(path: Path | None, clock: DeviceClock, *, listen_s: float, send_test: 
         listen_s=listen_s,
         send_test=send_test,
     )
+
+
+def _environment() -> Mapping[str, str]:
+    """As the service has it, so that `!credential` can be read."""
+    if "CREDENTIALS_DIRECTORY" in os.environ or not _CREDENTIALS.is_dir():
+        return os.environ
+    return {**os.environ, "CREDENTIALS_DIRECTORY": str(_CREDENTIALS)}
 
 
 def without_config(subject: str) -> list[Finding]:

@@ -6,12 +6,15 @@ Of other users' processes only root sees which files they have open.
 import os
 import pwd
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 _PROC = Path("/proc")
 _SERVICE_USER = "bellcrank"
+_PSEUDO_TERMINALS = range(136, 144)
+"""Major numbers of /dev/pts, see the kernel's devices.txt."""
 
 
 class Process(NamedTuple):
@@ -54,9 +57,22 @@ def account(agent: int | None) -> Account:
     return Account(_user_name(os.geteuid()), os.geteuid(), frozenset({os.getegid(), *os.getgroups()}))
 
 
-def openers(path: Path) -> list[Process]:
-    """The processes that have a file or a device open, but for this one."""
-    return [Process(pid, process_name(pid)) for pid in _pids() if pid != os.getpid() and _has_open(pid, path)]
+def openers(device: Path) -> list[Process]:
+    """The processes that have a device open, but for this one."""
+    try:
+        wanted = device.stat()
+    except OSError:
+        return []
+    pids = (pid for pid in _pids() if pid != os.getpid())
+    return [Process(pid, process_name(pid)) for pid in pids if _has_open(pid, wanted)]
+
+
+def same_device(one: os.stat_result, other: os.stat_result) -> bool:
+    """Whether two nodes are of one device; a container has nodes of its own, and pseudo-terminals of its own too."""
+    if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
+        return True
+    both = stat.S_ISCHR(one.st_mode) and stat.S_ISCHR(other.st_mode)
+    return both and one.st_rdev == other.st_rdev and os.major(one.st_rdev) not in _PSEUDO_TERMINALS
 
 
 def lock_holder(path: Path) -> int | None:
@@ -116,18 +132,19 @@ def _pids() -> Iterator[int]:
             yield int(entry.name)
 
 
-def _has_open(pid: int, path: Path) -> bool:
+def _has_open(pid: int, wanted: os.stat_result) -> bool:
     try:
-        return any(_target(link) == str(path) for link in (_PROC / str(pid) / "fd").iterdir())
+        return any(_leads_to(link, wanted) for link in (_PROC / str(pid) / "fd").iterdir())
     except OSError:
         return False
 
 
-def _target(link: Path) -> str:
+def _leads_to(link: Path, wanted: os.stat_result) -> bool:
+    """Only devices are looked at: of a file behind a network that hangs stat(2) may not come back."""
     try:
-        return str(link.readlink())
+        return str(link.readlink()).startswith("/dev/") and same_device(link.stat(), wanted)
     except OSError:
-        return ""
+        return False
 
 
 def _text(path: Path) -> str:

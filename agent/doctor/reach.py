@@ -99,7 +99,7 @@ async def _shake_hands(
         async with asyncio.timeout(TIMEOUT_S):
             await writer.start_tls(secured.context(), server_hostname=connected.host)
     except OSError as error:
-        why = tls.why(error) or f"no answer to the handshake within {TIMEOUT_S:g} s: does it speak TLS there?"
+        why = _broken_off(error) or tls.why(error)
         dates = await _dates(connected, secured) if tls.is_outdated(error) else ""
         return replace(connected, tls_error=why + dates)
     secure = writer.get_extra_info("ssl_object")
@@ -120,6 +120,14 @@ async def _shake_hands(
     doubt = "ask for" if secured.cert is None else "refuse"
     closed = f"it closes the connection behind the handshake: does it {doubt} a client certificate (`tls.cert`)?"
     return shaken if said else replace(shaken, tls_error=closed)
+
+
+def _broken_off(error: OSError) -> str | None:
+    if isinstance(error, TimeoutError):
+        return f"no answer to the handshake within {TIMEOUT_S:g} s: does it speak TLS there?"
+    if isinstance(error, ConnectionError):
+        return "it breaks the handshake off: does it speak TLS there?"
+    return None
 
 
 async def _dates(connected: Reach, secured: Tls) -> str:

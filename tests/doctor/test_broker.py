@@ -102,7 +102,7 @@ async def test_the_certificate_is_told_with_its_days_or_with_what_is_wrong(tmp_p
     listeners = [f"listener {port} 127.0.0.1", f"certfile {good.cert}", f"keyfile {good.key}"]
     listeners += [f"listener {late_port} 127.0.0.1", f"certfile {late.cert}", f"keyfile {late.key}"]
     trusting = f", tls: {{ca: {authority.own.cert}}}"
-    with Mosquitto(tmp_path, *listeners):
+    with Mosquitto(tmp_path, *listeners) as broker:
         it = await found(house(tmp_path, f"mqtts://localhost:{port}", trusting), "broker")
         assert it["house: TLS"][0] == "ok"
         assert "valid for another" in it["house: TLS"][1]
@@ -110,6 +110,8 @@ async def test_the_certificate_is_told_with_its_days_or_with_what_is_wrong(tmp_p
         outdated = await found(house(tmp_path, f"mqtts://localhost:{late_port}", trusting), "broker")
         assert outdated["house: TLS"][0] == "bad"
         assert "has expired (valid from Jan  1 00:00:00 2020 GMT" in outdated["house: TLS"][1]
+        plain = await found(house(tmp_path, broker.url.replace("mqtt:", "mqtts:"), trusting), "broker")
+        assert plain["house: TLS"][1].endswith("does it speak TLS there?")
         unknown = await found(house(tmp_path, f"mqtts://localhost:{port}"), "broker")
         assert "CA that is not known" in unknown["house: TLS"][1]
 

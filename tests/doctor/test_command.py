@@ -4,6 +4,7 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli import main
@@ -118,3 +119,14 @@ async def test_what_a_broker_says_moves_no_cursor(tmp_path: Path) -> None:
         result = await examining
     assert "published with QoS 0: home/" in " ".join(result.output.split())
     assert not {"\x1b", "\x9b", "\u202e"} & set(result.output)
+
+
+def test_the_credentials_of_the_service_are_read_as_it_reads_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "whsec").touch(0o600)
+    (tmp_path / "whsec").write_text(SECRET)
+    monkeypatch.setattr("agent.doctor.patient._CREDENTIALS", tmp_path)
+    webhook = "{url: 'https://example.com', secrets: [!credential whsec]}"
+    file = configure(tmp_path, f"sources: {{}}\nwebhooks: {{ops: {webhook}}}\n")
+    assert call("--config", file, "--only", "configuration").exit_code == 0

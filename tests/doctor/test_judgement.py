@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.doctor import Finding, Verdict, clock, configuration, exit_code, memory, versions
-from agent.doctor.processes import Account, account, descriptors, lock_holder, openers, rss_bytes
+from agent.doctor.processes import Account, Process, account, descriptors, lock_holder, openers, rss_bytes, same_device
 from tests.doctor.parts import by_name, configure, found
 
 MIB = 1024 * 1024
@@ -101,7 +101,7 @@ def test_an_agent_of_another_version_waits_for_its_restart(running: str | None, 
         (CONFIGURATION, "agent", "ok", "none runs"),
         (replace(CONFIGURATION, running="cabin"), "agent", "ok", "it runs: cabin"),
         (replace(CONFIGURATION, kept_out="no permission for X"), "agent", "warn", "no permission"),
-        (replace(CONFIGURATION, holder=configuration.Process(7, "x")), "agent", "bad", "x (process 7) has the outbox"),
+        (replace(CONFIGURATION, holder=Process(7, "x")), "agent", "bad", "x (process 7) has the outbox"),
     ],
 )
 def test_each_state_of_a_configuration_has_its_verdict(
@@ -136,6 +136,26 @@ def test_the_smallest_figures_of_this_machine_can_be_read(tmp_path: Path) -> Non
     assert openers(tmp_path) == []
     assert rss_bytes(2**22 + 1) is None
     assert descriptors(2**22 + 1) is None
+
+
+def node(device: int, inode: int, numbers: tuple[int, int], mode: int = stat.S_IFCHR) -> os.stat_result:
+    return os.stat_result((mode | 0o660, inode, device, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": os.makedev(*numbers)})
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (node(5, 7, (188, 0)), node(5, 7, (188, 0)), True),
+        (node(5, 7, (188, 0)), node(6, 9, (188, 0)), True),
+        (node(5, 7, (188, 0)), node(5, 8, (188, 1)), False),
+        (node(5, 7, (136, 3)), node(6, 7, (136, 3)), False),
+        (node(5, 7, (0, 0), stat.S_IFREG), node(5, 8, (0, 0), stat.S_IFREG), False),
+    ],
+)
+def test_a_device_is_known_again_behind_another_node_but_not_another_terminal(
+    one: os.stat_result, other: os.stat_result, same: bool
+) -> None:
+    assert same_device(one, other) is same
 
 
 def test_who_has_a_lock_is_seen_without_touching_it(tmp_path: Path) -> None:
