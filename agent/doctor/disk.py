@@ -14,7 +14,8 @@ from agent.clock import monotonic_us
 from agent.doctor.aside import aside
 from agent.doctor.finding import Finding, Verdict
 from agent.doctor.patient import Patient
-from agent.outbox import default_min_free_bytes
+from agent.outbox.disk import default_min_free_bytes, size_bytes
+from agent.outbox.placing import DAMAGED
 from agent.status.words import age, size
 
 SUBJECT = "disk"
@@ -66,6 +67,8 @@ class Facts:
     written_bytes: int | None = None
     """By the running agent since its start."""
     uptime_s: float = 0.0
+    set_aside: Sequence[str] = ()
+    """Damaged outboxes, by their folders."""
 
 
 async def examine(patient: Patient) -> list[Finding]:
@@ -92,6 +95,7 @@ def _measure(patient: Patient) -> Facts:
         fsyncs_ms=_fsyncs_ms(folder),
         written_bytes=agent.outbox["written_bytes"] if agent else None,
         uptime_s=agent.agent["uptime_s"] if agent else 0.0,
+        set_aside=[folder.name for folder in _beside(patient.state_dir, f"{DAMAGED}-*")],
     )
 
 
@@ -101,10 +105,15 @@ def _existing(folder: Path) -> Path:
 
 
 def _used(folder: Path) -> int:
+    return sum(size_bytes(file) for file in _beside(folder, "outbox.db*"))
+
+
+def _beside(folder: Path, pattern: str) -> list[Path]:
+    """Nothing where the folder is not there, or may not be looked into."""
     try:
-        return sum(file.stat().st_size for file in folder.glob("outbox.db*"))
+        return sorted(folder.glob(pattern))
     except OSError:
-        return 0
+        return []
 
 
 def mount_of(folder: str, mountinfo: str) -> Mount | None:
@@ -142,7 +151,7 @@ def _fsyncs_ms(folder: Path) -> list[float] | str:
 
 def judge(it: Facts) -> list[Finding]:
     """All that is told of the disk."""
-    return [_space(it), *_inodes(it), *_kind(it), _fsync(it), _budget(it)]
+    return [_space(it), *_inodes(it), *_kind(it), _fsync(it), *_damage(it), _budget(it)]
 
 
 def _space(it: Facts) -> Finding:
@@ -198,6 +207,13 @@ def _fsync(it: Facts) -> Finding:
         advice = "every event waits for one: a card that is slow so is worn out or of a poor kind; replace it"
         return _finding("fsync", Verdict.WARN, seen, advice)
     return _finding("fsync", Verdict.OK, seen)
+
+
+def _damage(it: Facts) -> Iterable[Finding]:
+    if it.set_aside:
+        advice = "a card that damages files once does so again: copy what is on it, and replace it"
+        seen = f"damaged outboxes were set aside in {it.folder}: {', '.join(it.set_aside)}"
+        yield _finding("damage", Verdict.WARN, seen, advice)
 
 
 def _budget(it: Facts) -> Finding:

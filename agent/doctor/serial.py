@@ -193,6 +193,9 @@ def _data(it: Facts, kept_out: str | None) -> Iterable[Finding]:
         yield _finding(name, Verdict.SKIPPED, "an agent may have it, and a port has one reader")
     elif it.openers:
         yield _finding(name, Verdict.SKIPPED, "another program has it")
+    elif it.is_remote or (it.status and stat.S_ISCHR(it.status.st_mode)):
+        seen = "the running agent does not know this source yet"
+        yield _finding(name, Verdict.WARN, seen, "`bellcrank reload` applies the changed configuration")
 
 
 def _heard(name: str, config: SerialSource, said: Said) -> Finding:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 from agent.doctor.finding import Finding, Verdict
 from agent.doctor.patient import Patient
-from agent.outbox import SQLITE_VERSION
+from agent.outbox.schema import SQLITE_VERSION
 from agent.version import __version__
 
 SUBJECT = "versions"

@@ -14,19 +14,17 @@ readable is saved), `placing` (of a new file).
 from agent.outbox.backup import Restored, back_up, put_back
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.bounds import Limits
-from agent.outbox.disk import default_min_free_bytes
 from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
 from agent.outbox.ledger import Ledger
 from agent.outbox.letters import PAGE_ROWS, Archive, Filter, Letter, Matching, Moved, Span, Standing
 from agent.outbox.lock import Locked
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.outbox import BatchRefused, Outbox
-from agent.outbox.schema import SQLITE_VERSION, NewerSchema
+from agent.outbox.schema import NewerSchema
 from agent.outbox.store import Loaded
 
 __all__ = [
     "PAGE_ROWS",
-    "SQLITE_VERSION",
     "Archive",
     "Batch",
     "BatchRefused",
@@ -49,7 +47,6 @@ __all__ = [
     "Span",
     "Standing",
     "back_up",
-    "default_min_free_bytes",
     "opened_idle",
     "put_back",
     "switch_webhook",

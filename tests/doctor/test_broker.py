@@ -1,19 +1,24 @@
 """Real brokers, good and bad, as the doctor finds them."""
 
+import asyncio
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from agent.doctor.guest import SYS
 from agent.doctor.mosquitto import Settings, read
 from tests.doctor.parts import configure, found
 from tests.support.agent import free_port
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto, Said
-from tests.support.rawbroker import RawBroker
+from tests.support.rawbroker import SUBSCRIBE, RawBroker
 from tests.support.receiver import Receiver
+from tests.support.waiting import until
 
 PASSWORD = "canary-of-a-password"
+OWN_FILTERS = 1 + len(SYS)
+"""That the doctor subscribes for itself: its round trip, and what mosquitto tells of itself."""
 SOURCES = """
 sources:
   rooms: {driver: mqtt, topic: "home/{room}", sensors: {t: {path: t}}}
@@ -116,15 +121,21 @@ async def test_the_certificate_is_told_with_its_days_or_with_what_is_wrong(tmp_p
         assert "CA that is not known" in unknown["house: TLS"][1]
 
 
-async def test_a_broker_that_says_what_it_cannot_do_is_believed(tmp_path: Path) -> None:
+async def test_a_broker_that_says_what_it_cannot_do_and_refuses_a_topic_is_believed(tmp_path: Path) -> None:
     async with RawBroker() as broker:
         # CONNACK with Maximum QoS 0 and no wildcards (MQTT 5, 3.2.2.3.4 and 3.2.2.3.11).
         broker.greeting = bytes([0x20, 7, 0, 0, 4, 0x24, 0, 0x28, 0])
-        broker.ignores = {8}
-        it = await found(house(tmp_path, broker.url), "broker")
+        broker.ignores = {SUBSCRIBE}
+        examining = asyncio.ensure_future(found(house(tmp_path, broker.url), "broker"))
+        await until(lambda: sum(packet.type == SUBSCRIBE for packet in broker.got) == 1 + OWN_FILTERS)
+        for packet in broker.got:
+            if packet.type == SUBSCRIBE:  # SUBACK: not authorized (MQTT 5, 3.9.3)
+                broker.say(bytes([0x90, 4]) + packet.content[:2] + b"\x00\x87")
+        it = await examining
     assert it["house: login"][0] == "ok"
     assert it["house: abilities"] == ("bad", "it allows no wildcards", "a topic with {placeholders} needs them")
-    assert it["house: subscription"][:2] == ("bad", "home/+ (source rooms): no answer")
+    assert it["house: subscription"][:2] == ("bad", "home/+ (source rooms): Not authorized")
+    assert it["house: round trip"][0] == "warn"
 
 
 async def test_what_speaks_no_mqtt_is_told(tmp_path: Path) -> None:

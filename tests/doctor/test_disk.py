@@ -46,6 +46,7 @@ def mounted(kind: str, *options: str) -> Mount:
         (replace(GOOD, fsyncs_ms=[4.0, 4.0, 3000.0]), "fsync", "warn", "3000.0 ms at worst"),
         (replace(GOOD, fsyncs_ms="Permission denied"), "fsync", "skipped", "Permission denied"),
         (GOOD, "wear", "ok", "50.0 MB a day; a cheap card of this size would last decades"),
+        (replace(GOOD, set_aside=["outbox.damaged-X"]), "damage", "warn", "outbox.damaged-X"),
         (replace(GOOD, written_bytes=5 * GB), "wear", "warn", "less than a year"),
         (replace(GOOD, uptime_s=60.0), "wear", "skipped", "after an hour"),
         (replace(GOOD, written_bytes=None), "wear", "skipped", "only a running agent"),
@@ -88,11 +89,13 @@ def test_the_nearest_mount_counts_and_of_two_at_one_place_the_last(folder: str, 
 
 
 async def test_a_disk_is_measured_and_nothing_is_left_behind(tmp_path: Path) -> None:
-    (tmp_path / "state").mkdir()
+    aside = tmp_path / "state" / "outbox.damaged-20260101T000000Z"
+    aside.mkdir(parents=True)
     it = await found(configure(tmp_path, "sources: {}\n"), "disk")
     assert it["fsync"][0] in ("ok", "warn")
     assert it["fsync"][1].startswith("20 small writes took ")
-    assert list((tmp_path / "state").iterdir()) == []
+    assert aside.name in it["damage"][1]
+    assert list((tmp_path / "state").iterdir()) == [aside]
 
 
 async def test_a_disk_in_memory_that_is_full_is_told(tmp_path: Path) -> None:

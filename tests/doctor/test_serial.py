@@ -155,6 +155,13 @@ def test_a_numbered_name_is_warned_of_with_the_one_that_stays() -> None:
     )
 
 
+def test_a_source_that_the_running_agent_does_not_know_waits_for_a_reload() -> None:
+    source = SerialSource(driver="serial", port="/dev/serial/by-id/x", sensors={})
+    it = by_name(judge(Facts("s", source, device(0o660)), MEMBER, 42, None))
+    assert it["s: data"][0] == "warn"
+    assert "bellcrank reload" in it["s: data"][2]
+
+
 def test_the_agent_itself_is_no_stranger_at_its_port() -> None:
     source = SerialSource(driver="serial", port="/dev/serial/by-id/x", sensors={})
     told = {"state": "open", "detail": "", "messages": 7, "refused": 0, "last_refusal": None}
