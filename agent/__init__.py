@@ -40,6 +40,7 @@ The floors, from the ground; a file imports only from floors below its own:
     logs cli                    and the commands
     control_client              how the command line asks the agent
     recording overhear replay discovery   what arrives, and what the rules would make of it
+    doctor/                     what may be the matter: subjects that measure, then judge
     starter effective schema    a first configuration, the effective one, its JSON Schema
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.

@@ -38,14 +38,15 @@ def to_ask(file: Path, env: Mapping[str, str] = os.environ) -> Iterator[Path]:
         runtime = _SERVICE_RUNTIME
     if runtime is not None:
         yield runtime / _NAME
-    yield _state_dir(file, env) / _NAME
+    yield likely_state_dir(file, env) / _NAME
 
 
 def _runtime(env: Mapping[str, str]) -> Path | None:
     return Path(env["RUNTIME_DIRECTORY"].partition(":")[0]) if env.get("RUNTIME_DIRECTORY") else None
 
 
-def _state_dir(file: Path, env: Mapping[str, str]) -> Path:
+def likely_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the state is by a file that may be bad or missing."""
     try:
         document = yamlfile.load(file, {}).value
     except (YamlProblem, OSError):

@@ -26,6 +26,7 @@ FLOORS = [
     ["agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo", "agent.recording", "agent.overhear"],
     ["agent.replay", "agent.discovery"],
+    ["agent.doctor"],
     ["agent.cli"],
     ["agent.__main__"],
 ]
