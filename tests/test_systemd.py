@@ -12,7 +12,7 @@ from random import Random
 
 import pytest
 
-from agent import control_socket
+from agent import service
 from agent.cli import common
 from agent.config import Config, ConfigErrors, load
 from agent.model import Content
@@ -21,6 +21,7 @@ from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.rules import Engine
+from agent.service import Service
 from agent.systemd import Systemd
 from agent.tasks import Tasks
 from drivers.base import Surroundings
@@ -229,9 +230,9 @@ def test_the_unit_says_what_the_program_does(unit: Path) -> None:
         "Type=notify",
         "ExecReload=/bin/kill -HUP $MAINPID",
         f"RestartPreventExitStatus={common.BAD_CONFIG}",
-        f"RuntimeDirectory={control_socket._SERVICE_RUNTIME.name}",
-        f"ConfigurationDirectory={control_socket._SERVICE_CONFIG.name}",
-        "StateDirectory=bellcrank",
+        f"RuntimeDirectory={Service().runtime.name}",
+        f"ConfigurationDirectory={service.CONFIG.name}",
+        f"StateDirectory={Service().state.name}",
     } <= lines
 
 

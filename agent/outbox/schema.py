@@ -275,3 +275,12 @@ def _execute(db: "Database", statements: str) -> None:
     for statement in statements.split(";\n"):
         if statement.strip():
             db.execute(statement)
+
+
+def version_of(path: Path) -> int:
+    """The schema of a file, with what its log says; nothing is changed. Raises OSError."""
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
