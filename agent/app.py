@@ -92,10 +92,10 @@ class Agent:
             loop.add_signal_handler(number, self._stop.set)
         loop.add_signal_handler(signal.SIGHUP, self._hung_up.set)
         async with contextlib.AsyncExitStack() as stack:
-            await self._start(stack)
-            log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
-            self._systemd.ready(self._config.summary())
-            await self._stop.wait()
+            if await self._has_started(stack):
+                log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
+                self._systemd.ready(self._config.summary())
+                await self._stop.wait()
             log.info("stopping")
             self._systemd.stopping()
         return 1 if self._failed else 0
@@ -167,6 +167,19 @@ class Agent:
 
     # -- start and reload
 
+    async def _has_started(self, stack: contextlib.AsyncExitStack) -> bool:
+        """Start, but not beyond a signal: on a full disk the first commit takes as long as that is full."""
+        starting = asyncio.create_task(self._start(stack))
+        stopped = asyncio.create_task(self._stop.wait())
+        await asyncio.wait((starting, stopped), return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+        starting.cancel()
+        try:
+            await starting
+        except asyncio.CancelledError:
+            return False
+        return True
+
     async def _start(self, stack: contextlib.AsyncExitStack) -> None:
         stack.push_async_callback(self._outbox.close)
         loaded = await self._outbox.open(self._clock)
@@ -203,7 +216,9 @@ class Agent:
         self._parts = Parts(clock, around, outbox, self._pipeline, loaded.rests, self._tasks)
         self._pipeline.behind_since = self._parts.behind_since
         self._observer = Observer(config, loaded.agent_id, clock, self._pipeline, outbox, self._parts)
-        self._routes = routes(self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now)
+        self._routes = routes(
+            self._observer, self, outbox.archive, lambda: self._config.webhooks, clock.now, config.status.root
+        )
         self._parts.lives = lambda: self._observer.alive() and self._observer.ready()
         await self._pipeline.begin(step)
         self._pipeline.tell(notices.started(__version__, loaded.downtime_s, ended_well=loaded.ended_well))

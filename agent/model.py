@@ -122,6 +122,8 @@ class Delivery:
     suffix: str = ""
     untimed: bool = False
     """Never attempted, and its time is not sure: its bytes are final once it is frozen."""
+    damaged: bool = False
+    """Its bytes are not those that became owed: it is never sent."""
 
 
 class Ending(StrEnum):
@@ -191,7 +193,7 @@ class Rest:
     """Until when the receiver has asked for rest (Retry-After): nothing shortens that."""
 
 
-DROP_REASONS = ("full", "discarded", "purged", "replaced", "webhook_removed")
+DROP_REASONS = ("full", "discarded", "purged", "replaced", "webhook_removed", "damaged")
 
 
 @dataclass(slots=True)

@@ -41,6 +41,37 @@ def heartbeat(every_s: float) -> Notice:
     return Notice("agent.heartbeat", "agent", {"every_s": every_s}, None)
 
 
+def damaged_deliveries(webhook: str, count: int, sequences: Sequence[Sequence[int]], left_off: int) -> Notice:
+    """What the card has changed of single deliveries: they are dead letters, and were not sent."""
+    data = {"webhook": webhook, "deliveries": count, "sequences": sequences, "sequences_left_off": left_off}
+    return Notice("outbox.damaged", "agent", data, None)
+
+
+def damaged_file(
+    why: str,
+    folder: str,
+    *,
+    saved: Mapping[str, int],
+    lost: Mapping[str, int],
+    anew: Sequence[str],
+    unread: Sequence[str],
+    removed: Sequence[str],
+) -> Notice:
+    """The database was damaged: what could be read goes on in a new one, the file lies in `folder`.
+
+    `saved`: rows, by table; `lost`: deliveries, by webhook; `anew`: webhooks whose counters begin anew; `unread`:
+    tables of which not everything could be read; `removed`: folders of older damages, of which there were too many.
+    """
+    data = {"reason": why, "folder": folder, "saved": saved, "lost": lost, "counters_anew": anew}
+    return Notice("outbox.damaged", "agent", {**data, "unread": unread, "removed": removed}, None)
+
+
+def damaged_memory(keys: Sequence[tuple[str, str]]) -> Notice:
+    """What the card has changed of what rules remember of sensors: they begin anew there. `keys`: rule and sensor."""
+    listed = [f"{rule} of {sensor}" for rule, sensor in keys[:_RULES_MAX]]
+    return Notice("outbox.damaged", "agent", {"memory": len(keys), "rules": listed}, None)
+
+
 def _exhausted(webhook: str, found: list[DeadLetters]) -> Notice:
     found = sorted(found, key=lambda one: -one.count)
     rules = {one.rule: {"count": one.count, "first": one.first, "last": one.last} for one in found[:_RULES_MAX]}
@@ -121,6 +152,19 @@ def _of_dropped(notice: Notice) -> str:
     return f"the outbox was full: {events} for the webhook {_name(notice)} will never be sent"
 
 
+def _of_damaged(notice: Notice) -> str:
+    data = notice.data
+    if "folder" in data:
+        n = sum(data["lost"].values())
+        lost = "1 event that was owed is lost" if n == 1 else f"{n} events that were owed are lost"
+        anew = ", and some counters begin anew" if data["counters_anew"] or "everything" in data["unread"] else ""
+        return f"the outbox was damaged ({data['reason']}) and lies in {data['folder']} now: {lost}{anew}"
+    if "memory" in data:
+        return f"the card has damaged what rules remember of {data['memory']} sensors: they begin anew there"
+    events = "1 event" if data["deliveries"] == 1 else f"{data['deliveries']} events"
+    return f"the card has damaged {events} for the webhook {data['webhook']}, which will never be sent"
+
+
 _OTHER = _Words("warning", lambda notice: f"{notice.type} of {notice.subject}")
 _WORDS = {
     "agent.started": _Words("info", _of_start),
@@ -129,4 +173,5 @@ _WORDS = {
     "webhook.recovered": _Words("info", _of_recovered),
     "delivery.exhausted": _Words("warning", _of_exhausted),
     "outbox.dropped": _Words("critical", _of_dropped),
+    "outbox.damaged": _Words("critical", _of_damaged),
 }

@@ -36,7 +36,7 @@ SOFT_WITHIN_S = 60.0
 SWEEP_EVERY_S = 60.0
 EXHAUSTED_EVERY_S = 60.0
 """Dead letters are told of at most so often."""
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S = 5.0
 _LOOK_EVERY_S = 1.0
 """At the wall clock, while first attempts wait for it."""
 _NOTICES_MAX = 256
@@ -390,6 +390,7 @@ class Pipeline:
             or batch.subscriptions
             or batch.frozen
             or batch.exhausted_before is not None
+            or self._outbox.wants_whole
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)
@@ -397,8 +398,11 @@ class Pipeline:
 
     async def _commit(self, step: Step, batch: Batch) -> None:
         self._marks_due = None
-        batch.memory = step.rows()
-        additions = {feed: ledger.addition() for feed, ledger in self._ledgers.items()}
+        batch.memory, batch.whole = step.rows(), self._outbox.wants_whole
+        if batch.whole:
+            batch.memory = {**self._engine.rows(), **batch.memory}
+            batch.subscriptions = {**self.subscriptions, **batch.subscriptions}
+        additions = {feed: ledger.addition(whole=batch.whole) for feed, ledger in self._ledgers.items()}
         batch.ledger = {feed: addition for feed, addition in additions.items() if any(addition)}
         try:
             await self._outbox.commit(batch)

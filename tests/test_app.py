@@ -12,11 +12,18 @@ import pytest
 
 from agent import parts
 from agent.app import Agent
+from agent.clock import DeviceClock
 from agent.config import Config, load
+from agent.outbox import Loaded
+from agent.outbox.disk import Disk
 from agent.webhooks.courier import Courier
 from tests.faults.oracle import SECRET
+from tests.outbox.parts import batch_of, opened
 from tests.support.agent import free_port
+from tests.support.hands import HandClock
 from tests.support.port import Port
+from tests.support.small_disk import Filler, small_disk
+from tests.support.waiting import until
 
 CONFIG = """
 version: 1
@@ -99,6 +106,31 @@ async def runs_until_a_signal(folder: Path, status: int, number: signal.Signals 
     os.kill(os.getpid(), number)
     assert await asyncio.wait_for(task, 30) == 0
     assert not await answers(status)
+
+
+async def test_a_signal_ends_a_start_that_waits_for_room_on_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Disk, "give_up_ballast", lambda _: None)
+    with small_disk(tmp_path, "tmpfs") as disk:
+        at = Agent(tmp_path / "bellcrank.yaml", config(tmp_path, free_port()), disk)
+        filler, open_outbox = Filler(disk), at._outbox.open
+
+        async def fill_once_opened(clock: DeviceClock) -> Loaded:
+            loaded = await open_outbox(clock)
+            filler.fill()
+            return loaded
+
+        monkeypatch.setattr(at._outbox, "open", fill_once_opened)
+        async with opened(disk, HandClock()) as (outbox, _):
+            batch = batch_of(outbox, HandClock().moment())
+            batch.memory = {(f"gone{n}", "meter.t"): "of a rule that is no more" for n in range(50)}
+            await outbox.commit(batch)
+        task = asyncio.create_task(at.run())
+        await until(lambda: at._outbox.degraded is not None, 30)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await asyncio.wait_for(task, 30) == 0
+        assert "full" in (at._outbox.degraded or ""), "it was so to the end"
 
 
 async def test_a_port_in_use_ends_the_start_and_lets_go_of_the_outbox(tmp_path: Path) -> None:

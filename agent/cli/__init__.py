@@ -9,8 +9,8 @@ from typing import NoReturn
 
 import click
 
+from agent.cli import backup, discover, events, install, record, rules, status, trying, verify, webhooks
 from agent.cli import config as config_commands
-from agent.cli import discover, events, install, record, rules, status, trying, verify, webhooks
 from agent.cli.asking import command
 from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
 from agent.version import __version__
@@ -68,6 +68,8 @@ for _command in (
     rules.rules_group,
     record.record,
     discover.discover,
+    backup.backup,
+    backup.restore,
     install.install,
     install.uninstall,
 ):

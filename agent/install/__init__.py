@@ -1,4 +1,4 @@
-"""`bellcrank install` and `uninstall`, which scripts/install runs too: a machine gets the service, an update, or loses it.
+"""`bellcrank install` and `uninstall`, which scripts/install runs too: a machine gets the service, or loses it.
 
     wish        what a person asks for
     source      where the version to install is: a checkout, a wheel, or the installation that runs this

@@ -1,4 +1,4 @@
-"""The words of `bellcrank install` and `uninstall`, read with the standard library: scripts/install has nothing else."""
+"""The words of `bellcrank install` and `uninstall`, read by the standard library: scripts/install has no other."""
 
 import argparse
 from pathlib import Path

@@ -1,64 +1,56 @@
 """`python -m agent.install.outbox keep|put-back CONFIG COPY`: what an update does to the outbox of a stopped agent.
 
-It runs as the user of the agent, and as a program of the version that can read the outbox: the old one.
+It runs as the user of the agent, and is a program of the version that can read the outbox: the old one.
 """
 
-import shutil
+import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from agent import control_socket
-from agent.outbox.schema import VERSION, version_of
-
-_PARTS = ("", "-wal")
-"""The database, and what is committed but not yet in it: there after a power cut only."""
-
-
-def keep(path: Path, copy: Path) -> str:
-    """Copy the outbox, whole, as nobody writes to it. Raises OSError."""
-    if not path.exists():
-        return f"there is no {path} yet"
-    for here, there in _pairs(path, copy):
-        there.unlink(missing_ok=True)
-        if here.exists():
-            there.touch(0o600)
-            shutil.copyfile(here, there)
-    return f"{path} is kept as {copy}"
+from agent.clock import SystemClock
+from agent.outbox import Locked, NewerSchema, back_up, put_back
+from agent.outbox.inspection import version_of
+from agent.outbox.schema import VERSION
 
 
-def put_back(path: Path, copy: Path) -> str:
-    """Put the copy in the place of an outbox that this version cannot read; what lay there stays beside it.
+def keep(state_dir: Path, copy: Path) -> str:
+    """Copy the outbox, checked. Returns a sentence. Raises NewerSchema, OSError."""
+    if not (state_dir / "outbox.db").exists():
+        return f"there is no outbox in {state_dir} yet"
+    size_bytes = back_up(state_dir, copy, replace=True)
+    return f"{copy} holds the outbox: {size_bytes} bytes"
 
-    Otherwise the outbox stays, with all that was told since. Raises OSError.
+
+def put_back_if_newer(state_dir: Path, copy: Path, wall: float) -> str:
+    """Put the copy in the place of an outbox that this version cannot read; any other stays, with all that came since.
+
+    `wall` is Unix seconds. Returns a sentence. Raises Locked, NewerSchema, OSError.
     """
+    path = state_dir / "outbox.db"
     if not path.exists() or version_of(path) <= VERSION:
         return f"{path} stays as it is"
-    if not copy.exists():
-        raise FileNotFoundError(2, f"its schema is newer than {VERSION}, and there is no copy of before", str(copy))
-    for there, here in _pairs(path, copy):
-        if there.exists():
-            there.replace(there.with_name(f"{there.name}.newer"))
-        if here.exists():
-            there.touch(0o600)
-            shutil.copyfile(here, there)
-    return f"{copy} is {path} again; what was told since is in {path}.newer"
-
-
-def _pairs(path: Path, copy: Path) -> Iterator[tuple[Path, Path]]:
-    return ((path.with_name(path.name + part), copy.with_name(copy.name + part)) for part in _PARTS)
+    done = put_back(state_dir, copy, wall)
+    return f"{copy} is the outbox again; what it replaces lies in {done.replaced}"
 
 
 def main(verb: str, config: str, copy: str) -> int:
     """Returns the exit code."""
-    path = control_socket.state_dir(Path(config)) / "outbox.db"
+    state_dir = control_socket.state_dir(Path(config))
     try:
-        said = {"keep": keep, "put-back": put_back}[verb](path, Path(copy))
+        if verb == "keep":
+            said = keep(state_dir, Path(copy))
+        else:
+            said = put_back_if_newer(state_dir, Path(copy), SystemClock().wall())
+    except (Locked, NewerSchema) as error:
+        said = str(error)
     except OSError as error:
-        print(f"{error.filename}: {error.strerror}", file=sys.stderr)  # noqa: T201
-        return 1
-    print(said)  # noqa: T201
-    return 0
+        said = f"{error.filename}: {error.strerror or os.strerror(error.errno or 0)}"
+    else:
+        print(said)  # noqa: T201
+        return 0
+    print(said, file=sys.stderr)  # noqa: T201
+    return 1
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from agent.install import steps
+from agent.install.source import SHARE
 from agent.install.steps import Step, program, step
 from agent.install.wish import BACKUPS, RELEASES, Facts, Wish
 from agent.service import CONFIG, USER, Service
@@ -34,9 +35,9 @@ class Plan(NamedTuple):
 
 def install(facts: Facts, wish: Wish) -> Plan:
     """The first installation, an update of all agents, or one more agent on the release that is there."""
-    only_one_more = wish.service is not None and (facts.current or "").rpartition("-")[0] == wish.source.version
-    if wish.service is not None and only_one_more and facts.current:
-        return _one_more(facts, wish, wish.service, facts.current)
+    current = facts.current or ""
+    if wish.service is not None and current.rpartition("-")[0] == wish.source.version:
+        return _one_more(facts, wish, wish.service, current)
     return _release(facts, wish)
 
 
@@ -124,7 +125,7 @@ def _environment(facts: Facts, wish: Wish, release: str) -> Iterator[Step]:
     if source.path is None:
         yield step("Make a wheel of the bellcrank that runs this", *_here(), "agent.install.pack", wheel)
     yield step("Install bellcrank", *pip, "--no-deps", "--no-index", wheel)
-    yield step(says, *locked, home / steps.SHARE / "requirements.txt")
+    yield step(says, *locked, home / SHARE / "requirements.txt")
 
 
 def _here() -> tuple[str, ...]:

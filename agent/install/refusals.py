@@ -58,6 +58,6 @@ def _of_machine(facts: Facts, wish: Wish) -> Iterator[str]:
 def _moved(facts: Facts) -> Iterator[str]:
     for path in facts.foreign:
         if path.suffix == ".service":
-            yield f"{path} hides the unit of this version: move it away; what is yours goes into `systemctl edit {path.name}`."
+            yield f"{path} hides the unit of this version: move it away; yours goes into `systemctl edit {path.name}`."
         else:
             yield f"{path} is there and was not made by `bellcrank install`: move it away."

@@ -3,12 +3,15 @@
 Nothing outside knows SQL.
 
 `batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
-`letters` finds what people ask for, `idle` does so, and moves it, while no agent runs. Beneath them `store` (SQL),
-`schema` (tables), `lanes` (which delivery goes next), `ledger` (which input was seen before), `untimed` (events whose
-time is not sure), `lock` (one agent for each file). When it is full: `bounds` (what goes), `room` (what may), `claims`
-(what couriers have stays), `losses` (how it is told), `disk` (its room, and the ballast).
+`letters` finds what people ask for, `idle` does so, and moves it, while no agent runs; `backup` copies the file, and
+puts it back. Beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input
+was seen before), `untimed` (events whose time is not sure), `lock` (one agent for each file). When it is full:
+`bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is told), `disk` (its
+room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file), `salvage` (what is
+readable is saved), `placing` (of a new file).
 """
 
+from agent.outbox.backup import Restored, back_up, put_back
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.bounds import Limits
 from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
@@ -40,8 +43,11 @@ __all__ = [
     "Moved",
     "NewerSchema",
     "Outbox",
+    "Restored",
     "Span",
     "Standing",
+    "back_up",
     "opened_idle",
+    "put_back",
     "switch_webhook",
 ]

@@ -86,6 +86,8 @@ class Batch:
     replays: Sequence[Replay] = ()
     discarded: Sequence[Gone] = ()
     """Deliveries, pending or dead, that a person gave up."""
+    whole: bool = False
+    """Whether memory, ledgers and subscriptions are all that there are, not only what has changed."""
     room_bytes: int = 0
     """What is to be free behind it, for the rest of a batch that has met a full disk."""
 
@@ -130,6 +132,7 @@ class Draft:
                 due_at=now,
                 headers=old.content.headers,
                 suffix=old.content.suffix,
+                damaged=old.damaged,
             )
             self._next += 1
             self.replays.append(Replay(old, delivery))

@@ -63,13 +63,17 @@ class Disk:
         with suppress(OSError):
             self._ballast.unlink(missing_ok=True)
 
-    def holds_shared_memory(self) -> bool:
-        """Whether SQLite's shared memory may be made and filled; see `back_with_blocks`."""
+    def is_full(self) -> bool:
+        """Whether it is so to the last blocks: SQLite's shared memory, which has to grow in one piece, cannot."""
         try:
             disk = os.statvfs(self._folder)
         except OSError:
-            return True
-        return disk.f_bsize >= _SHM_PAGE_BYTES or disk.f_bavail * disk.f_frsize >= 2 * _SHM_REGION_BYTES
+            return False
+        return disk.f_bavail * disk.f_frsize < 2 * _SHM_REGION_BYTES
+
+    def holds_shared_memory(self) -> bool:
+        """Whether SQLite's shared memory may be made and filled; see `back_with_blocks`."""
+        return not self.is_full() or os.statvfs(self._folder).f_bsize >= _SHM_PAGE_BYTES
 
     def _has_ballast(self) -> bool:
         return size_bytes(self._ballast) >= BALLAST_BYTES

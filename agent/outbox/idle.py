@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Moment
+from agent.outbox import placing
 from agent.outbox.batch import Batch, Draft, gone_of, no_content
 from agent.outbox.letters import (
     Filter,
@@ -90,9 +91,11 @@ def switch_webhook(state_dir: Path, name: str, *, enabled: bool) -> bool:
 @contextlib.contextmanager
 def _locked(state_dir: Path) -> Iterator[Store]:
     path = state_dir / "outbox.db"
-    path.stat()  # so that none is made
+    ready = placing.next_name(path)
+    made_at = (ready if ready.exists() else path).stat().st_mtime  # and none is made
     lock = FileLock(state_dir / "outbox.lock")
     try:
+        placing.complete(path, placing.DAMAGED, made_at)
         with contextlib.closing(Store(path)) as store:
             yield store
     except sqlite3.Error as error:

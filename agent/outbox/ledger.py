@@ -70,10 +70,13 @@ class Ledger:
         first_since_start = self._fresh and bool(self._staged)
         return self._emptied or first_since_start or self.unsaved_count + len(self._staged) >= UNSAVED_MAX
 
-    def addition(self) -> tuple[bool, bytes]:
-        """What a commit of this step writes: whether the log starts anew, and the entries to append."""
-        unsaved = [] if self._emptied else list(self._unsaved)
-        return self._emptied, b"".join((unsaved + self._staged)[-KEPT:])
+    def addition(self, *, whole: bool = False) -> tuple[bool, bytes]:
+        """What a commit of this step writes: whether the log starts anew, and the entries to append.
+
+        With `whole` it starts anew with all that is known.
+        """
+        known = [] if self._emptied else list(self._entries.values() if whole else self._unsaved)
+        return self._emptied or whole, b"".join((known + self._staged)[-KEPT:])
 
     def install(self, *, committed: bool) -> None:
         """Make the staged entries the ledger's own; with `committed`, all of it is on disk."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from agent.model import Attempt, Content
+from agent.outbox.checksums import differs, of_delivery
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
 
 STATES = {"pending": PENDING, "delivered": DELIVERED, "dead": DEAD}
@@ -163,6 +164,7 @@ class Movable(NamedTuple):
     event_id: str
     subject: str
     content: Content
+    damaged: bool
 
 
 class Moved(NamedTuple):
@@ -241,12 +243,14 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     """The oldest that match, at most MOVED_ROWS."""
     where, values = _where(wanted, span)
     query = (
-        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, {_CONTENT}"  # noqa: S608
+        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, d.checksum, {_CONTENT}"  # noqa: S608
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
     found = []
-    for *row, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
-        found.append(Movable._make([*row, _content(body, headers, suffix)]))
+    for *row, checksum, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
+        _, _, webhook, _, _, event_id, _ = row
+        damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
+        found.append(Movable._make([*row, _content(body, headers, suffix), damaged]))
     return found
 
 
@@ -306,7 +310,11 @@ def _letter(row: tuple[Any, ...], log: tuple[Attempt, ...] = ()) -> Letter:
 
 
 def _content(body: bytes, headers: str | None, suffix: str | None) -> Content:
-    return Content(body, json.loads(headers) if headers else {}, suffix or "")
+    try:
+        known = json.loads(headers) if headers else {}
+    except ValueError:  # damaged: it is shown, but never sent
+        known = {}
+    return Content(body, known, suffix or "")
 
 
 def _glob(pattern: str) -> str:

@@ -5,6 +5,7 @@ An flock(2) that the kernel lets go of when the process ends, however it ends.
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -24,8 +25,9 @@ class FileLock:
             os.close(self._fd)
             by = f" (process {owner})" if owner.isdigit() else ""
             raise Locked(f"another agent{by} has the outbox {path.parent}") from error
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: then nobody is told which process it is
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
         """Let another agent have it."""

@@ -1,10 +1,14 @@
-"""What was dropped for want of room, until it is told: at most once a minute, as counts and ranges of `sequence`."""
+"""What was dropped for want of room, or found damaged, until it is told.
+
+At most once a minute, as counts and ranges of `sequence`.
+"""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from agent import notices
 from agent.model import Notice
 
 DROPPED = "outbox.dropped"
@@ -18,7 +22,7 @@ class Drop(NamedTuple):
 
     webhook: str
     reason: str
-    """`full` or `purged`, as in `model.DROP_REASONS`."""
+    """`full` or `purged`, as in `model.DROP_REASONS`, or `damaged`."""
     sequence: int
 
 
@@ -40,21 +44,31 @@ class _Lost:
         else:
             self.left_off += 1
 
-    def told(self, webhook: str) -> Notice:
-        data: dict[str, Any] = {
-            "webhook": webhook,
-            "dropped": self.count.total(),
-            "dropped_by": dict(self.count),
-            "sequences": dict(self.ranges),
-            "sequences_left_off": self.left_off,
-        }
-        return Notice(DROPPED, f"webhook:{webhook}", data, about=webhook)
+
+def dropped(webhook: str, lost: _Lost) -> Notice:
+    """For want of room."""
+    data: dict[str, Any] = {
+        "webhook": webhook,
+        "dropped": lost.count.total(),
+        "dropped_by": dict(lost.count),
+        "sequences": dict(lost.ranges),
+        "sequences_left_off": lost.left_off,
+    }
+    return Notice(DROPPED, f"webhook:{webhook}", data, about=webhook)
+
+
+def damaged(webhook: str, lost: _Lost) -> Notice:
+    """By the card: the webhook itself may hear of it."""
+    ranges = [one for ranges in lost.ranges.values() for one in ranges]
+    return notices.damaged_deliveries(webhook, lost.count.total(), ranges, lost.left_off)
 
 
 class Losses:
     """Gathers drops and tells of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, told: Callable[[str, _Lost], Notice] = dropped) -> None:
+        """`told` makes the notice of what one webhook has lost."""
+        self._told = told
         self._lost: defaultdict[str, _Lost] = defaultdict(_Lost)
         self._told_at: float | None = None
         self._due = False
@@ -75,4 +89,4 @@ class Losses:
             return []
         lost, self._lost = self._lost, defaultdict(_Lost)
         self._told_at, self._due = now, False
-        return [one.told(webhook) for webhook, one in sorted(lost.items())]
+        return [self._told(webhook, one) for webhook, one in sorted(lost.items())]

@@ -177,10 +177,12 @@ class Mailbox:
                 await self._load(lane)
             if not lane.loaded:
                 self._lanes.drop(lane)
-            elif self._claims.lend(lane.loaded[0].id):
-                found.append(lane.loaded[0])
-            else:
+            elif not self._claims.lend(lane.loaded[0].id):
                 self._refused.append(lane)
+            elif lane.loaded[0].damaged:
+                self.settle(self._outbox.given_up(lane.loaded[0]))
+            else:
+                found.append(lane.loaded[0])
         return found
 
     async def _load(self, lane: Lane) -> None:

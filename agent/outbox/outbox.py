@@ -7,6 +7,7 @@ and the caller, who waits, acknowledges nothing meanwhile. Reading is tried agai
 """
 
 import asyncio
+import errno
 import itertools
 import logging
 import math
@@ -15,23 +16,26 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock, plausible
-from agent.model import Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
-from agent.outbox import untimed
+from agent.model import Attempt, Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
+from agent.notices import damaged_file, damaged_memory
+from agent.outbox import placing, untimed
 from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
+from agent.outbox.inspection import is_damage, look
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
-from agent.outbox.losses import DROPPED, Losses
+from agent.outbox.losses import DROPPED, Drop, Losses, damaged
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.room import size_bytes
-from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store
+from agent.outbox.salvage import Known, Report, salvage, start_empty
+from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store, machine_id
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -98,6 +102,9 @@ class Outbox:
         self._limits = limits
         self._claims = Claims()
         self._losses = Losses()
+        self._damages = Losses(damaged)
+        self._notices: list[Notice] = []
+        """Of the start: there is nobody yet to tell them to."""
         self._logged_at = -_LOGGED_EVERY_S
         self._more = False
         self._committed_at = 0.0
@@ -111,10 +118,14 @@ class Outbox:
         self._swept_to: Place | None = None
         """Where the look for what has expired goes on; None: it begins anew when the next expires."""
         self._thread_id = 0
+        self._clock: DeviceClock
+        self._agent_id = ""
         self._lock: FileLock | None = None
         self._store: Store
         self.degraded: str | None = None
         """Why nothing can be committed at the moment."""
+        self.wants_whole = False
+        """Whether the next batch is to have all of the memory: some of it was lost with a damaged file."""
         self.untold = True
         """Whether there may be dead letters that nobody was told of."""
         self.crowded = False
@@ -128,20 +139,59 @@ class Outbox:
         self._reading: set[asyncio.Task[None]] = set()
 
     async def open(self, clock: DeviceClock) -> Loaded:
-        """Lock and open the file. Raises Locked, NewerSchema, sqlite3.Error, OSError."""
+        """Lock and open the file; what is readable of a damaged one is saved. Raises Locked, NewerSchema, OSError."""
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock = FileLock(self._path.with_suffix(".lock"))
-        loaded = await self._call(self._open, clock)
+        self._clock = clock
+        try:
+            loaded = await self._run(self._open)
+        except sqlite3.Error as error:
+            raise OSError(errno.EIO, f"the outbox cannot be opened: {error}", str(self._path)) from error
         self._numbers = loaded.numbers
-        self._committed_at = clock.now()
+        self._committed_at, self._agent_id = clock.now(), loaded.agent_id
+        if loaded.forgotten:
+            self._notices.append(damaged_memory(loaded.forgotten))
+            log.error("the card has damaged what %d rules remember of sensors: they begin anew", len(loaded.forgotten))
         clock.offset_s = loaded.offset_s
         self._read_on(self.mailboxes.values())
         return loaded
 
-    def _open(self, clock: DeviceClock) -> Loaded:
+    def _open(self) -> Loaded:
         self._thread_id = threading.get_native_id()
+        placing.complete(self._path, placing.DAMAGED, self._clock.wall())
+        try:
+            look(self._path)
+            return self._read()
+        except (sqlite3.Error, OSError) as error:
+            if not is_damage(error):
+                raise
+            self._salvage(error)
+        try:
+            return self._read()
+        except (sqlite3.Error, OSError) as error:
+            if not is_damage(error):
+                raise
+            self._close()
+            self._report(start_empty(self._path, str(error), self._clock.wall()))
+        return self._read()
+
+    def _salvage(self, error: Exception, known: Known | None = None) -> None:
+        """Go on with what is readable of a damaged file, on the worker thread. Nobody has the file open behind it."""
+        log.error("the outbox is damaged, what is readable of it is saved: %s", error)
+        self._close()
+        clock = self._clock
+        self._report(salvage(self._path, str(error), clock.now, clock.wall(), list(self.expires_s), known))
+
+    def _report(self, report: Report) -> None:
+        for folder in report.removed:
+            log.error("%s is deleted: too many damaged files were set aside", folder)
+        facts = {field.name: getattr(report, field.name) for field in fields(report)}
+        log.error("the damaged outbox lies in %s; saved: %s, lost: %s", report.folder, report.saved, report.lost)
+        self._notices.append(damaged_file(**facts))
+
+    def _read(self) -> Loaded:
         self._store = Store(self._path, self._limits, self._claims)
-        loaded = self._store.open(clock, list(self.expires_s))
+        loaded = self._store.open(self._clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
         for mailbox in self.mailboxes.values():
@@ -197,11 +247,15 @@ class Outbox:
         for task in self._reading:
             task.cancel()
         await asyncio.gather(*self._reading, return_exceptions=True)
-        if hasattr(self, "_store"):
-            await self._call(self._store.close)
+        await self._run(self._close)
         self._worker.shutdown(wait=False)
         if self._lock is not None:
             self._lock.release()
+
+    def _close(self) -> None:
+        """Behind an opening that was given up while it was on its way, too."""
+        if hasattr(self, "_store"):
+            self._store.close()
 
     def draft(self, moment: Moment, envelope: Envelope) -> Draft:
         """A commit in the making; `envelope` writes what each webhook is sent."""
@@ -340,6 +394,14 @@ class Outbox:
         self.crowded = self.crowded or len(self._settled) >= _MARKS_MAX
         self.on_mark()
 
+    def given_up(self, delivery: Delivery) -> Settlement:
+        """The mark of a delivery whose bytes are damaged: it is dead, and that will be told."""
+        log.error("%s for %s is damaged and will not be sent", delivery.event_id, delivery.webhook)
+        self._damages.note([Drop(delivery.webhook, "damaged", delivery.sequence)], own=False)
+        moment = self._clock.moment()
+        attempt = Attempt(moment.at, moment.wall, 0.0, None, "damaged: its checksum is wrong, it was not sent", b"")
+        return Settlement(delivery, Ending.DEAD, attempts=delivery.attempts, attempt=attempt)
+
     def remember(self, rest: Rest) -> None:
         """What is kept of a breaker, for the next commit."""
         self._rests[rest.webhook] = rest
@@ -385,7 +447,8 @@ class Outbox:
             try:
                 self.counters = await self._call(self._commit, number, batch)
                 break
-            except Exception as error:
+            except Exception as raised:
+                error = self._store.true(raised)
                 full = _code(error) == sqlite3.SQLITE_FULL
                 if full:
                     await self._call(self._store.disk.give_up_ballast)
@@ -393,7 +456,7 @@ class Outbox:
                     break
                 self._forget(())
                 if not _is_io(error):
-                    raise BatchRefused(str(error)) from error
+                    raise BatchRefused(str(error)) from raised
                 self._degrade(error)
             if whole:
                 await self._settle_alone(batch, make_room=full)
@@ -413,6 +476,7 @@ class Outbox:
         self._forget([*batch.expired, *batch.discarded, *outcome.gone])
         self._losses.note(outcome.drops, own={owed.event.type for owed in batch.owed} == {DROPPED})
         self._tell_losses(batch.moment.at)
+        self.wants_whole = self.wants_whole and not batch.whole
         if self.degraded:
             log.warning("the outbox can be written again")
             self.degraded = None
@@ -453,6 +517,9 @@ class Outbox:
                 self._beside(mailbox.refresh())
 
     def _tell_losses(self, now: float) -> None:
+        found, self._notices = self._notices, []
+        for notice in [*found, *self._damages.take(now)]:
+            self.tell(notice)
         for notice in self._losses.take(now):
             if now >= self._logged_at + _LOGGED_EVERY_S:
                 self._logged_at = now
@@ -494,13 +561,40 @@ class Outbox:
         await self._reopen()
         self.on_mark()
 
-    def _degrade(self, error: Exception) -> None:
+    def _degrade(self, raised: Exception) -> None:
+        error = self._store.true(raised)
         if self.degraded is None:
             log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
         self.degraded = str(error)
 
     async def _call(self, function: Callable[..., T], *args: object) -> T:
+        return await self._run(self._mending, function, *args)
+
+    async def _run(self, function: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._worker, function, *args)
+
+    def _mending(self, function: Callable[..., T], *args: object) -> T:
+        """On the worker thread: where the file turns out to be damaged, there is a sound one for the next try."""
+        try:
+            return function(*args)
+        except sqlite3.Error as error:
+            if is_damage(error):
+                self.wants_whole = True
+                self._mend(error)
+            raise
+
+    def _mend(self, error: Exception) -> None:
+        """What the agent itself knows of numbers and counters is not lost with the file."""
+        numbers = self._numbers
+        known = Known(
+            self._agent_id, machine_id(), self._number, numbers.next_delivery, numbers.sequences, self.counters
+        )
+        try:
+            self._salvage(error, known)
+        except (OSError, sqlite3.Error) as failed:
+            log.error("the damaged outbox cannot be mended: %s", failed)
+        self._store.reopen()
+        self.counters = self._store.counters()
 
 
 def _frozen(delivery: Delivery, text: str | None, moment: Moment, envelope: Envelope) -> Frozen:

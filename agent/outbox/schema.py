@@ -9,7 +9,7 @@ have none.
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
     events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
     deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
-                and `suffix` (of the URL's path) are null where there are none
+                and `suffix` (of the URL's path) are null where there are none, `checksum` in what is older than it
     attempts    the last ATTEMPTS_KEPT of each delivery that did not succeed at once, gone with it
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
@@ -35,6 +35,7 @@ PENDING, DELIVERED, DEAD = 0, 1, 2
 PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
 """`deliveries.kind`: what the event is."""
 ATTEMPTS_KEPT = 20
+PAGE_BYTES = 1024
 
 _SPINE = """
 CREATE TABLE meta (
@@ -166,6 +167,13 @@ CREATE TABLE untimed (
 CREATE TRIGGER untimed_goes AFTER DELETE ON deliveries BEGIN DELETE FROM untimed WHERE delivery = OLD.id; END;
 """
 """Whether the last commit was that of an orderly end; dead letters of before that time were told of."""
+# What was there before gets none: one made now would vouch for bytes that nobody has looked at since they were written.
+_CHECKSUMS = """
+ALTER TABLE deliveries ADD COLUMN checksum INTEGER;
+ALTER TABLE memory ADD COLUMN checksum INTEGER;
+ALTER TABLE untimed ADD COLUMN checksum INTEGER;
+ALTER TABLE webhooks ADD COLUMN dropped_damaged INTEGER NOT NULL DEFAULT 0;
+"""
 
 
 def _spine(db: "Database") -> None:
@@ -194,6 +202,10 @@ def _events_of_the_agent(db: "Database") -> None:
     _execute(db, _SELF)
 
 
+def _checksums(db: "Database") -> None:
+    _execute(db, _CHECKSUMS)
+
+
 _MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _spine,
     _attempts,
@@ -201,6 +213,7 @@ _MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _queue,
     _bounds,
     _events_of_the_agent,
+    _checksums,
 )
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
@@ -210,6 +223,10 @@ VERSION = len(_MIGRATIONS)
 class NewerSchema(Exception):
     """The file was written by a newer version of bellcrank."""
 
+    def __init__(self, version: int) -> None:
+        knows = f"this version of bellcrank knows {VERSION}"
+        super().__init__(f"the outbox has schema {version}, {knows}: update bellcrank")
+
 
 def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
     """Bring the file at `path`, which `db` has open, to this version. `wall` is Unix seconds, for the backup's name.
@@ -218,9 +235,7 @@ def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
     """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
-        raise NewerSchema(
-            f"the outbox has schema {version}, this version of bellcrank knows {VERSION}: update bellcrank"
-        )
+        raise NewerSchema(version)
     if version == VERSION:
         return
     try:
@@ -275,12 +290,3 @@ def _execute(db: "Database", statements: str) -> None:
     for statement in statements.split(";\n"):
         if statement.strip():
             db.execute(statement)
-
-
-def version_of(path: Path) -> int:
-    """The schema of a file, with what its log says; nothing is changed. Raises OSError."""
-    try:
-        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-            return int(db.execute("PRAGMA user_version").fetchone()[0])
-    except sqlite3.Error as error:
-        raise OSError(errno.EIO, str(error), str(path)) from error

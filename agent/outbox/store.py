@@ -23,6 +23,7 @@ from agent.model import DROP_REASONS, Content, Counters, DeadLetters, Delivery, 
 from agent.outbox import room, untimed
 from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
+from agent.outbox.checksums import differs, of_delivery, of_texts
 from agent.outbox.claims import Claims
 from agent.outbox.disk import Disk, back_with_blocks, size_bytes
 from agent.outbox.lanes import Head
@@ -33,6 +34,7 @@ from agent.outbox.schema import (
     DEAD,
     DELIVERED,
     FIRING,
+    PAGE_BYTES,
     PENDING,
     PULSE,
     REPEATED,
@@ -48,15 +50,18 @@ SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
 _LOOK_ROWS = 5_000
 """So many are looked at in one go, so that a commit never waits for a look at a million."""
-PAGE_BYTES = 1024
 LOG_BYTES = 2 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held, d.headers, d.suffix,"
+    " d.attempts, d.refusals, d.held, d.headers, d.suffix, d.checksum,"
     " EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
+
+
+_OF_A_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
+"""What SQLite may say of one: that its shared memory could not grow, it calls an I/O error (SQLITE_IOERR_SHMSIZE)."""
 
 
 class Place(NamedTuple):
@@ -84,10 +89,13 @@ class LogHeld(sqlite3.OperationalError):
     sqlite_errorcode = sqlite3.SQLITE_BUSY
 
 
-class NoRoomToOpen(sqlite3.OperationalError):
-    """The disk is too full even for SQLite's shared memory."""
+class DiskFull(sqlite3.OperationalError):
+    """There is no room to the last blocks, be it even for SQLite's shared memory."""
 
-    sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    sqlite_errorcode = sqlite3.SQLITE_FULL
+
+    def __init__(self) -> None:
+        super().__init__("the disk is full")
 
 
 @dataclass(slots=True)
@@ -116,6 +124,8 @@ class Loaded:
     ended_well: bool | None
     """Whether the agent ended in order the last time; None: this is the first start."""
     memory: Mapping[Key, str]
+    forgotten: Sequence[Key]
+    """Of the memory, whose rows were damaged: it is no more."""
     ledgers: Mapping[str, Sequence[bytes]]
     subscriptions: Mapping[str, Mapping[str, int]]
     """Of each feed: its filters and their identifiers (`drivers.base.Subscriptions`)."""
@@ -153,7 +163,8 @@ class Store:
             downtime_s = self._resume_time(clock)
             for name in webhooks:
                 self._webhook(name)
-        return self._loaded(downtime_s)
+            memory, forgotten = self._read_memory()
+        return self._loaded(downtime_s, memory, forgotten)
 
     def open_idle(self, clock: DeviceClock) -> Moment:
         """Migrate, for people who ask while no agent runs. Returns now, on the agent's time line."""
@@ -183,8 +194,9 @@ class Store:
             self._move_again(batch, deltas)
             self._owe(batch, deltas)
             self._db.executemany(
-                "INSERT INTO memory VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-                [(*key, value) for key, value in batch.memory.items() if value is not None],
+                "INSERT INTO memory VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
+                [(*key, value, of_texts(*key, value)) for key, value in batch.memory.items() if value is not None],
             )
             self._db.executemany(
                 "DELETE FROM memory WHERE rule = ? AND sensor = ?",
@@ -232,12 +244,12 @@ class Store:
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it.
 
-        Raises NoRoomToOpen too.
+        Raises DiskFull too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
         if not self.disk.holds_shared_memory():
-            raise NoRoomToOpen("the disk is full")
+            raise DiskFull
         self._db = self._connect()
         self._read_names()
         self._read_ledgers()
@@ -246,6 +258,12 @@ class Store:
     def close(self) -> None:
         """Close the file; the last connection takes the write-ahead log in."""
         self._db.close()
+
+    def true(self, error: Exception) -> Exception:
+        """What is the matter, where SQLite does not know. To be asked before the connection gives its place back."""
+        code = getattr(error, "sqlite_errorcode", None)
+        is_full = code is not None and code & 0xFF in _OF_A_FULL_DISK and self.disk.is_full()
+        return DiskFull() if is_full else error
 
     def number(self) -> int:
         """The number of the last commit."""
@@ -367,10 +385,11 @@ class Store:
         return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
 
     def untimed(self, deliveries: Sequence[int]) -> dict[int, str]:
-        """The events of those deliveries that have none of a sure time."""
+        """The events of those deliveries that have none of a sure time, but what is damaged of them."""
         marks = ", ".join("?" * len(deliveries))
-        query = f"SELECT delivery, event FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
-        return dict(self._db.execute(query, deliveries))
+        query = f"SELECT delivery, event, checksum FROM untimed WHERE delivery IN ({marks})"  # noqa: S608
+        rows = self._db.execute(query, deliveries).fetchall()
+        return {number: text for number, text, kept in rows if not differs(kept, of_texts(str(number), text))}
 
     def rows_to_purge(self, now: float) -> int:
         """How many rows a purge would delete."""
@@ -484,8 +503,10 @@ class Store:
         for delivery, event, content in batch.frozen:
             self._db.execute("DELETE FROM untimed WHERE delivery = ?", (delivery.id,))
             if event is not None and content is not None:
-                values = (*_request(content), delivery.id)
-                self._db.execute("UPDATE deliveries SET body = ?, headers = ?, suffix = ? WHERE id = ?", values)
+                request = _request(content)
+                values = (*request, of_delivery(delivery.event_id, delivery.webhook, *request), delivery.id)
+                query = "UPDATE deliveries SET body = ?, headers = ?, suffix = ?, checksum = ? WHERE id = ?"
+                self._db.execute(query, values)
                 query = "UPDATE events SET wall = ?, synced = ? WHERE id = (SELECT event FROM deliveries WHERE id = ?)"
                 self._db.execute(query, (event.wall, event.synced, delivery.id))
 
@@ -501,20 +522,22 @@ class Store:
             for d in taken:
                 deltas[d.webhook].update(pending=1)
                 if d.untimed and (text := untimed.dump(event)) is not None:
-                    kept.append((d.id, text))
+                    kept.append((d.id, text, of_texts(str(d.id), text)))
                 row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
                 times = (d.held, d.due_at, d.created_at, d.expires_at)
-                deliveries.append((*row, *times, *_request(d), _kind(event)))
+                request = _request(d)
+                checksum = of_delivery(d.event_id, d.webhook, *request)
+                deliveries.append((*row, *times, *request, _kind(event), checksum))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
         self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
         self._db.executemany(
             "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
-            " held, due_at, created_at, expires_at, body, headers, suffix, kind)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " held, due_at, created_at, expires_at, body, headers, suffix, kind, checksum)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             deliveries,
         )
-        self._db.executemany("INSERT INTO untimed VALUES (?, ?)", kept)
+        self._db.executemany("INSERT INTO untimed VALUES (?, ?, ?)", kept)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -652,7 +675,7 @@ class Store:
         self._db.execute(
             "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
             " alive_at, alive_wall, alive_synced) VALUES (1, 0, 1, ?, ?, ?, 0, ?, ?, 0)",
-            (secrets.token_hex(16), _machine(), self._boot_id, clock.now(), clock.wall()),
+            (secrets.token_hex(16), machine_id(), self._boot_id, clock.now(), clock.wall()),
         )
         self._read_names()
 
@@ -660,7 +683,18 @@ class Store:
         self._names = dict(self._db.execute("SELECT id, name FROM webhooks").fetchall())
         self._webhooks = {name: row for row, name in self._names.items()}
 
-    def _loaded(self, downtime_s: float | None) -> Loaded:
+    def _read_memory(self) -> tuple[dict[Key, str], list[Key]]:
+        """All that rules remember, and of whom the row is damaged: that is deleted."""
+        memory, damaged = {}, []
+        for rule, sensor, value, checksum in self._db.execute("SELECT rule, sensor, value, checksum FROM memory"):
+            if differs(checksum, of_texts(rule, sensor, value)):
+                damaged.append((rule, sensor))
+            else:
+                memory[rule, sensor] = value
+        self._db.executemany("DELETE FROM memory WHERE rule = ? AND sensor = ?", damaged)
+        return memory, damaged
+
+    def _loaded(self, downtime_s: float | None, memory: Mapping[Key, str], forgotten: Sequence[Key]) -> Loaded:
         query = "SELECT agent_id, commit_number, ended_well FROM meta"
         agent_id, commits, ended_well = self._db.execute(query).fetchone()
         webhooks = self._db.execute("SELECT name, resting_until, disabled, asked_until FROM webhooks").fetchall()
@@ -669,7 +703,8 @@ class Store:
             offset_s=self.offset_s,
             downtime_s=downtime_s,
             ended_well=bool(ended_well) if commits else None,
-            memory={(rule, sensor): value for rule, sensor, value in self._db.execute("SELECT * FROM memory")},
+            memory=memory,
+            forgotten=forgotten,
             ledgers=self._read_ledgers(),
             subscriptions=self._subscriptions(),
             rests={name: Rest(name, until, bool(disabled), asked) for name, until, disabled, asked in webhooks},
@@ -707,12 +742,21 @@ class Store:
     def _renew_if_cloned(self) -> None:
         """A copied card must not pretend to be the same agent."""
         query = "UPDATE meta SET agent_id = ?, machine_id = ? WHERE machine_id != ?"
-        self._db.execute(query, (secrets.token_hex(16), _machine(), _machine()))
+        self._db.execute(query, (secrets.token_hex(16), machine_id(), machine_id()))
 
     # -- the connection
 
     def _connect(self) -> sqlite3.Connection:
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        try:
+            self._set_up(db)
+        except sqlite3.Error as error:
+            if (true := self.true(error)) is not error:
+                raise true from error
+            raise
+        return db
+
+    def _set_up(self, db: sqlite3.Connection) -> None:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
@@ -721,7 +765,6 @@ class Store:
         db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there
         self._shm_bytes = size_bytes(self._shm_path)
         back_with_blocks(self._shm_path)
-        return db
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -775,7 +818,8 @@ def _request(what: Content | Delivery) -> tuple[bytes, str | None, str | None]:
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, *more = row
-    headers, suffix, is_untimed = more
+    headers, suffix, checksum, is_untimed = more
+    damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
     return Delivery(
         id=number,
         webhook=webhook,
@@ -789,13 +833,14 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         attempts=attempts,
         refusals=refusals,
         held=bool(held),
-        headers=json.loads(headers) if headers else {},
+        headers={} if damaged or not headers else json.loads(headers),
         suffix=suffix or "",
         untimed=bool(is_untimed),
+        damaged=damaged,
     )
 
 
-def _machine() -> str:
+def machine_id() -> str:
     """A digest of the machine id, since that id itself is not for sharing (machine-id(5))."""
     try:
         return hashlib.sha256(b"bellcrank" + _MACHINE_ID.read_bytes().strip()).hexdigest()

@@ -1,6 +1,6 @@
 """What is seen on the page while it happens, without a reload."""
 
-from playwright.async_api import Page, expect
+from playwright.async_api import expect
 
 from tests.browser.house import House
 from tests.browser.visits import Visits

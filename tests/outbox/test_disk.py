@@ -54,8 +54,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged_and_the_outbox_go
                 return outbox.degraded is not None
 
             await until(is_shown, 60)
-            assert outbox.degraded
-            assert any(words in outbox.degraded for words in ("full", "disk I/O error")), "ours, or SQLite's of it"
+            assert "full" in (outbox.degraded or "")
             filler.free()
             await asyncio.wait_for(committing, 30)
             acknowledged += 1

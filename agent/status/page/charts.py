@@ -14,9 +14,10 @@ from agent.status.history import Bucket, Threshold
 from agent.status.page.texts import value
 
 _T = TypeVar("_T")
-SPARK_WIDTH, SPARK_HEIGHT = 122, 28
+SPARK_WIDTH, SPARK_HEIGHT = 244, 56
+"""In half pixels, so that whole numbers will do: there are many of them."""
 WIDTH, HEIGHT = 1000, 200
-_SPARK_MARGIN = 3
+_SPARK_MARGIN = 6
 _TOP, _BOTTOM = 12.0, 188.0
 """Where the highest and the lowest value lie, so that no line is cut at the edge."""
 _TICKS_MAX = 6
@@ -72,8 +73,8 @@ class Sparkline:
     """Of a sensor's last hour: points of polylines, with a gap between where nothing was said."""
 
     runs: Sequence[str]
-    last: tuple[float, float] | None
-    """Where it is now; None: it has said nothing of late. To a tenth, as are the points."""
+    last: tuple[int, int] | None
+    """Where it is now; None: it has said nothing of late."""
     low: float
     high: float
 
@@ -98,13 +99,16 @@ def sparkline(means: Sequence[float | None]) -> Sparkline | None:
     known = [mean for mean in means if mean is not None]
     if not known:
         return None
-    scale = _Scale.of(min(known), max(known), _SPARK_MARGIN, SPARK_HEIGHT - _SPARK_MARGIN)
+    low, high = min(known), max(known)
+    scale = _Scale.of(low, high, _SPARK_MARGIN, SPARK_HEIGHT - _SPARK_MARGIN)
     step = (SPARK_WIDTH - 2 * _SPARK_MARGIN) / max(1, len(means) - 1)
+    per_unit, bottom = (scale.bottom - scale.top) / (scale.high - scale.low), scale.bottom + 0.5
     points = [
-        None if mean is None else (round(_SPARK_MARGIN + place * step, 1), round(scale.y(mean), 1))
+        None if mean is None else (int(_SPARK_MARGIN + place * step), int(bottom - (mean - scale.low) * per_unit))
         for place, mean in enumerate(means)
     ]
-    return Sparkline([_points(run) for run in _runs(points)], points[-1], min(known), max(known))
+    runs = [" ".join([f"{x},{y}" for x, y in (run if len(run) > 1 else run * 2)]) for run in _runs(points)]
+    return Sparkline(runs, points[-1], low, high)
 
 
 def chart(

@@ -1,13 +1,15 @@
 """Templates to HTML, and which parts of it live.
 
 A template marks what may change by `{% call live("sensor-1-age", "td") %}...{% endcall %}`: an element with this id,
-whose inner HTML is noted while it is rendered. So one template says how a page begins and how it goes on.
+whose inner HTML is noted while it is rendered. So one template says how a page begins and how it goes on. A page is
+rendered each second: what stands in `{% call kept("sensor-1", row) %}` is rendered anew only where the row is another.
 """
 
 from collections.abc import Callable, Mapping
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from hashlib import blake2s
 from importlib.resources import files
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jinja2
@@ -15,6 +17,9 @@ from markupsafe import Markup, escape
 
 from agent.status.page.texts import cut, lasting, visible, visible_lines
 from agent.status.words import size
+
+_KEPT_MAX = 10_000
+"""Rows that are kept as they were rendered."""
 
 
 class Rendered(NamedTuple):
@@ -31,12 +36,44 @@ class Templates:
     def __init__(self, root: str) -> None:
         """`root`: what stands before all paths, such as `/bellcrank`; empty: nothing."""
         self._root = root
+        self._kept: dict[str, _Kept] = {}
 
     def render(self, name: str, facts: Mapping[str, Any]) -> Rendered:
         """Fill a template with what a view has made ready."""
-        regions = _Regions()
-        html = _environment().get_template(name).render(facts, root=self._root, live=regions)
+        if len(self._kept) > _KEPT_MAX:
+            self._kept.clear()
+        regions: dict[str, str] = {}
+        live, kept = partial(_live, regions), partial(_rows, regions, self._kept, name)
+        html = _environment().get_template(name).render(facts, root=self._root, live=live, kept=kept)
         return Rendered(html, regions)
+
+
+class _Kept(NamedTuple):
+    """A row as it was rendered last."""
+
+    of: Any
+    html: str
+    regions: Mapping[str, str]
+
+
+def _live(regions: dict[str, str], name: str, tag: str = "div", *, caller: Callable[[], str], **attributes: str) -> str:
+    """Note what a live part holds."""
+    inner = regions[name] = str.strip(caller())
+    return f"{_opening(tag, name, **attributes)}{inner}</{tag}>"
+
+
+def _rows(
+    regions: dict[str, str], kept: dict[str, _Kept], template: str, name: str, of: Any, *, caller: Callable[[], str]
+) -> str:
+    """A row, rendered anew only where what it is made of has changed."""
+    name = f"{template} {name}"
+    before = kept.get(name)
+    if before is None or before.of != of:
+        known = len(regions)
+        html = str(caller())
+        before = kept[name] = _Kept(of, html, dict(islice(regions.items(), known, None)))
+    regions.update(before.regions)
+    return before.html
 
 
 @cache
@@ -54,14 +91,10 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-class _Regions(dict[str, str]):
-    """What the live parts hold, by their ids; called by the template."""
-
-    def __call__(self, name: str, tag: str = "div", *, caller: Callable[[], str], **attributes: str) -> Markup:
-        inner = caller().strip()
-        self[name] = inner
-        more = "".join(f' {word.rstrip("_").replace("_", "-")}="{escape(value)}"' for word, value in attributes.items())
-        return Markup(f'<{tag} id="{escape(name)}" data-live{more}>{inner}</{tag}>')  # noqa: S704 all parts are escaped
+@lru_cache(maxsize=8192)
+def _opening(tag: str, name: str, **attributes: str) -> str:
+    more = "".join(f' {word.rstrip("_").replace("_", "-")}="{escape(value)}"' for word, value in attributes.items())
+    return f'<{tag} id="{escape(name)}" data-live{more}>'
 
 
 @lru_cache(maxsize=8192)

@@ -33,8 +33,8 @@ def drawn(*buckets: Bucket, thresholds: tuple[float, ...] = (), marks: tuple[flo
 def test_a_sparkline_rises_to_the_right_and_its_last_point_is_marked() -> None:
     spark = sparkline([1.0, 2.0, 3.0])
     assert spark is not None
-    assert points(spark.runs[0]) == [(3, 25), (61, 14), (119, 3)]
-    assert spark.last == (119, 3)
+    assert points(spark.runs[0]) == [(6, 50), (122, 28), (238, 6)]
+    assert spark.last == (238, 6)
     assert (spark.low, spark.high) == (1, 3)
 
 

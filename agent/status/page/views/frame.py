@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import tzinfo
+from functools import lru_cache
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -67,8 +68,13 @@ def severity(word: str) -> Badge:
 def link(root: str, *segments: str, **words: Any) -> str:
     """A path; segments and words may be anything. Empty words are left out."""
     query = urlencode({word: value for word, value in words.items() if value not in (None, "", 0)}, errors="replace")
-    path = "/".join(quote(segment, safe="", errors="replace") for segment in segments)
+    path = "/".join(map(_quoted, segments))
     return f"{root}/{path}{'?' if query else ''}{query}"
+
+
+@lru_cache(maxsize=8192)
+def _quoted(segment: str) -> str:
+    return quote(segment, safe="", errors="replace")
 
 
 class Here(NamedTuple):

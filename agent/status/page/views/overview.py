@@ -241,6 +241,7 @@ def sentence(facts: RuleFacts) -> str:
 
 def state_row(rule: str, sensor: str, at: Mapping[str, Any], facts: RuleFacts, here: Here) -> StateRow:
     """Of a rule for one of its sensors; `at` as in `RuleFacts.states`."""
+    compound = sensor.startswith("rule:")
     since_s, in_s = at["since_s"], at.get("changes_in_s")
     waits_to_clear = at["state"] in ("firing", "recovering")
     words = facts.clear if waits_to_clear and facts.clear else facts.condition
@@ -253,8 +254,8 @@ def state_row(rule: str, sensor: str, at: Mapping[str, Any], facts: RuleFacts, h
         state=badge(at["state"]),
         since=None if since_s is None else minute(here.wall - since_s, here),
         lasting="" if since_s is None else texts.lasting(since_s),
-        value=texts.value(at.get("value"), at.get("unit")),
-        condition=f"clears {told}" if waits_to_clear and facts.clear else told,
+        value="" if compound else texts.value(at.get("value"), at.get("unit")),
+        condition="" if compound else f"clears {told}" if waits_to_clear and facts.clear else told,
         change="" if in_s is None else f"{becomes} in {age(max(0.0, in_s))}",
         throttled=at.get("throttled") or 0,
     )

@@ -1,0 +1,145 @@
+"""Looks at a file before anything writes to it: whether it is an outbox, of a schema that is known, and whole.
+
+Read only, so that a write-ahead log that does not belong to it is not taken in. A full file of 64 MB takes 0.3 s of
+CPU (x86) to look through, and a card as long as it takes to read. So a start looks only where the last end was none
+(the log is still there), and no longer than QUICK_S: what is not found by then is found when it is read.
+"""
+
+import contextlib
+import errno
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+from agent.outbox.checksums import differs, of_delivery, of_texts
+from agent.outbox.disk import size_bytes
+from agent.outbox.schema import VERSION, NewerSchema
+
+QUICK_S = 2.0
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_MAGIC = b"SQLite format 3\0"
+_VERSION_AT = 60  # of `user_version` in the header (sqlite.org/fileformat2.html)
+_WEBHOOKS = "(SELECT name FROM webhooks w WHERE w.id = d.webhook)"
+
+
+class Damaged(sqlite3.DatabaseError):
+    """The file is not what was written."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether it, or what it comes from, means that the file is damaged: not that it cannot be read or written now."""
+    codes = [getattr(one, "sqlite_errorcode", None) for one in (error, error.__cause__)]
+    return any(code is not None and code & 0xFF in _DAMAGE for code in codes)
+
+
+def look(path: Path) -> None:
+    """Look at a file before a start, shortly. Raises Damaged, NewerSchema, OSError, sqlite3.Error."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "this is no file, so it cannot be the outbox: move it away", str(path))
+    version = header_version(path)
+    if version is not None and version > VERSION:
+        raise NewerSchema(version)
+    has_log = size_bytes(path.with_name(f"{path.name}-wal")) > 0
+    if found.st_size == 0 and (has_log or size_bytes(path.with_name("ballast"))):
+        raise Damaged("the file is empty")
+    if found.st_size > 0 and has_log:
+        check_quickly(path)
+
+
+def header_version(path: Path) -> int | None:
+    """The schema that the header tells of; None: it is not that of an SQLite file."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    is_sqlite = header.startswith(_MAGIC) and len(header) == 100
+    return int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big") if is_sqlite else None
+
+
+def version_of(path: Path) -> int:
+    """The schema of a file, with what its write-ahead log says. Raises OSError."""
+    try:
+        with read_only(path) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
+@contextlib.contextmanager
+def read_only(path: Path, *, log: bool = True) -> Iterator[sqlite3.Connection]:
+    """A connection that changes nothing; without `log` the write-ahead log does not count."""
+    uri = f"file:{quote(os.fspath(path.absolute()))}?{'mode=ro' if log else 'immutable=1'}"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)) as db:
+        yield db
+
+
+def check_quickly(path: Path, *, log: bool = True) -> bool:
+    """As `check` does, for QUICK_S; the log of another database may be whole too. Raises Damaged, sqlite3.Error."""
+    with read_only(path, log=log) as db:
+        if header_version(path) and "meta" not in _tables(db):
+            raise Damaged("its write-ahead log is that of another database")
+        return check(db, QUICK_S)
+
+
+def _tables(db: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+
+
+def check(db: sqlite3.Connection, within_s: float) -> bool:
+    """Look for damage in the structure, for so long. Returns whether that was enough. Raises Damaged."""
+    bell = threading.Timer(within_s, db.interrupt)
+    bell.start()
+    try:
+        found = [row[0] for row in db.execute("PRAGMA quick_check(1)")]
+    except sqlite3.OperationalError as error:
+        if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        return False
+    finally:
+        bell.cancel()
+    if found != ["ok"]:
+        raise Damaged(_first_line(found[0]))
+    return True
+
+
+def check_whole(db: sqlite3.Connection) -> None:
+    """Look at everything: structure, indexes, checksums, counters. Raises Damaged, NewerSchema, sqlite3.Error."""
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version > VERSION:
+        raise NewerSchema(version)
+    found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
+    if found != "ok":
+        raise Damaged(_first_line(found))
+    if not {"meta", "webhooks", "events", "deliveries", "memory"} <= _tables(db) or not _has_meta(db):
+        raise Damaged("it is no outbox of bellcrank")
+    if "checksum" in {row[1] for row in db.execute("PRAGMA table_info(deliveries)")}:
+        _check_rows(db)
+
+
+def _has_meta(db: sqlite3.Connection) -> bool:
+    return bool(db.execute("SELECT COUNT(*) FROM meta").fetchone()[0])
+
+
+def _check_rows(db: sqlite3.Connection) -> None:
+    rows = db.execute(
+        f"SELECT d.checksum, e.event_id, {_WEBHOOKS}, d.body, d.headers, d.suffix"  # noqa: S608
+        " FROM deliveries d JOIN events e ON e.id = d.event WHERE d.checksum IS NOT NULL"
+    )
+    for kept, event_id, webhook, *request in rows:
+        if webhook is None or differs(kept, of_delivery(event_id, webhook, *request)):
+            raise Damaged(f"the checksum of the event {event_id} for {webhook} is wrong")
+    for kept, rule, sensor, value in db.execute("SELECT checksum, rule, sensor, value FROM memory"):
+        if differs(kept, of_texts(rule, sensor, value)):
+            raise Damaged(f"the checksum of what {rule} remembers of {sensor} is wrong")
+
+
+def _first_line(found: str) -> str:
+    return " ".join(found.removeprefix("*** in database main ***").split())[:200]

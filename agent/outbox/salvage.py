@@ -1,0 +1,393 @@
+"""Saves what is readable of a damaged file into a new one, and sets the damaged one aside.
+
+In this order, so that what is owed comes before what is only history, and conservation holds at any point: counters and
+events, deliveries that wait, memory, ledgers and subscriptions, then deliveries that are settled, and attempts. Rows
+are read up to a damage, from behind it back to it, and on. What a webhook was owed and is no more there is counted as
+`dropped_by.damaged`, by its counters or, where those are lost too, not at all: then they begin anew, and that is told.
+
+Where the file is whole without its write-ahead log, the log is not its own and is left out. Where nothing can be read,
+the new file is an empty one. A full disk is no damage: the damaged file stays in its place.
+"""
+
+import contextlib
+import logging
+import shutil
+import sqlite3
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from agent.model import DROP_REASONS, Counters
+from agent.outbox import placing
+from agent.outbox.checksums import of_delivery
+from agent.outbox.disk import size_bytes
+from agent.outbox.inspection import Damaged, check_quickly, is_damage, read_only
+from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, migrate
+
+log = logging.getLogger(__name__)
+
+HISTORY_WITHIN_S = 6.0
+"""Then what of the history was not saved yet is left, so that the agent runs soon: what is owed is saved to the end."""
+_HISTORY = f"state IN ({DELIVERED}, {DEAD})"
+_CHUNK_ROWS = 500
+_LEAP_MAX = 2**40
+_NUMBER_MAX = 2**62
+_PAGES_AT = 28  # of their number in the header, followed by what it says of free ones (sqlite.org/fileformat2.html)
+_KEYS = {"memory": ("rule", "sensor"), "subscriptions": ("feed", "filter"), "attempts": ("delivery", "at")}
+"""Of tables whose rows have no number."""
+_DROPPED = " + ".join(f"dropped_{reason}" for reason in DROP_REASONS)
+
+
+class Known(NamedTuple):
+    """What the agent itself still knows, where it runs already."""
+
+    agent_id: str = ""
+    """Where it is not known, a machine id that is none lets the start make a new one."""
+    machine_id: str = ""
+    number: int = 0
+    """Of the last commit."""
+    next_delivery: int = 1
+    sequences: Mapping[str, int] = {}
+    counters: Mapping[str, Counters] = {}
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of a damaged file."""
+
+    why: str
+    folder: str = ""
+    """The name of the folder that it lies in now."""
+    saved: dict[str, int] = field(default_factory=dict)
+    """Rows, by table."""
+    lost: dict[str, int] = field(default_factory=dict)
+    """Deliveries, by webhook."""
+    anew: list[str] = field(default_factory=list)
+    """Webhooks whose counters begin anew."""
+    unread: list[str] = field(default_factory=list)
+    """Tables of which not everything could be read."""
+    removed: list[str] = field(default_factory=list)
+    """Folders of older damages that are too many."""
+
+
+def salvage(
+    path: Path, why: str, now: Callable[[], float], wall: float, webhooks: Collection[str], known: Known | None = None
+) -> Report:
+    """Put a sound file in the place of a damaged one. Nobody may have it open.
+
+    `webhooks`: the names in the configuration. Raises OSError and sqlite3.Error where the disk does not let it.
+    """
+    report = Report(why)
+    part = placing.part_of(path)
+    with contextlib.closing(sqlite3.connect(part, isolation_level=None)) as new:
+        new.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        new.execute("PRAGMA journal_mode = MEMORY")
+        new.execute("PRAGMA synchronous = OFF")
+        migrate(new, part, wall)
+        _Saving(new, report, now, webhooks, known or Known()).save(path)
+    placing.make_ready(path)
+    folder = placing.complete(path, placing.DAMAGED, wall)
+    report.folder = folder.name if folder else ""
+    for old in placing.oldest_beyond(path, placing.DAMAGED):
+        placing.remove(old)
+        report.removed.append(old.name)
+    return report
+
+
+def start_empty(path: Path, why: str, wall: float) -> Report:
+    """Set a file aside from which nothing could be saved."""
+    folder = placing.set_aside(path, placing.DAMAGED, wall)
+    return Report(why, folder.name, unread=["everything"])
+
+
+class _Saving:
+    """One file that is saved into another."""
+
+    def __init__(
+        self,
+        new: sqlite3.Connection,
+        report: Report,
+        now: Callable[[], float],
+        webhooks: Collection[str],
+        known: Known,
+    ) -> None:
+        self._new, self._report, self._now, self._until = new, report, now, now() + HISTORY_WITHIN_S
+        self._webhooks, self._known = webhooks, known
+
+    def save(self, path: Path) -> None:
+        """Save what there is; where not even the schema can be read, by the first page of a new file."""
+        self._save_from(path, log=_is_log_its_own(path))
+        if not self._report.saved and size_bytes(path):
+            with _with_first_page(path, placing.part_name(path)) as grafted:
+                self._save_from(grafted, log=True)
+        if not self._report.saved:
+            self._report.unread.append("everything")
+        _tidy(self._new, self._known)
+        for row, name in self._new.execute("SELECT id, name FROM webhooks").fetchall():
+            self._balance(row, name)
+
+    def _save_from(self, path: Path, *, log: bool) -> None:
+        try:
+            with read_only(path, log=log) as old:
+                old.execute("PRAGMA writable_schema = ON")  # it is read whatever its header says of its size
+                self._save_all(old)
+        except sqlite3.Error as error:
+            if not is_damage(error):
+                raise
+
+    def _save_all(self, old: sqlite3.Connection) -> None:
+        self._copy(old, "meta")
+        self._copy(old, "webhooks")
+        self._name_webhooks(old)
+        self._copy(old, "events")
+        self._copy(old, "deliveries", f"state = {PENDING}")
+        for table in ("memory", "ledger", "subscriptions", "untimed"):
+            self._copy(old, table)
+        self._copy(old, "deliveries", _HISTORY)
+        self._copy(old, "attempts")
+        self._guess_webhooks()
+
+    def _copy(self, old: sqlite3.Connection, table: str, where: str = "TRUE") -> None:
+        there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
+        columns = [row[1] for row in self._new.execute(f"PRAGMA table_info({table})") if row[1] in there]
+        if not columns:
+            self._note_unread(table)
+            return
+        rows = _Rows(old, table, columns, where)
+        insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        try:
+            for chunk in _batched(rows):
+                if (where == _HISTORY or table == "attempts") and self._now() > self._until:
+                    rows.is_whole = False
+                    break
+                self._insert(table, insert, chunk)
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
+                raise
+            rows.is_whole = False
+            log.error("the disk is too full to save all of the table %s", table)
+        if not rows.is_whole:
+            self._note_unread(table)
+
+    def _insert(self, table: str, insert: str, chunk: Sequence[tuple[Any, ...]]) -> None:
+        saved = self._report.saved
+        try:
+            with _transaction(self._new):
+                n = self._new.executemany(insert, chunk).rowcount
+        except (sqlite3.IntegrityError, OverflowError):  # something in it is of a type that it cannot be
+            if len(chunk) == 1:
+                self._note_unread(table)
+                return
+            for row in chunk:
+                self._insert(table, insert, [row])
+            return
+        saved[table] = saved.get(table, 0) + n
+
+    def _note_unread(self, table: str) -> None:
+        if table not in self._report.unread:
+            self._report.unread.append(table)
+
+    def _name_webhooks(self, old: sqlite3.Connection) -> None:
+        """Where rows are lost, the index may still have their names."""
+        query = "SELECT id, name FROM webhooks INDEXED BY sqlite_autoindex_webhooks_1 ORDER BY name"
+        with contextlib.suppress(sqlite3.Error):
+            for row, name in old.execute(query):
+                self._name_webhook(row, name)
+
+    def _guess_webhooks(self) -> None:
+        """Where a name is lost too, the checksums of what it is owed tell it."""
+        query = (
+            "SELECT d.webhook, d.checksum, e.event_id, d.body, d.headers, d.suffix FROM deliveries d"
+            " JOIN events e ON e.id = d.event"
+            " WHERE d.webhook NOT IN (SELECT id FROM webhooks) AND d.checksum IS NOT NULL GROUP BY d.webhook"
+        )
+        for row, checksum, event_id, *request in self._new.execute(query).fetchall():
+            for name in self._webhooks:
+                if of_delivery(event_id, name, *request) == checksum:
+                    self._name_webhook(row, name)
+
+    def _name_webhook(self, row: int, name: str) -> None:
+        if self._new.execute("INSERT OR IGNORE INTO webhooks (id, name) VALUES (?, ?)", (row, name)).rowcount:
+            self._report.anew.append(name)
+
+    def _balance(self, row: int, name: str) -> None:
+        """Let the counters tell what there is, and what there was."""
+        query = "SELECT state, COUNT(*) FROM deliveries WHERE webhook = ? GROUP BY state"
+        states = dict(self._new.execute(query, (row,)).fetchall())
+        pending, delivered, dead = (states.get(state, 0) for state in (PENDING, DELIVERED, DEAD))
+        if (known := self._known.counters.get(name)) is not None:
+            self._set(row, owed=known.owed, delivered=known.delivered)
+            self._set(row, **{f"dropped_{reason}": n for reason, n in known.dropped_by.items()})
+        elif name in self._report.anew:
+            self._set(row, owed=pending + delivered + dead, delivered=delivered)
+        query = f"SELECT owed, delivered + {_DROPPED}, sequence, dropped_damaged FROM webhooks WHERE id = ?"  # noqa: S608
+        owed, over, sequence, damaged = self._new.execute(query, (row,)).fetchone()
+        lost = owed - over - pending - dead
+        if lost > 0:
+            self._report.lost[name] = lost
+        query = "SELECT COALESCE(MAX(sequence), 0) FROM deliveries WHERE webhook = ?"
+        highest = self._new.execute(query, (row,)).fetchone()[0]
+        self._set(
+            row,
+            owed=owed + max(0, -lost),
+            dropped_damaged=damaged + max(0, lost),
+            sequence=max(sequence, highest, self._known.sequences.get(name, 0)),
+            pending=pending,
+            dead=dead,
+            kept=delivered,
+        )
+
+    def _set(self, row: int, **values: int) -> None:
+        changes = ", ".join(f"{column} = {value}" for column, value in values.items())
+        self._new.execute(f"UPDATE webhooks SET {changes} WHERE id = ?", (row,))  # noqa: S608
+
+
+def _tidy(new: sqlite3.Connection, known: Known) -> None:
+    """Leave nothing that belongs to nothing, and count what there is."""
+    new.execute(
+        "DELETE FROM deliveries WHERE webhook NOT IN (SELECT id FROM webhooks) OR NOT EXISTS"
+        " (SELECT 1 FROM events e WHERE e.id = event AND deliveries.id >= e.id AND deliveries.id < e.id + e.fanout)"
+    )
+    for table in ("untimed", "attempts"):
+        new.execute(f"DELETE FROM {table} WHERE delivery NOT IN (SELECT id FROM deliveries)")  # noqa: S608
+    new.execute(
+        "DELETE FROM events WHERE NOT EXISTS"
+        " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)"
+    )
+    # Of no boot, so that nobody takes the time that has passed since for known.
+    new.execute(
+        "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
+        " alive_at, alive_wall, alive_synced)"
+        " SELECT 1, ?, 1, ?, ?, '', 0, COALESCE((SELECT MAX(created_at) FROM events), 0), 0, 0",
+        (max(1, known.number), known.agent_id, known.machine_id),
+    )
+    new.execute(
+        "UPDATE meta SET pending_events = (SELECT COUNT(DISTINCT event) FROM deliveries WHERE state = 0),"
+        " next_delivery = MAX(next_delivery, ?, 1 + COALESCE((SELECT MAX(id + fanout) FROM events), 0))",
+        (known.next_delivery,),
+    )
+
+
+class _Rows:
+    """What can be read of a table."""
+
+    def __init__(self, db: sqlite3.Connection, table: str, columns: Sequence[str], where: str) -> None:
+        self.is_whole = True
+        self._db, self._table, self._columns, self._where = db, table, ", ".join(columns), where
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        return self._both_ways(_KEYS[self._table]) if self._table in _KEYS else self._by_number()
+
+    def _by_number(self) -> Iterator[tuple[Any, ...]]:
+        """Up to a damage, back to it from where rows can be read again, and on from there."""
+        at, beyond = 0, 1
+        while beyond:
+            try:
+                for row in self._select("rowid > ?", "rowid", at):
+                    at = row[0]
+                    if row[1]:
+                        yield row[2:]
+            except sqlite3.Error:
+                self.is_whole = False
+            else:
+                return
+            beyond = self._leap(at)
+            yield from self._back_to(at, beyond or _NUMBER_MAX)
+            at = beyond - 1
+
+    def _back_to(self, at: int, beyond: int) -> Iterator[tuple[Any, ...]]:
+        with contextlib.suppress(sqlite3.Error):
+            for row in self._select("rowid > ? AND rowid < ?", "rowid DESC", at, beyond):
+                if row[1]:
+                    yield row[2:]
+
+    def _leap(self, at: int) -> int:
+        """The first row that can be found beyond a damage; 0: there is none."""
+        step = 1
+        while step < _LEAP_MAX:
+            query = f"SELECT rowid FROM {self._table} NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
+            try:
+                found = self._db.execute(query, (at + step,)).fetchone()
+            except sqlite3.Error:
+                step *= 2
+            else:
+                return 0 if found is None or found[0] <= at else int(found[0])
+        return 0
+
+    def _both_ways(self, keys: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        for direction in ("", " DESC"):
+            try:
+                for row in self._select("TRUE", ", ".join(key + direction for key in keys)):
+                    yield row[2:]
+            except sqlite3.Error:
+                self.is_whole = False
+            else:
+                return
+
+    def _select(self, which: str, order: str, *values: int) -> Iterator[tuple[Any, ...]]:
+        """Rows in order, behind their number and whether they are wanted. Raises Damaged where they are in none."""
+        number = "0" if self._table in _KEYS else "rowid"
+        query = (
+            f"SELECT {number}, {self._where}, {self._columns} FROM {self._table} NOT INDEXED"  # noqa: S608
+            f" WHERE {which} ORDER BY {order}"
+        )
+        before = None
+        for row in self._db.execute(query, values):
+            if number != "0" and before is not None and (row[0] <= before) is not order.endswith("DESC"):
+                raise Damaged("rows are not in order")
+            before = row[0]
+            yield row
+
+
+@contextlib.contextmanager
+def _with_first_page(path: Path, new: Path) -> Iterator[Path]:
+    """A copy of a file whose first page is that of a new one: in all of one version tables begin at the same pages."""
+    copy = path.with_name(f"{path.name}.copy")
+    try:
+        for suffix in ("", "-wal"):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+        with copy.open("r+b") as file:
+            with new.open("rb") as other:
+                file.write(other.read(PAGE_BYTES))
+            file.seek(_PAGES_AT)
+            file.write((size_bytes(copy) // PAGE_BYTES).to_bytes(4, "big") + bytes(8))
+        yield copy
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
+def _batched(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
+    chunk: list[tuple[Any, ...]] = []
+    for row in rows:
+        chunk.append(row)
+        if len(chunk) == _CHUNK_ROWS:
+            yield chunk
+            chunk = []
+    yield chunk
+
+
+def _is_log_its_own(path: Path) -> bool:
+    """Whether the write-ahead log counts: it does not where the file is whole without it, and only so."""
+    if not size_bytes(path.with_name(f"{path.name}-wal")):
+        return True
+    with contextlib.suppress(sqlite3.Error):
+        check_quickly(path)
+        return True
+    with contextlib.suppress(sqlite3.Error):
+        return not check_quickly(path, log=False)
+    return True
+
+
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
+    db.execute("BEGIN")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):
+            db.execute("ROLLBACK")
+        raise
