@@ -41,7 +41,6 @@ class Standing(NamedTuple):
     service: Service
     running: bool
     """It runs, or systemd tries to."""
-    has_config: bool
 
 
 class Python(NamedTuple):
