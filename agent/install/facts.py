@@ -61,7 +61,11 @@ def _agents() -> tuple[Standing, ...]:
     services = {service for unit in named if (service := Service.of_unit(unit))}
     states = {service: _said("systemctl", "is-active", service.unit).strip() for service in services}
     return tuple(
-        Standing(service, states[service] in ("active", "activating", "reloading"))
+        Standing(
+            service,
+            states[service] in ("active", "activating", "reloading"),
+            states[service] in ("active", "reloading"),
+        )
         for service in sorted(services)
         if service.unit in enabled or states[service] not in ("inactive", "unknown", "")
     )

@@ -68,7 +68,7 @@ def back(facts: Facts, within_s: int) -> Plan | None:
 def _one_more(facts: Facts, wish: Wish, service: Service, release: str) -> Plan:
     return Plan(
         f"{service.unit} on bellcrank {release}",
-        prepare=(*_configuration(facts, service, release), steps.modes(), _check(service, release)),
+        prepare=(*_configuration(facts, service, release), steps.modes()),
         switch=(_enable(service), *steps.start(service, release, wish.within_s)),
         back=(_disable(service),),
         back_says=f"{service.unit} is off again; its configuration stays, to be mended",
@@ -82,7 +82,7 @@ def _release(facts: Facts, wish: Wish) -> Plan:
     known = [one.service for one in facts.agents]
     old = facts.current
     made = [step for service in new for step in _configuration(facts, service, release)]
-    checked = [_check(service, release) for service in (*running, *new)]
+    checked = [_check(one.service, release) for one in facts.agents if one.has_process]
     started = [one for service in (*running, *new) for one in steps.start(service, release, wish.within_s)]
     switch = [
         *map(steps.stop, running),
@@ -144,6 +144,7 @@ def _configuration(facts: Facts, service: Service, release: str) -> Iterator[Ste
 
 
 def _check(service: Service, release: str) -> Step:
+    """Of an agent that runs, as its secrets may come with the service; another is checked by its start."""
     command = (program(release, "bellcrank"), "config", "check", "--config", service.config)
     return step(f"Check that this version takes {service.config}", *command, like=service)
 

@@ -41,6 +41,8 @@ class Standing(NamedTuple):
     service: Service
     running: bool
     """It runs, or systemd tries to."""
+    has_process: bool
+    """So that its configuration can be read with what it was given."""
 
 
 class Python(NamedTuple):

@@ -24,7 +24,7 @@ CLEAN = Facts(
 INSTALLED = CLEAN._replace(
     releases=("0.1.0-2", "0.1.0-10", "0.1.0-9"),
     current="0.1.0-10",
-    agents=(Standing(MAIN, running=True), Standing(GARAGE, running=False)),
+    agents=(Standing(MAIN, running=True, has_process=True), Standing(GARAGE, running=False, has_process=False)),
     configs=(MAIN, GARAGE),
 )
 CHECKOUT = Source("0.2.0", Path("/src"), Path("/src/requirements/run.txt"))
@@ -48,10 +48,10 @@ def place(steps: tuple[Step, ...] | list[Step], part: str) -> int:
     return found[0]
 
 
-def test_the_first_time_all_is_made_and_checked_before_anything_is_started() -> None:
+def test_the_first_time_all_is_made_before_anything_is_started() -> None:
     made = install()
     order = ["-m venv /opt/bellcrank/releases/0.2.0-1", "--require-hashes", "/src", "systemd-sysusers"]
-    order += ["config init /etc/bellcrank/bellcrank.yaml", "systemd-tmpfiles", "config check"]
+    order += ["config init /etc/bellcrank/bellcrank.yaml", "systemd-tmpfiles"]
     places = [next(n for n, line in enumerate(lines(made.prepare)) if part in line) for part in order]
     assert places[:2] + places[3:] == sorted(places[:2] + places[3:])
     assert not any("systemctl" in line for line in lines(made.prepare))
@@ -143,10 +143,16 @@ def test_a_first_agent_with_a_name_is_the_only_one() -> None:
     assert "systemctl enable --quiet bellcrank@garage.service" in lines(made.switch)
 
 
-def test_a_configuration_that_is_there_is_only_checked() -> None:
+def test_a_configuration_that_is_there_is_not_written() -> None:
     made = install(CLEAN._replace(configs=(MAIN,)))
     assert not any("config init" in line for line in lines(made.prepare))
-    assert place(made.prepare, "config check") == len(made.prepare) - 1
+
+
+def test_an_agent_without_a_process_is_checked_by_its_start_as_its_credentials_come_with_it() -> None:
+    crashing = INSTALLED._replace(agents=(Standing(MAIN, running=True, has_process=False),))
+    made = install(crashing)
+    assert not any("config check" in line for line in lines([*made.prepare, *made.switch]))
+    assert "systemctl start --no-block bellcrank.service" in lines(made.switch)
 
 
 def test_a_wheel_brings_its_own_lock_file() -> None:

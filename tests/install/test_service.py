@@ -37,10 +37,12 @@ def test_a_process_that_comes_in_between_begins_the_waiting_anew() -> None:
     assert waiting.look(GOOD._replace(pid="8")) == ""
 
 
-@pytest.mark.parametrize("bad", [{"active": "activating"}, {"answer": "not ready"}, {"answer": ""}])
-def test_it_is_not_ready_before_systemd_and_the_agent_both_say_so(bad: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "bad", [GOOD._replace(active="activating"), GOOD._replace(answer="not ready"), GOOD._replace(answer="")]
+)
+def test_it_is_not_ready_before_systemd_and_the_agent_both_say_so(bad: Seen) -> None:
     waiting = Waiting(1)
-    assert waiting.look(GOOD._replace(**bad)) is None
+    assert waiting.look(bad) is None
     assert waiting.look(GOOD) == ""
 
 

@@ -3,7 +3,9 @@
 It is entered by nsenter(1), so that nothing has to listen in it.
 """
 
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -38,8 +40,13 @@ class Machine:
     def __enter__(self) -> Self:
         self._log = self._boots.open("ab")
         self._nspawn = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
-        self._init = until(self._leader, _BOOT_S, "nspawn has no child")
-        until(lambda: self.says("systemctl", "is-system-running") in ("running", "degraded"), _BOOT_S, "does not boot")
+        try:
+            self._init = until(self._leader, _BOOT_S, "nspawn has no child")
+            booted = ("running", "degraded")
+            until(lambda: self.says("systemctl", "is-system-running") in booted, _BOOT_S, "it does not boot")
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,7 +66,7 @@ class Machine:
             entered, input=text, capture_output=True, text=True, errors="replace", timeout=_PATIENCE_S, check=False
         )
         if check and done.returncode:
-            raise Unmet(f"`{' '.join(command)}` ended with {done.returncode}: {(done.stdout + done.stderr)[-2000:]}")
+            raise Unmet(f"`{' '.join(command)}` ended with {done.returncode}: {(done.stdout + done.stderr)[-800:]}")
         return done
 
     def says(self, *command: str) -> str:
@@ -72,6 +79,12 @@ class Machine:
             return subprocess.Popen(
                 self._entered(command), stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT
             )
+
+    def end(self, begun: subprocess.Popen[bytes]) -> None:
+        """End what `begin` began: nsenter's child, which is the command itself."""
+        for child in Path(f"/proc/{begun.pid}/task/{begun.pid}/children").read_text().split():
+            os.kill(int(child), signal.SIGTERM)
+        begun.wait(30)
 
     def show(self, unit: str, name: str) -> str:
         """A property of a unit."""
