@@ -75,7 +75,10 @@ def test_what_is_shown_is_taken_for_the_same(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     result = call("config", "show", "--config", path)
     assert result.exit_code == 0, result.output
-    again = shown_again(tmp_path / "again", result.output)
+    long = re.findall(r"https://hc-ping\.com/([^\"]+)", text)  # which is a secret too
+    again = shown_again(
+        tmp_path / "again", result.output.replace(f"hc-ping.com/{HIDDEN}", f"hc-ping.com/{''.join(long)}")
+    )
     assert again == load(path)
     assert again.meanings() == load(path).meanings()
     assert effective(read(tmp_path / "again" / "bellcrank.yaml")) == result.output

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -76,6 +77,19 @@ def test_it_tells_what_the_agent_does(ear: Ear, tmp_path: Path) -> None:
         "RELOADING=1\nMONOTONIC_USEC=123456\nSTATUS=reloading",
         "STOPPING=1\nSTATUS=stopping",
     ]
+
+
+def test_it_tells_though_no_descriptor_is_left(ear: Ear, tmp_path: Path) -> None:
+    one = systemd(tmp_path / "notify")
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        one.ready("")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert ear.listen() == ["READY=1\nSTATUS="]
 
 
 def test_an_abstract_socket_is_reached_too() -> None:
