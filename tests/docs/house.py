@@ -11,7 +11,7 @@ PAGE = ROOT / "docs" / "architecture.md"
 ROOMS: dict[str, tuple[str, list[str]]] = {
     "drivers": ("drivers/<br>mqtt, serial, http, simulated: yield messages", ["drivers"]),
     "model": ("model, clock, templates, notices<br>the types that flow; the only caller of time", [
-        "agent.version", "agent.model", "agent.clock", "agent.systemd", "agent.tasks", "agent.templates",
+        "agent.version", "agent.service", "agent.model", "agent.clock", "agent.systemd", "agent.tasks", "agent.templates",
         "agent.network", "agent.notices",
     ]),
     "rules": ("rules/<br>pure: a reading and a memory make events", ["agent.rules"]),
@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[str, list[str]]] = {
 }  # fmt: skip
 """What is drawn as one: its words, and the entries of FLOORS in it. All that is above `app` is the people's side."""
 PEOPLE = "people"
-PEOPLE_WORDS = "cli/ and its helpers<br>commands, demo, doctor, discovery"
+PEOPLE_WORDS = "cli/ and its helpers<br>commands, demo, doctor, discovery, installer"
 """What is above `app`."""
 
 Arrows = set[tuple[str, str]]

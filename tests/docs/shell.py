@@ -1,13 +1,16 @@
 """Shell blocks as commands: each program with its words, also behind `sudo`, `&&` and `|`."""
 
+import argparse
 import shlex
 from collections.abc import Iterator, Sequence
 
 import click
 
 from agent.cli import main
+from agent.install import command as installer
 from tests.docs.pages import Block, Command, blocks
 
+_BY_ARGPARSE = {"install", "uninstall"}
 _APART = {"&&", "||", ";", "|"}
 _REDIRECTIONS = {">", "<", ">>"}
 
@@ -50,6 +53,30 @@ def leaves(group: click.Group = main, path: tuple[str, ...] = ()) -> dict[tuple[
             found |= leaves(command, here)
         if not isinstance(command, click.Group) or command.invoke_without_command:
             found[here] = command
+    return found
+
+
+def options(path: tuple[str, ...]) -> set[str]:
+    """The long ones that a command has, but `--help`."""
+    if path[0] in _BY_ARGPARSE:
+        names = {name for action in _argparse(path[0])._actions for name in action.option_strings}
+    else:
+        names = {name for param in leaves()[path].params for name in param.opts}
+    return {name for name in names if name.startswith("--")} - {"--help"}
+
+
+def parse(path: tuple[str, ...], words: Sequence[str]) -> None:
+    """Read the words behind a command as it would. Raises what it would raise."""
+    if path[0] in _BY_ARGPARSE:
+        _argparse(path[0]).parse_args(words)
+        return
+    with leaves()[path].make_context(path[-1], list(words)):
+        pass
+
+
+def _argparse(command: str) -> argparse.ArgumentParser:
+    (commands,) = [action for action in installer._parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    found: argparse.ArgumentParser = commands.choices[command]
     return found
 
 
