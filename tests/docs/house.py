@@ -11,8 +11,8 @@ PAGE = ROOT / "docs" / "architecture.md"
 ROOMS: dict[str, tuple[str, list[str]]] = {
     "drivers": ("drivers/<br>mqtt, serial, http, simulated: yield messages", ["drivers"]),
     "model": ("model, clock, templates, notices<br>the types that flow; the only caller of time", [
-        "agent.version", "agent.service", "agent.model", "agent.clock", "agent.systemd", "agent.tasks", "agent.templates",
-        "agent.network", "agent.notices",
+        "agent.version", "agent.service", "agent.model", "agent.clock", "agent.systemd", "agent.tasks",
+        "agent.templates", "agent.network", "agent.notices",
     ]),
     "rules": ("rules/<br>pure: a reading and a memory make events", ["agent.rules"]),
     "webhooks": ("webhooks/<br>pure: bodies, retry decisions, breaker", ["agent.webhooks"]),
