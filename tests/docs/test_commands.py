@@ -155,7 +155,7 @@ class House:
         self.folder, self.broker = folder, broker
         self.port, self.status = free_port(), free_port()
         self.answers: list[tuple[Command, Result]] = []
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     async def quick_start(self, block: Block) -> None:
         for command in commands_of(block):
@@ -192,9 +192,13 @@ class House:
         return [(str(command), result.output) for command, result in self.answers if result.exit_code != 0]
 
     def close(self) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
-            process.wait(20)
+        for name in [*self._processes]:
+            self.end(name)
+
+    def end(self, name: str) -> None:
+        process = self._processes.pop(name)
+        process.terminate()
+        process.wait(20)
 
     def _listens(self) -> bool:
         """The agent, to its broker."""
@@ -208,7 +212,7 @@ class House:
             command = [sys.executable, "-u", "-m", "agent", *words]
             env = {**os.environ, "PYTHONPATH": str(ROOT), "STATE_DIRECTORY": str(self.folder / "state")}
             process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, env=env)
-        self._processes.append(process)
+        self._processes[name] = process
 
     def _use_free_ports(self) -> None:
         """Those of this test in place of the usual ones; and a second webhook, `ops`, of which other pages speak."""
@@ -231,12 +235,38 @@ def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
         yield house
 
 
+def looks_as_the_page_says(house: House) -> None:
+    """The event of the quick start beside the one of docs/receiving.md."""
+    (block,) = blocks("json")
+    drawn = json.loads(block.text)
+    exported = CliRunner().invoke(main, ["events", "export", "--config", "bellcrank.yaml", "--type", drawn["type"]])
+    found = json.loads(json.loads(exported.output.splitlines()[0])["body"])
+    assert set(found) == set(drawn)
+    assert set(found["data"]) == set(drawn["data"])
+    alike = ("specversion", "type", "subject", "datacontenttype")
+    assert [found[key] for key in alike] == [drawn[key] for key in alike]
+    data = ("rule", "state", "severity", "sensor", "value", "unit", "condition", "ended_at", "reason", "labels")
+    assert [found["data"][key] for key in data] == [drawn["data"][key] for key in data]
+
+
+async def misses_an_event(house: House) -> None:
+    """What the quick start invites to: what the receiver misses arrives when it is there again."""
+    (published,) = [command.words for command in commands_of(QUICK_START) if command.words[0] == "mosquitto_pub"]
+    (less,) = re.findall(r"publish\s+`([^`]*)`", read("README.md"))
+    house.end("receiver")
+    await house.publish((*published[:-1], less))
+    house.listen("listen", "--secret-file", "secrets.yaml")
+    await until(lambda: re.search(rb"VERIFIED .* sensor.alert.resolved ", house.heard()), 60)
+
+
 async def test_the_quick_start_goes_as_it_stands_and_then_the_rest(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await house.quick_start(QUICK_START)
     assert house.failed() == []
     await until(lambda: re.search(rb"VERIFIED .* sensor.alert.firing ", house.heard()), 60)
+    looks_as_the_page_says(house)
+    await misses_an_event(house)
     monkeypatch.setenv("BELLCRANK_CONFIG", str(house.folder / "bellcrank.yaml"))
     for command in OWN:
         path = " ".join(leaf(command.words[1:]))
