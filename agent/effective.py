@@ -9,15 +9,30 @@ from pydantic import BaseModel, SecretStr, ValidationError
 
 from agent import yamlfile
 from agent.config import Checked, Where
-from agent.webhooks.shown import HIDDEN
+from agent.webhooks.config import Webhook
+from agent.webhooks.shown import HIDDEN, hide
 
 
 def effective(checked: Checked) -> str:
     """YAML that is taken for the same, but for what is hidden: secrets, and whatever came from a tag."""
     shown = _plain(_filled(checked.config))
+    for name, webhook in checked.config.webhooks.items():
+        shown["webhooks"][name] = _without_secrets(shown["webhooks"][name], webhook)
     for where in checked.tagged:
         _hide(shown, where)
     return yamlfile.dump(shown)
+
+
+def _without_secrets(shown: Any, webhook: Webhook) -> Any:
+    """Also where a secret stands in a URL or a body."""
+    match shown:
+        case dict():
+            return {key: _without_secrets(member, webhook) for key, member in shown.items()}
+        case list():
+            return [_without_secrets(member, webhook) for member in shown]
+        case str():
+            return hide(shown, webhook)
+    return shown
 
 
 def _filled(model: BaseModel) -> dict[str, Any]:

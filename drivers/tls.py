@@ -87,7 +87,7 @@ class Tls(BaseModel):
 class ServerTls(BaseModel):
     """How the agent itself is known to who asks it. Files are looked at when the configuration is."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     cert: PemFile
     """The certificate, with its chain."""

@@ -68,7 +68,7 @@ class AgentConfig(BaseModel):
 class Config(BaseModel):
     """The whole file. `sources` hold the model of their driver."""
 
-    model_config = _STRICT
+    model_config = ConfigDict(**_STRICT, hide_input_in_errors=True)  # a secret may stand in it
 
     version: Literal[1]
     """Of the words in this file."""

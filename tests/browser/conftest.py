@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.house import House, house
-from tests.browser.visits import Visits
+from tests.browser.visits import PATIENCE_MS, Visits
 
 _OPTIONS = (
     "--disable-gpu",
@@ -20,6 +20,7 @@ _OPTIONS = (
     "--disable-sync",
 )
 _HERE = Path(__file__).parent
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -8,6 +8,7 @@ from playwright.async_api import (
     BrowserContext,
     ConsoleMessage,
     Dialog,
+    Locator,
     Page,
     Request,
     Response,
@@ -15,10 +16,9 @@ from playwright.async_api import (
 
 from tests.browser.house import House
 
-CANARY = "__owned"
-"""What hostile texts set on `window`, if they are executed."""
+PATIENCE_MS = 30_000
 WIDE, PHONE, NARROW = 1280, 360, 320
-_STEADY = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC", "device_scale_factor": 1}
+_STEADY: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC"}
 
 
 class Visits:
@@ -27,38 +27,35 @@ class Visits:
     def __init__(self, browser: Browser, house: House) -> None:
         self._browser, self._house = browser, house
         self._contexts: list[BrowserContext] = []
-        self._pages: list[Page] = []
         self.problems: list[str] = []
         """Errors, violations of the content security policy among them, dialogs, requests to others, failures."""
         self.agent_is_away = False
         """Meanwhile requests that fail are no problem."""
+        self.refused_with: set[int] = set()
+        """Statuses of answers that are no problem."""
 
     async def __call__(self, path: str = "/", *, width: int = WIDE, log_in: bool = False, **context: Any) -> Page:
         """Open a path in a fresh context. `context`: options of `Browser.new_context`."""
         height = 900 if width >= WIDE else 740
         made = await self._browser.new_context(viewport={"width": width, "height": height}, **_STEADY, **context)
         self._contexts.append(made)
-        made.set_default_timeout(20_000)
+        made.set_default_timeout(PATIENCE_MS)
         page = await made.new_page()
         self._watch(page)
         if log_in:
             await page.goto(await self._house.login_link())
-            await page.get_by_role("button", name="Log in").click()
+            await page.get_by_role("button", name="Log in here").click()
             await page.wait_for_url(f"{self._house.url}/")
         if not log_in or path != "/":
             await page.goto(self._house.url + path)
         return page
 
     async def close(self) -> None:
-        """Close all; says what was executed, too."""
-        for page in self._pages:
-            if await page.evaluate(f"window.{CANARY}"):
-                self.problems.append(f"{page.url} executed what a stranger said")
+        """Close all."""
         for context in self._contexts:
             await context.close()
 
     def _watch(self, page: Page) -> None:
-        self._pages.append(page)
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.problems.append(f"an exception: {error}"))
         page.on("request", self._on_request)
@@ -67,7 +64,8 @@ class Visits:
         page.on("dialog", self._on_dialog)
 
     def _on_console(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "warning") and not self.agent_is_away:
+        is_expected = self.agent_is_away or any(f"status of {code} " in message.text for code in self.refused_with)
+        if message.type in ("error", "warning") and not is_expected:
             self.problems.append(f"console: {message.text}")
 
     def _on_request(self, request: Request) -> None:
@@ -77,14 +75,26 @@ class Visits:
             self.problems.append(f"a request to another host: {request.url}")
 
     def _on_failed(self, request: Request) -> None:
-        is_stream = request.resource_type == "eventsource"  # ends whenever its page is left
-        if not self.agent_is_away and not (is_stream and request.failure == "net::ERR_ABORTED"):
+        was_left = request.failure == "net::ERR_ABORTED"  # with its page
+        if not self.agent_is_away and not was_left:
             self.problems.append(f"{request.url}: {request.failure}")
 
     def _on_response(self, response: Response) -> None:
-        if response.status >= 400:
+        if response.status >= 400 and response.status not in self.refused_with:
             self.problems.append(f"{response.url}: {response.status}")
 
     async def _on_dialog(self, dialog: Dialog) -> None:
         self.problems.append(f"a dialog: {dialog.message}")
         await dialog.dismiss()
+
+
+def part(page: Page, name: str) -> Locator:
+    """A section of a page by its heading."""
+    return page.get_by_role("region", name=name, exact=True)
+
+
+async def overhang(page: Page) -> int:
+    """By how many pixels a page is wider than its window, so that it scrolls sideways."""
+    root = "document.documentElement"
+    found: int = await page.evaluate(f"Math.max({root}.scrollWidth, document.body.scrollWidth) - {root}.clientWidth")
+    return max(0, found)

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -77,8 +78,8 @@ class AgentProcess:
         assert self._process is not None
         return self._process.pid
 
-    def start(self, **env: str) -> None:
-        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config)]
+    def start(self, *options: str, **env: str) -> None:
+        command = [*self._within, sys.executable, "-m", *self._module, "run", "--config", str(self.config), *options]
         environment = {**os.environ, "STATE_DIRECTORY": str(self.state), **env}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
@@ -140,6 +141,15 @@ class AgentProcess:
     def stop(self) -> int:
         """SIGTERM; returns the exit code."""
         return self._end(signal.SIGTERM)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """It keeps its connections and does nothing."""
+        os.kill(self.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))

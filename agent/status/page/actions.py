@@ -113,7 +113,8 @@ class Actions:
         event_id, webhook = request.match_info["id"], (await request.post()).get("webhook")
         wanted = narrowed(Filter(ids=(event_id,), webhook=str(webhook) if webhook else None))
         moved = await move(wanted, Span())
-        return _see(self._link("events", event_id, done=what if moved.moved else f"{what}-none"))
+        shown = ("events",) if what == "discard" else ("events", event_id)  # what was discarded may be no longer there
+        return _see(self._link(*shown, done=what if moved.moved else f"{what}-none"))
 
     # -- answers
 

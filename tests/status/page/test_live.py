@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -48,10 +48,12 @@ class Listener:
             kind, data = (value, data) if name == "event" else (kind, value if name == "data" else data)
         return (kind, json.loads(data)) if data else await self.next()
 
-    async def until(self, part: str, wanted: str) -> None:
-        """Read on until a part is so."""
-        while (await self.next())[1].get(part) != wanted:
-            pass
+    async def first(self, wanted: Callable[[str, dict[str, str]], object]) -> tuple[str, dict[str, str]]:
+        """Read on until a message is so."""
+        async with asyncio.timeout(20):
+            while not wanted(*(found := await self.next())):
+                pass
+            return found
 
 
 @asynccontextmanager
@@ -98,9 +100,7 @@ async def test_then_comes_what_has_changed_and_only_that(archive: Path) -> None:
         await listener.next()
         before = eyes.shown.sensors["freezer.temperature"]
         eyes.shown = replace(eyes.shown, sensors={"freezer.temperature": replace(before, value=-17.9)})
-        kind, parts = await listener.next()
-        while parts.keys() <= {"as-of"}:
-            kind, parts = await listener.next()
+        kind, parts = await listener.first(lambda _, parts: parts.keys() - {"as-of"})
     assert kind == "message"
     assert parts.keys() - {"as-of"} == {f"value-{FREEZER}"}
     assert parts[f"value-{FREEZER}"] == "-17.9 °C"
@@ -119,9 +119,7 @@ async def test_a_new_sensor_and_one_that_is_gone_make_it_tell_all(archive: Path)
         await listener.next()
         for sensors in ({**eyes.shown.sensors, "new.t": sensor()}, {}):
             eyes.shown = replace(eyes.shown, sensors=sensors)
-            kind, parts = await listener.next()
-            while kind != "all":
-                kind, parts = await listener.next()
+            _, parts = await listener.first(lambda kind, _: kind == "all")
             assert len([name for name in parts if name.startswith("value-")]) == len(sensors)
 
 
@@ -133,15 +131,16 @@ async def test_of_a_sensor_that_is_forgotten_nothing_is_left(archive: Path) -> N
     ):
         await listener.next()
         eyes.shown = replace(eyes.shown, sensors={})
-        kind, parts = await listener.next()
-        while kind != "all":
-            kind, parts = await listener.next()
+        _, parts = await listener.first(lambda kind, _: kind == "all")
     assert parts == {}
 
 
 async def test_however_many_listen_a_view_is_rendered_once_a_second_and_not_at_all_when_nobody_does(
     archive: Path,
 ) -> None:
+    def at_one(_: str, parts: dict[str, str]) -> bool:
+        return "12:00:01" in parts["as-of"]
+
     eyes, clock = Eyes(), Clock()  # the second that goes on never ends
     async with served(eyes, archive, clock=clock) as session:
         async with (
@@ -153,9 +152,9 @@ async def test_however_many_listen_a_view_is_rendered_once_a_second_and_not_at_a
             await other.next()
             assert eyes.looked == 2, "two views"
             clock.at += 1
-            await one.until("as-of", '<time datetime="2026-11-26T12:00:01+00:00">12:00:01</time>')
-            await two.until("as-of", '<time datetime="2026-11-26T12:00:01+00:00">12:00:01</time>')
-            await other.until("as-of", '<time datetime="2026-11-26T12:00:01+00:00">12:00:01</time>')
+            await one.first(at_one)
+            await two.first(at_one)
+            await other.first(at_one)
             assert eyes.looked == 4
         clock.at += 1
         async with session.get("/static/icon.svg"):
@@ -172,11 +171,16 @@ async def test_there_is_room_for_a_stated_number_and_who_goes_makes_some(
             await second.next()
             async with session.get("/live?view=page") as third:
                 assert third.status == 503
-        while True:  # until it is noticed that the second one has gone
-            async with session.get("/live?view=page") as again:
-                if again.status == 200:
-                    break
+        for _ in range(400):  # until it is noticed that the second one has gone
+            if await _is_let_in(session):
+                return
             await asyncio.sleep(0.05)
+        pytest.fail("nobody is let in")
+
+
+async def _is_let_in(session: aiohttp.ClientSession) -> bool:
+    async with session.get("/live?view=page") as answer:
+        return answer.status == 200
 
 
 async def test_who_may_not_change_anything_hears_of_no_buttons(archive: Path) -> None:

@@ -182,6 +182,19 @@ async def test_a_sensors_page_has_its_charts_its_thresholds_its_rules_and_its_ev
     assert '<a class="button danger" href="/sensors/freezer.temperature/forget">' in text
 
 
+async def test_a_sensor_is_found_among_many_whose_names_hold_its_own(archive: Path) -> None:
+    eyes = Eyes(snapshot(sensors={"z.t": sensor(7), **{f"a{n}.z.t": sensor(n) for n in range(300)}}))
+    text, _ = await page(eyes, archive, "/sensors/z.t")
+    assert '<span class="value">7 °C</span>' in text
+
+
+async def test_a_chart_has_the_hours_of_the_agents_zone(archive: Path) -> None:
+    text, _ = await page(
+        Eyes(past=history()), archive, "/sensors/freezer.temperature", zone=timezone(timedelta(hours=5, minutes=30))
+    )
+    assert ">17:15</text>" in text
+
+
 async def test_a_long_value_is_whole_on_its_own_page(archive: Path) -> None:
     eyes = Eyes(snapshot(sensors={"a.b": sensor("word " * 100, None)}))
     overview, _ = await page(eyes, archive)
