@@ -305,6 +305,21 @@ def test_without_a_path_it_is_written_where_run_looks(tmp_path: Path) -> None:
     assert (folder / "bellcrank.yaml").exists()
 
 
+def test_one_of_several_agents_has_its_own_name_state_page_and_secret(tmp_path: Path) -> None:
+    (tmp_path / "secrets.yaml").write_text("mine")
+    path = tmp_path / "garage.yaml"
+    result = call("config", "init", path, "--instance", "garage", "--port", "8345")
+    assert result.exit_code == 0, result.output
+    config = load(path)
+    assert config.agent.name.endswith("-garage")
+    assert str(config.agent.state_dir) == "/var/lib/bellcrank-garage"
+    assert config.status.listen == "127.0.0.1:8345"
+    assert len(config.webhooks["here"].keys[0]) == 32
+    assert (tmp_path / "garage.whsec").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "secrets.yaml").read_text() == "mine"
+    assert call("config", "init", tmp_path / "x.yaml", "--instance", "secrets").exit_code == 2
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     result = call("config", "init", tmp_path / "file" / "bellcrank.yaml")

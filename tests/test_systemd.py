@@ -13,7 +13,7 @@ from random import Random
 
 import pytest
 
-from agent import control_socket
+from agent import service
 from agent.cli import common
 from agent.config import Config, ConfigErrors, load
 from agent.model import Content
@@ -22,6 +22,7 @@ from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.rules import Engine
+from agent.service import Service
 from agent.systemd import Systemd
 from agent.tasks import Tasks
 from drivers.base import Surroundings
@@ -142,7 +143,7 @@ async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_pat
     try:
         await until(lambda: len(ear.listen()) >= 3)
         assert set(ear.heard) == {"WATCHDOG=1"}
-        clock.advance(151)
+        clock.advance(16)
         fed, before = len(ear.listen()), asked
         await until(lambda: asked >= before + 3)
         assert len(ear.listen()) == fed
@@ -230,6 +231,28 @@ def test_systemd_has_nothing_to_say_of_the_unit(unit: Path) -> None:
     assert tool("systemd-analyze", "verify", unit) == ""
 
 
+def test_the_unit_of_several_agents_is_the_same_but_for_what_is_theirs() -> None:
+    one, many = (
+        (UNITS / name).read_text(encoding="utf-8").splitlines() for name in ("bellcrank.service", "bellcrank@.service")
+    )
+    garage = Service("garage")
+    theirs = {line.replace("%i", "garage") for line in many} - set(one)
+    assert {line for line in theirs if not line.startswith("#")} == {
+        "Description=bellcrank garage: sensor readings in, signed webhooks out",
+        f"ExecStart=/opt/bellcrank/current/bin/bellcrank run --config {garage.config}",
+        f"StateDirectory={garage.state.name}",
+        f"RuntimeDirectory={garage.runtime.name}",
+    }
+    assert len(one) == len(many)
+
+
+def test_systemd_has_nothing_to_say_of_the_unit_of_several_agents(tmp_path: Path) -> None:
+    text = (UNITS / "bellcrank@.service").read_text(encoding="utf-8")
+    text = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
+    (tmp_path / "bellcrank@.service").write_text(text, encoding="utf-8")
+    assert tool("systemd-analyze", "verify", tmp_path / "bellcrank@garage.service") == ""
+
+
 def test_the_service_is_exposed_to_little(unit: Path) -> None:
     said = tool("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
     found = re.search(r"Overall exposure level for bellcrank.service: ([\d.]+)", said)
@@ -243,9 +266,9 @@ def test_the_unit_says_what_the_program_does(unit: Path) -> None:
         "Type=notify",
         "ExecReload=/bin/kill -HUP $MAINPID",
         f"RestartPreventExitStatus={common.BAD_CONFIG}",
-        f"RuntimeDirectory={control_socket._SERVICE_RUNTIME.name}",
-        f"ConfigurationDirectory={control_socket._SERVICE_CONFIG.name}",
-        "StateDirectory=bellcrank",
+        f"RuntimeDirectory={Service().runtime.name}",
+        f"ConfigurationDirectory={service.CONFIG.name}",
+        f"StateDirectory={Service().state.name}",
     } <= lines
 
 
@@ -265,3 +288,16 @@ def test_the_user_and_its_folders_are_made(root: Path) -> None:
     tool("systemd-tmpfiles", "--create", f"--root={root}", UNITS / "bellcrank.tmpfiles.conf")
     status = (root / "etc/bellcrank").stat()
     assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o750, 0, int(found[2]))
+
+
+def test_all_files_of_the_configuration_are_for_the_agents_alone(root: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make users")
+    tool("systemd-sysusers", f"--root={root}", UNITS / "bellcrank.sysusers.conf")
+    folder = root / "etc/bellcrank"
+    folder.mkdir()
+    for name in ("bellcrank.yaml", "garage.yaml", "secrets.yaml", "garage.whsec"):
+        (folder / name).touch(0o600)
+    tool("systemd-tmpfiles", "--create", f"--root={root}", UNITS / "bellcrank.tmpfiles.conf")
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+    assert {path.stat().st_gid for path in folder.iterdir()} == {folder.stat().st_gid} != {0}

@@ -9,7 +9,7 @@ import argparse
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from tests.faults.disk_faults import failing_disk, read_only
 from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
 from tests.faults.house import Result
 
-FAULTS: dict[str, Callable[..., Awaitable[Result]]] = {
+FAULTS: dict[str, Callable[..., Coroutine[Any, Any, Result]]] = {
     "failing-disk": failing_disk,
     "read-only": read_only,
     "descriptors": out_of_descriptors,

@@ -23,28 +23,33 @@ FAULTS = {
 }
 
 
-async def failing_disk(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
-    """Calls that write and make durable fail, each kind in turn; meanwhile nothing may be acknowledged."""
+async def failing_disk(
+    folder: Path, *, seconds: float, seed: int, times: int = len(FAULTS), mutant: str | None = None
+) -> Result:
+    """Calls that write and make durable fail, each kind in turn; meanwhile nothing may be acknowledged.
+
+    At least so many times.
+    """
     module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
     faulty = Faulty(folder, folder / "state")
     async with house(folder, seed, module=module, env=faulty.env) as at:
         loop, random = asyncio.get_running_loop(), Random(seed)
-        end, times = loop.time() + seconds, 0
-        while times < len(FAULTS) or loop.time() < end:
-            name, fault = list(FAULTS.items())[times % len(FAULTS)]
-            times += 1
+        end, done = loop.time() + seconds, 0
+        while done < times or loop.time() < end:
+            name, fault = list(FAULTS.items())[done % len(FAULTS)]
+            done += 1
             faulty.fail(**fault)
             await at.degrades(name)
             await at.acknowledges_nothing(random.uniform(0.2, 1.5), name)
-            if times > len(FAULTS) and random.random() < 0.3:
+            if done > len(FAULTS) and random.random() < 0.3:
                 at.agent.kill()
                 faulty.heal()
                 at.agent.start(**faulty.env)
             faulty.heal()
             await at.recovers()
         await at.judge()
-        at.result.figures.update(times=times, refused_calls=faulty.refused, descriptors=at.agent.descriptors())
-        at.result.demand(at.agent.said().count("cannot be written, nothing is") <= 2 * times, "the log is flooded")
+        at.result.figures.update(times=done, refused_calls=faulty.refused, descriptors=at.agent.descriptors())
+        at.result.demand(at.agent.said().count("cannot be written, nothing is") <= 2 * done, "the log is flooded")
         return at.result
 
 
@@ -65,7 +70,7 @@ async def read_only(folder: Path, *, seconds: float, seed: int) -> Result:
                 _demand_words(at)
             finally:
                 at.agent.kill()
-                subprocess.run(["umount", "--lazy", disk], check=True)
+                await asyncio.to_thread(_run, "umount", "--lazy", str(disk))
         return at.result
 
 
@@ -80,7 +85,7 @@ def _trigger(disk: Path) -> Path:
     trigger = Path("/sys/fs/ext4", Path(found.strip()).name, "trigger_fs_error")
     if not trigger.exists():
         pytest.skip("this kernel makes no ext4 read-only on request")
-    subprocess.run(["mount", "-o", "remount,errors=remount-ro", disk], check=True)
+    _run("mount", "-o", "remount,errors=remount-ro", str(disk))
     return trigger
 
 
@@ -89,4 +94,8 @@ def _mount_repaired_copy(folder: Path, disk: Path) -> None:
     copy = folder / "repaired.img"
     shutil.copyfile(folder / "disk.img", copy)
     subprocess.run(["e2fsck", "-fy", copy], check=False, capture_output=True)  # 1: it has mended something
-    subprocess.run(["mount", "-o", "loop", copy, disk], check=True)
+    _run("mount", "-o", "loop", str(copy), str(disk))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)

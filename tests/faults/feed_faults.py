@@ -47,7 +47,9 @@ CLOCK = STORM.replace(
 )
 
 
-async def broker_killed(folder: Path, *, seconds: float, seed: int, persistent: bool = True) -> Result:
+async def broker_killed(
+    folder: Path, *, seconds: float, seed: int, times: int = KILLS, persistent: bool = True
+) -> Result:
     """`kill -9` of the broker in mid-flow, and a new one at its place, with what it has saved or with nothing.
 
     What the dead broker had taken and not passed on is its own loss, and what it passed on and forgot to have, its own
@@ -56,8 +58,8 @@ async def broker_killed(folder: Path, *, seconds: float, seed: int, persistent: 
     settings = [line.format(folder=folder) for line in SAVES_ALL] if persistent else []
     async with house(folder, seed, *settings, pulses=1.0) as at:
         on_their_way: set[str] = set()
-        for _ in range(KILLS):
-            await asyncio.sleep(seconds / KILLS)
+        for _ in range(times):
+            await asyncio.sleep(seconds / times)
             at.running.cancel()
             on_their_way |= at.stream.expected - at.oracle.told()
             at.broker.kill()
@@ -88,7 +90,7 @@ def _publish_anew(at: House) -> None:
     at.run_stream()
 
 
-async def usb_storm(folder: Path, *, seconds: float, seed: int) -> Result:
+async def usb_storm(folder: Path, *, seconds: float, seed: int, times: int = TIMES) -> Result:
     """A device comes and goes again and again, with garbage at each opening and half lines at each end."""
     random = Random(seed)
     port = Port(folder / "device")
@@ -97,7 +99,7 @@ async def usb_storm(folder: Path, *, seconds: float, seed: int) -> Result:
             await _heard(at, port)
             descriptors, rss, threads = at.agent.descriptors(), at.agent.rss_bytes(), _threads(at.agent.pid)
             most = {"descriptors": 0, "threads": 0}
-            for number in range(TIMES):
+            for number in range(times):
                 waited_for, before = number % OPENED_EVERY == 0, _messages(at)
                 port.unplug()
                 if waited_for:
@@ -109,20 +111,21 @@ async def usb_storm(folder: Path, *, seconds: float, seed: int) -> Result:
                 port.write(b"\n" + json.dumps({"n": SAID + number}).encode() + b"\n")
                 port.write(b'{"n": 7000000')  # and no end: what the next opening says may not be glued to it
                 if waited_for:
-                    await until(lambda before=before: _messages(at) > before, 30, what=at.agent.said)
-                await asyncio.sleep(random.uniform(0, 2 * seconds / TIMES))
+                    await until(lambda before=before: _messages(at) > before, 30)  # type: ignore[misc]
+                await asyncio.sleep(random.uniform(0, 2 * seconds / times))
                 most["descriptors"] = max(most["descriptors"], at.agent.descriptors() - descriptors)
                 most["threads"] = max(most["threads"], _threads(at.agent.pid) - threads)
             await _heard(at, port)
             grew = at.agent.rss_bytes() - rss
             refused = at.agent.status()["sources"]["device"]["refused"]
             at.result.demand(refused, "no garbage came to the agent, so it shows nothing")
-            at.result.figures.update(times=TIMES, refused=refused, grew_bytes=grew, **{f"{name} more": n for name, n in most.items()})
+            at.result.figures.update(times=times, refused=refused, grew_bytes=grew)
+            at.result.figures.update({f"{name} more": n for name, n in most.items()})
             at.result.demand(most["descriptors"] <= 12 and most["threads"] <= 6, f"unbounded: {most}")
             at.result.demand(grew <= GREW_BYTES_MAX, f"memory grew by {grew} bytes")
-            at.result.demand(at.agent.said().count("\n") < 4 * TIMES, "the log is flooded")
+            at.result.demand(at.agent.said().count("\n") < 4 * times, "the log is flooded")
             values = {int(what.split()[1]) for what in at.oracle.told() if what.startswith("pulse")}
-            wrong = {n for n in values if n > at.stream.count and not SAID <= n < SAID + TIMES and n != HEARD}
+            wrong = {n for n in values if n > at.stream.count and not SAID <= n < SAID + times and n != HEARD}
             at.result.demand(not wrong, f"lines were glued together: {sorted(wrong)[:3]}")
             at.stream.expected |= {f"pulse {n}" for n in values if n >= SAID}
             await at.judge(may_be_twice={f"pulse {HEARD}"})
