@@ -22,6 +22,7 @@ from agent.listen import Receiver
 from agent.schema import schema
 from agent.webhooks.shown import HIDDEN
 from drivers.signing import key_of
+from tests.docs.pages import whole_files
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -29,7 +30,6 @@ from tests.support.waiting import until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config" / "bellcrank.yaml").read_text(encoding="utf-8")
-README_BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 CANARY = "Kanarienvogel-7319-hQ4vT9xLw2"
 SMALL = """\
 version: 1
@@ -70,7 +70,7 @@ def shown_again(folder: Path, text: str) -> Config:
     return load(path)
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *README_BLOCKS])
+@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *whole_files()])
 def test_what_is_shown_is_taken_for_the_same(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     result = call("config", "show", "--config", path)
@@ -174,7 +174,7 @@ def test_the_schema_is_one() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *README_BLOCKS])
+@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *whole_files()])
 def test_a_good_file_is_good_for_an_editor_too(tmp_path: Path, text: str) -> None:
     assert objections(tmp_path, text) == []
 

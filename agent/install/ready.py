@@ -65,10 +65,11 @@ def _look(service: Service) -> Seen:
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
     found = dict(line.partition("=")[::2] for line in said.splitlines())
     active, result, pid, restarts, status = (found.get(name, "") for name in names)
-    return Seen(active, result, pid, int(restarts or 0), status, _readyz(service.runtime / "control.sock"))
+    return Seen(active, result, pid, int(restarts or 0), status, readyz(service.runtime / "control.sock"))
 
 
-def _readyz(path: Path) -> str:
+def readyz(path: Path) -> str:
+    """What the agent at a control socket says of itself; empty: nobody answers."""
     connection = http.client.HTTPConnection("bellcrank", timeout=5)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(5)
