@@ -15,7 +15,7 @@ sends it, and gives back a mark that rides in the next commit.
 The floors, from the ground; a file imports only from floors below its own:
 
     drivers/                    the ground: imports nothing of agent/; signing, for both directions
-    version model               facts and the types that flow
+    version service model       facts, where a service has its things, and the types that flow
     clock                       the only caller of time.*
     templates                   texts with {placeholders}
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
@@ -40,7 +40,9 @@ The floors, from the ground; a file imports only from floors below its own:
     logs cli                    and the commands
     control_client              how the command line asks the agent
     recording overhear replay discovery   what arrives, and what the rules would make of it
+    doctor/                     what may be the matter: subjects that measure, then judge
     starter effective schema    a first configuration, the effective one, its JSON Schema
+    install/                    the service on a machine: install, update, go back, uninstall
 
 `pipeline`, `webhooks.courier` and `status` never import one another; `app` introduces them.
 """

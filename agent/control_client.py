@@ -1,14 +1,18 @@
 """The command line's side of the control socket."""
 
+import contextlib
 import http.client
 import json
 import socket
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 _TIMEOUT_S = 30.0
 """A reload waits for attempts that are in flight."""
+_UCRED = "3i"
+"""struct ucred: process, user, group."""
 
 
 class NoAgent(Exception):
@@ -47,6 +51,16 @@ def ask(paths: Iterable[Path], method: str, target: str, body: Any = None) -> An
     if answer.status != http.HTTPStatus.OK:
         raise CommandRefused(str(found.get("detail", answer.reason)), answer.status)
     return found
+
+
+def process_behind(paths: Iterable[Path]) -> int | None:
+    """The process id of the agent that listens (SO_PEERCRED, unix(7)); None: it cannot be seen from here.
+
+    Raises NoAgent, NotAllowed.
+    """
+    with contextlib.closing(_connect(paths)) as sock:
+        pid, _uid, _gid = struct.unpack(_UCRED, sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    return int(pid) or None
 
 
 def _connect(paths: Iterable[Path]) -> socket.socket:

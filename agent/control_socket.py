@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent import config, yamlfile
+from agent.service import Service
 from agent.yamlfile import YamlProblem
 
 _NAME = "control.sock"
-_SERVICE_CONFIG = Path("/etc/bellcrank")
-_SERVICE_RUNTIME = Path("/run/bellcrank")
-"""The folders that systemd/bellcrank.service asks for."""
 
 
 class Place(NamedTuple):
@@ -33,19 +31,20 @@ def to_listen(state_dir: Path, env: Mapping[str, str] = os.environ) -> Place:
 
 def to_ask(file: Path, env: Mapping[str, str] = os.environ) -> Iterator[Path]:
     """Where an agent of this configuration file may listen, the likeliest first."""
-    runtime = _runtime(env)
-    if runtime is None and file.absolute().parent == _SERVICE_CONFIG:
-        runtime = _SERVICE_RUNTIME
+    runtime, service = _runtime(env), Service.of_config(file)
+    if runtime is None and service is not None:
+        runtime = service.runtime
     if runtime is not None:
         yield runtime / _NAME
-    yield _state_dir(file, env) / _NAME
+    yield likely_state_dir(file, env) / _NAME
 
 
 def _runtime(env: Mapping[str, str]) -> Path | None:
     return Path(env["RUNTIME_DIRECTORY"].partition(":")[0]) if env.get("RUNTIME_DIRECTORY") else None
 
 
-def _state_dir(file: Path, env: Mapping[str, str]) -> Path:
+def likely_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the state is by a file that may be bad or missing."""
     try:
         document = yamlfile.load(file, {}).value
     except (YamlProblem, OSError):

@@ -36,7 +36,7 @@ SOFT_WITHIN_S = 60.0
 SWEEP_EVERY_S = 60.0
 EXHAUSTED_EVERY_S = 60.0
 """Dead letters are told of at most so often."""
-_LONGEST_WAIT_S = 60.0
+_LONGEST_WAIT_S = 5.0
 _LOOK_EVERY_S = 1.0
 """At the wall clock, while first attempts wait for it."""
 _NOTICES_MAX = 256

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import socket
+import weakref
 from collections.abc import Callable, Mapping
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,11 @@ class Systemd:
         """`monotonic_us` gives CLOCK_MONOTONIC in microseconds."""
         self._address = _address(env.get("NOTIFY_SOCKET", ""))
         self._monotonic_us = monotonic_us
+        self._sender: socket.socket | None = None
+        if self._address is not None:  # held from the start: the watchdog wants its food when no descriptor is left too
+            self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            self._sender.setblocking(False)
+            weakref.finalize(self, self._sender.close)
         self.watchdog_s = _watchdog_s(env) if self._address else None
         """The service is killed if the watchdog is not fed for so long; None: there is no watchdog."""
 
@@ -44,12 +50,10 @@ class Systemd:
                 self._tell("WATCHDOG=1")
 
     def _tell(self, *lines: str) -> None:
-        if self._address is None:
+        if self._sender is None or self._address is None:
             return
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
-                sender.setblocking(False)
-                sender.sendto("\n".join(lines).encode(), self._address)
+            self._sender.sendto("\n".join(lines).encode(), self._address)
         except OSError as error:
             log.warning("systemd could not be told %s: %s", lines[0], error.strerror)
 

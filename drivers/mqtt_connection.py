@@ -68,6 +68,8 @@ class Login:
     session_expiry_s: int
     availability_topic: str | None
     """Retained `online` while connected, then `offline`: said at the end, or by the broker as the last will."""
+    clean_start: bool = False
+    """Take up no session; with MQTT 3.1.1 leave none behind either."""
 
 
 class Subscription(NamedTuple):
@@ -115,6 +117,8 @@ class Connection:
         self.may_have_asked = True
         """Whether CONNECT may have been sent."""
         self.offers_subscription_ids = version is MQTTProtocolVersion.MQTTv5
+        self.connack: Mapping[str, Any] = {}
+        """The properties of the broker's welcome (MQTT 5, 3.2.2.3), such as `MaximumQoS`."""
         self._login = login
         self._version = version
         self._listener = listener
@@ -135,7 +139,7 @@ class Connection:
             CallbackAPIVersion.VERSION2,
             client_id=login.client_id,
             protocol=self._version,
-            clean_session=None if is_5 else False,
+            clean_session=None if is_5 else login.clean_start,
             transport="unix" if login.unix else "tcp",
             manual_ack=True,
             reconnect_on_failure=False,
@@ -184,6 +188,10 @@ class Connection:
             _, packet_id = self._client.unsubscribe(text)
             self._unsubscribing[packet_id] = text
 
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Publish with QoS 1; what becomes of it is not told."""
+        self._client.publish(topic, payload, qos=1)
+
     def acknowledge(self, packet_id: int) -> None:
         """Send a PUBACK, if the connection still stands."""
         if self.lost is None:
@@ -227,7 +235,8 @@ class Connection:
             properties.SessionExpiryInterval = login.session_expiry_s
             properties.MaximumPacketSize = _PACKET_BYTES_MAX
             properties.ReceiveMaximum = _RECEIVE_MAX
-            client.connect(login.host, login.port, login.keepalive_s, clean_start=False, properties=properties)
+            clean = login.clean_start
+            client.connect(login.host, login.port, login.keepalive_s, clean_start=clean, properties=properties)
         else:
             client.connect(login.host, login.port, login.keepalive_s)
         return client
@@ -325,7 +334,8 @@ class Connection:
             self._end(f"the broker refuses the connection: {reason}{hint}", kind)
             return
         client.on_log = None
-        if getattr(properties, "SubscriptionIdentifierAvailable", 1) == 0:
+        self.connack = {} if properties is None else properties.json()  # type: ignore[no-untyped-call]
+        if self.connack.get("SubscriptionIdentifierAvailable", 1) == 0:
             self.offers_subscription_ids = False
         self._say(ONLINE, 1)
         self._connack.set_result(flags.session_present)

@@ -22,6 +22,7 @@ from agent.listen import Receiver
 from agent.schema import schema
 from agent.webhooks.shown import HIDDEN
 from drivers.signing import key_of
+from tests.docs.pages import whole_files
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -29,7 +30,6 @@ from tests.support.waiting import until
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = (ROOT / "config" / "bellcrank.yaml").read_text(encoding="utf-8")
-README_BLOCKS = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
 CANARY = "Kanarienvogel-7319-hQ4vT9xLw2"
 SMALL = """\
 version: 1
@@ -70,7 +70,7 @@ def shown_again(folder: Path, text: str) -> Config:
     return load(path)
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *README_BLOCKS])
+@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *whole_files()])
 def test_what_is_shown_is_taken_for_the_same(tmp_path: Path, text: str) -> None:
     path = write(tmp_path, text)
     result = call("config", "show", "--config", path)
@@ -174,7 +174,7 @@ def test_the_schema_is_one() -> None:
     assert SCHEMA["$schema"] == "https://json-schema.org/draft/2020-12/schema"
 
 
-@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *README_BLOCKS])
+@pytest.mark.parametrize("text", [EXAMPLE, SMALL, *whole_files()])
 def test_a_good_file_is_good_for_an_editor_too(tmp_path: Path, text: str) -> None:
     assert objections(tmp_path, text) == []
 
@@ -303,6 +303,21 @@ def test_without_a_path_it_is_written_where_run_looks(tmp_path: Path) -> None:
     env = {"CONFIGURATION_DIRECTORY": str(folder)}
     assert call("config", "init", **env).exit_code == 0
     assert (folder / "bellcrank.yaml").exists()
+
+
+def test_one_of_several_agents_has_its_own_name_state_page_and_secret(tmp_path: Path) -> None:
+    (tmp_path / "secrets.yaml").write_text("mine")
+    path = tmp_path / "garage.yaml"
+    result = call("config", "init", path, "--instance", "garage", "--port", "8345")
+    assert result.exit_code == 0, result.output
+    config = load(path)
+    assert config.agent.name.endswith("-garage")
+    assert str(config.agent.state_dir) == "/var/lib/bellcrank-garage"
+    assert config.status.listen == "127.0.0.1:8345"
+    assert len(config.webhooks["here"].keys[0]) == 32
+    assert (tmp_path / "garage.whsec").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "secrets.yaml").read_text() == "mine"
+    assert call("config", "init", tmp_path / "x.yaml", "--instance", "secrets").exit_code == 2
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:

@@ -52,3 +52,7 @@ def test_the_command_line_looks_there_however_bad_the_configuration_is(
 
 def test_the_configuration_of_the_service_leads_to_its_runtime_directory_without_being_read() -> None:
     assert next(to_ask(Path("/etc/bellcrank/bellcrank.yaml"), {})) == Path("/run/bellcrank/control.sock")
+
+
+def test_the_configuration_of_one_of_several_leads_to_its_own() -> None:
+    assert next(to_ask(Path("/etc/bellcrank/garage.yaml"), {})) == Path("/run/bellcrank-garage/control.sock")

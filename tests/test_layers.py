@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FLOORS = [
-    ["agent.version", "agent.model"],
+    ["agent.version", "agent.service", "agent.model"],
     ["agent.clock", "agent.systemd", "agent.tasks", "agent.templates", "agent.network", "agent.notices"],
     ["agent.rules", "agent.outbox", "agent.webhooks"],
     ["agent.yamlhints"],
@@ -26,6 +26,7 @@ FLOORS = [
     ["agent.starter", "agent.effective", "agent.schema"],
     ["agent.demo", "agent.recording", "agent.overhear"],
     ["agent.replay", "agent.discovery"],
+    ["agent.doctor", "agent.install"],
     ["agent.cli"],
     ["agent.__main__"],
 ]

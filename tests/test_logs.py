@@ -80,3 +80,22 @@ def test_debug_records_are_for_who_asks(
         say("x")
     logging.getLogger("asyncio").info("poll took")
     assert len(said().splitlines()) == lines
+
+
+def test_what_asyncio_repeats_without_end_is_told_once_a_minute(said: Callable[[], str]) -> None:
+    logs.set_up()
+    for when in (0.0, 1.0, 59.0, 61.0, -86400.0):
+        for name in ("asyncio", "agent.x"):
+            record = logging.LogRecord(name, logging.ERROR, "", 0, "socket %d: no descriptor", (7,), None)
+            record.created += when
+            logging.getLogger(name).handle(record)
+    lines = said().splitlines()
+    assert sum("asyncio" in line for line in lines) == 3, "at first, after a minute, and when the clock was set back"
+    assert sum("agent.x" in line for line in lines) == 5
+
+
+def test_what_asyncio_told_is_not_remembered_without_end(said: Callable[[], str]) -> None:
+    logs.set_up()
+    for number in [*range(300), 299]:
+        logging.getLogger("asyncio").error("task %d", number)
+    assert len(said().splitlines()) == 300

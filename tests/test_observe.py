@@ -170,7 +170,7 @@ def test_an_agent_whose_pipeline_does_not_move_is_not_alive_unless_the_disk_is_t
 ) -> None:
     clock = HandClock()
     watched = observer(clock, degraded=degraded)
-    clock.advance(149)
+    clock.advance(14)
     assert watched.alive() is True
     clock.advance(2)
     assert watched.alive() is alive

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import resource
 import shutil
 import socket
 import subprocess
@@ -12,15 +13,17 @@ from random import Random
 
 import pytest
 
-from agent import control_socket
+from agent import service
 from agent.cli import common
 from agent.config import Config, ConfigErrors, load
+from agent.install.ready import readyz
 from agent.model import Content
 from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
 from agent.rules import Engine
+from agent.service import Service
 from agent.systemd import Systemd
 from agent.tasks import Tasks
 from drivers.base import Surroundings
@@ -77,6 +80,19 @@ def test_it_tells_what_the_agent_does(ear: Ear, tmp_path: Path) -> None:
     ]
 
 
+def test_it_tells_though_no_descriptor_is_left(ear: Ear, tmp_path: Path) -> None:
+    one = systemd(tmp_path / "notify")
+    free = os.dup(0)
+    os.close(free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, hard))
+    try:
+        one.ready("")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert ear.listen() == ["READY=1\nSTATUS="]
+
+
 def test_an_abstract_socket_is_reached_too() -> None:
     name = f"bellcrank-test-{os.getpid()}"
     ear = Ear(f"\0{name}")
@@ -128,7 +144,7 @@ async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_pat
     try:
         await until(lambda: len(ear.listen()) >= 3)
         assert set(ear.heard) == {"WATCHDOG=1"}
-        clock.advance(151)
+        clock.advance(16)
         fed, before = len(ear.listen()), asked
         await until(lambda: asked >= before + 3)
         assert len(ear.listen()) == fed
@@ -142,8 +158,10 @@ async def test_the_agent_tells_that_it_is_ready_feeds_the_watchdog_and_says_good
     try:
         await until(lambda: ear.listen().count("WATCHDOG=1") > 1, 20)
         assert ear.heard[0] == "READY=1\nSTATUS=1 source, 1 rule, 1 webhook"
+        assert await asyncio.to_thread(readyz, agent.state / "control.sock") == "ready"
         assert await asyncio.to_thread(agent.stop) == 0
-        assert ear.listen()[-1] == "STOPPING=1\nSTATUS=stopping"
+        assert await asyncio.to_thread(readyz, agent.state / "control.sock") == ""
+        assert [word for word in ear.listen() if word != "WATCHDOG=1"][-1] == "STOPPING=1\nSTATUS=stopping"
     finally:
         agent.kill()
 
@@ -216,6 +234,28 @@ def test_systemd_has_nothing_to_say_of_the_unit(unit: Path) -> None:
     assert tool("systemd-analyze", "verify", unit) == ""
 
 
+def test_the_unit_of_several_agents_is_the_same_but_for_what_is_theirs() -> None:
+    one, many = (
+        (UNITS / name).read_text(encoding="utf-8").splitlines() for name in ("bellcrank.service", "bellcrank@.service")
+    )
+    garage = Service("garage")
+    theirs = {line.replace("%i", "garage") for line in many} - set(one)
+    assert {line for line in theirs if not line.startswith("#")} == {
+        "Description=bellcrank garage: sensor readings in, signed webhooks out",
+        f"ExecStart=/opt/bellcrank/current/bin/bellcrank run --config {garage.config}",
+        f"StateDirectory={garage.state.name}",
+        f"RuntimeDirectory={garage.runtime.name}",
+    }
+    assert len(one) == len(many)
+
+
+def test_systemd_has_nothing_to_say_of_the_unit_of_several_agents(tmp_path: Path) -> None:
+    text = (UNITS / "bellcrank@.service").read_text(encoding="utf-8")
+    text = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", text)
+    (tmp_path / "bellcrank@.service").write_text(text, encoding="utf-8")
+    assert tool("systemd-analyze", "verify", tmp_path / "bellcrank@garage.service") == ""
+
+
 def test_the_service_is_exposed_to_little(unit: Path) -> None:
     said = tool("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
     found = re.search(r"Overall exposure level for bellcrank.service: ([\d.]+)", said)
@@ -229,9 +269,9 @@ def test_the_unit_says_what_the_program_does(unit: Path) -> None:
         "Type=notify",
         "ExecReload=/bin/kill -HUP $MAINPID",
         f"RestartPreventExitStatus={common.BAD_CONFIG}",
-        f"RuntimeDirectory={control_socket._SERVICE_RUNTIME.name}",
-        f"ConfigurationDirectory={control_socket._SERVICE_CONFIG.name}",
-        "StateDirectory=bellcrank",
+        f"RuntimeDirectory={Service().runtime.name}",
+        f"ConfigurationDirectory={service.CONFIG.name}",
+        f"StateDirectory={Service().state.name}",
     } <= lines
 
 
@@ -251,3 +291,16 @@ def test_the_user_and_its_folders_are_made(root: Path) -> None:
     tool("systemd-tmpfiles", "--create", f"--root={root}", UNITS / "bellcrank.tmpfiles.conf")
     status = (root / "etc/bellcrank").stat()
     assert (status.st_mode & 0o777, status.st_uid, status.st_gid) == (0o750, 0, int(found[2]))
+
+
+def test_all_files_of_the_configuration_are_for_the_agents_alone(root: Path) -> None:
+    if os.getuid() != 0:
+        pytest.skip("only root can make users")
+    tool("systemd-sysusers", f"--root={root}", UNITS / "bellcrank.sysusers.conf")
+    folder = root / "etc/bellcrank"
+    folder.mkdir()
+    for name in ("bellcrank.yaml", "garage.yaml", "secrets.yaml", "garage.whsec"):
+        (folder / name).touch(0o600)
+    tool("systemd-tmpfiles", "--create", f"--root={root}", UNITS / "bellcrank.tmpfiles.conf")
+    assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o640}
+    assert {path.stat().st_gid for path in folder.iterdir()} == {folder.stat().st_gid} != {0}

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 import click
 
-from agent.cli import backup, discover, events, record, rules, status, trying, verify, webhooks
+from agent.cli import backup, discover, doctor, events, install, record, rules, status, trying, verify, webhooks
 from agent.cli import config as config_commands
 from agent.cli.asking import command
 from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
@@ -60,6 +60,7 @@ for _command in (
     trying.listen,
     verify.verify,
     status.status,
+    doctor.doctor,
     status.sensors_group,
     config_commands.config_group,
     config_commands.secret_group,
@@ -70,6 +71,8 @@ for _command in (
     discover.discover,
     backup.backup,
     backup.restore,
+    install.install,
+    install.uninstall,
 ):
     main.add_command(_command)
 webhooks.webhooks_group.add_command(events.webhooks_list)

@@ -75,9 +75,9 @@ def _cell(key: str, value: Any) -> str:
     return plain(str(value)) or "(empty)"
 
 
-def plain(text: str) -> str:
+def plain(text: str, chars_max: int = 200) -> str:
     """Text without what could move a terminal's cursor."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:200])
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text[:chars_max])
 
 
 def until_interrupted() -> asyncio.Event:

@@ -2,11 +2,13 @@
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import click
 
 from agent.cli.common import BAD_CONFIG, UNHEALTHY, config_option, end, find_file, load_config
+from agent.service import Service
 
 
 @click.group("config")
@@ -26,22 +28,33 @@ def config_check(config_path: Path | None) -> None:
 
 @config_group.command("init")
 @click.argument("path", required=False, type=click.Path(path_type=Path, dir_okay=False))
-def config_init(path: Path | None) -> None:
-    """Write a first configuration that runs as it is, and secrets.yaml beside it.
+@click.option("--instance", metavar="NAME", help="For one of several agents: with its own name, state and page.")
+@click.option("--port", default=8331, type=click.IntRange(1, 65535), help="Of its page.", show_default=True)
+def config_init(path: Path | None, instance: str | None, port: int) -> None:
+    """Write a first configuration that runs as it is, and its secrets beside it.
 
     PATH is where `bellcrank run` looks if it is left out. Nothing is asked and nothing is overwritten.
     """
     from agent.config import home
-    from agent.starter import write
+    from agent.starter import Instance, write
 
-    path = home() if path is None else path
+    one = None if instance is None else Instance(_service(instance), socket.gethostname(), port)
+    if path is None:
+        path = home() if one is None else one.service.config
     try:
-        secrets = write(path.absolute(), os.urandom(32))
+        secrets = write(path.absolute(), os.urandom(32), one)
     except FileExistsError as error:
         end(f"{error.filename} is there already; nothing was written", UNHEALTHY)
     except OSError as error:
         end(f"{error.filename}: {error.strerror}", UNHEALTHY)
     click.echo(f"Wrote {path} and {secrets}: read the first lines of {path.name}.")
+
+
+def _service(instance: str) -> Service:
+    try:
+        return Service.named(instance)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--instance") from None
 
 
 @config_group.command("show")

@@ -33,8 +33,9 @@ from agent.status.snapshot import (
 from agent.version import __version__
 from drivers.base import SourceState
 
-_STUCK_S = 150.0
-"""The pipeline moves at the latest every minute."""
+_STUCK_S = 15.0
+"""The pipeline moves at the latest every 5 s; a card may take some seconds for a commit. Then the watchdog is not fed
+any more, so that a stuck agent is started anew within 30 s."""
 
 
 class Observer:

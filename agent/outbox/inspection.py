@@ -64,6 +64,15 @@ def header_version(path: Path) -> int | None:
     return int.from_bytes(header[_VERSION_AT : _VERSION_AT + 4], "big") if is_sqlite else None
 
 
+def version_of(path: Path) -> int:
+    """The schema of a file, with what its write-ahead log says. Raises OSError."""
+    try:
+        with read_only(path) as db:
+            return int(db.execute("PRAGMA user_version").fetchone()[0])
+    except sqlite3.Error as error:
+        raise OSError(errno.EIO, str(error), str(path)) from error
+
+
 @contextlib.contextmanager
 def read_only(path: Path, *, log: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection that changes nothing; without `log` the write-ahead log does not count."""

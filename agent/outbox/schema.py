@@ -35,6 +35,8 @@ PENDING, DELIVERED, DEAD = 0, 1, 2
 PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
 """`deliveries.kind`: what the event is."""
 ATTEMPTS_KEPT = 20
+SQLITE_VERSION = sqlite3.sqlite_version
+"""Of the library that is linked."""
 PAGE_BYTES = 1024
 
 _SPINE = """

@@ -60,6 +60,7 @@ _DELIVERY = (
 )
 
 
+_HELD = "another process has been reading the outbox for too long, and holds up its log"
 _OF_A_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """What SQLite may say of one: that its shared memory could not grow, it calls an I/O error (SQLITE_IOERR_SHMSIZE)."""
 
@@ -151,6 +152,8 @@ class Store:
         self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._db = self._connect()
+        self._durable_number = 0
+        """Of the last commit that is known to be durable."""
         self.offset_s = 0.0
         self._boot_id = ""
 
@@ -164,6 +167,7 @@ class Store:
             for name in webhooks:
                 self._webhook(name)
             memory, forgotten = self._read_memory()
+        self._durable_number = self.number()
         return self._loaded(downtime_s, memory, forgotten)
 
     def open_idle(self, clock: DeviceClock) -> Moment:
@@ -222,6 +226,7 @@ class Store:
             )
             if batch.exhausted_before is not None:
                 self._db.execute("UPDATE meta SET exhausted_before = ?", (batch.exhausted_before,))
+        self._durable_number = number
 
     def move(self, batch: Batch) -> None:
         """Send again and give up while no agent runs: when it lived last does not change by that."""
@@ -242,9 +247,9 @@ class Store:
         return Numbers(next_delivery, dict(self._db.execute("SELECT name, sequence FROM webhooks")))
 
     def reopen(self) -> int:
-        """Open the file anew after an error. Returns the number of the last commit that is in it.
+        """Open the file anew after an error. Returns the number of the last commit that is in it, and durable.
 
-        Raises DiskFull too.
+        Raises DiskFull and LogHeld too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
@@ -253,7 +258,11 @@ class Store:
         self._db = self._connect()
         self._read_names()
         self._read_ledgers()
-        return self.number()
+        number = self.number()
+        if number > self._durable_number:
+            self._take_in_log()
+            self._durable_number = number
+        return number
 
     def close(self) -> None:
         """Close the file; the last connection takes the write-ahead log in."""
@@ -633,7 +642,18 @@ class Store:
         if size_bytes(self._log_path) > self.limits.max_bytes:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
-                raise LogHeld("another process has been reading the outbox for too long, and holds up its log")
+                raise LogHeld(_HELD)
+
+    def _take_in_log(self) -> None:
+        """Make durable what the write-ahead log holds of a commit that failed to be.
+
+        It is read from the kernel's memory. The card may not have it, and the next fsync(2) of the log may say that all
+        is well, as the kernel tells of each error once and takes the pages for written. So they are written once more,
+        into the file itself.
+        """
+        _, in_log, taken_in = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        if taken_in < in_log:
+            raise LogHeld(_HELD)
 
     # -- history
 

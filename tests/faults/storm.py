@@ -89,7 +89,9 @@ class Result:
 class Stream:
     """Publishes numbers until stopped: each press is a pulse, each level an alert's begin or end."""
 
-    def __init__(self, port: int, random: Random, rate: float) -> None:
+    def __init__(self, port: int, random: Random, rate: float, pulses: float = 0.6) -> None:
+        """`pulses`: their share. Where a broker may lose what was published, only they are told one by one."""
+        self._pulses = pulses
         self.expected: set[str] = set()
         self.count = 0
         self._random, self._rate = random, rate
@@ -108,7 +110,7 @@ class Stream:
     def _publish(self) -> None:
         self.count += 1
         room = self._random.randrange(ROOMS)
-        if self._random.random() < 0.6:
+        if self._random.random() < self._pulses:
             topic, value, what = f"storm/{room}/button", self.count, f"pulse {self.count}"
         else:
             self._high[room] = high = not self._high[room]

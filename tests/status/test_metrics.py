@@ -1,4 +1,4 @@
-"""`/metrics` of the real agent, and what is built on its names: the alerts, and the table in README."""
+"""`/metrics` of the real agent, and what is built on its names: the alerts, and the table in the docs."""
 
 import asyncio
 import re
@@ -247,8 +247,8 @@ def test_the_scrape_configuration_names_the_job_that_the_alerts_ask_for() -> Non
     assert scrape["rule_files"] == ["alerts.yml"]
 
 
-def test_the_table_in_readme_names_what_is_in_a_scrape(scraped: Scraped) -> None:
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_table_in_the_docs_names_what_is_in_a_scrape(scraped: Scraped) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     table = "".join(re.findall(r"^\| `bellcrank_.*?\|", text, re.MULTILINE))
     named = set(re.findall(r"`(\w+)`", table))
     own = {name for name in scraped.names() if name.startswith("bellcrank_")}

@@ -6,12 +6,12 @@ import re
 import shlex
 from collections.abc import Iterator
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import pytest
 
+from tests.docs.pages import read
 from tests.status.api.asking import SENSORS, ask
 from tests.support.agent import AgentProcess
 from tests.support.waiting import until
@@ -82,11 +82,11 @@ def test_what_is_asked_for_by_its_noun_is_what_the_status_has(agent: AgentProces
         assert ask(agent, "GET", "/api/v1/webhooks/away")[1].keys() == agent.status()[noun]["away"].keys()
 
 
-CURLS = re.findall(r"^curl .*", (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+CURLS = re.findall(r"^curl .*", read("docs/operations.md"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", CURLS)
-def test_the_examples_of_the_readme_are_answered(agent: AgentProcess, line: str) -> None:
+def test_the_examples_of_the_docs_are_answered(agent: AgentProcess, line: str) -> None:
     words = shlex.split(line.replace("ops", "away"))
     body = words[words.index("-d") + 1] if "-d" in words else None
     method = "POST" if body or "POST" in words else "GET"

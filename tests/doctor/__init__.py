@@ -1,0 +1,1 @@
+"""`bellcrank doctor`."""

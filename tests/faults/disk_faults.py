@@ -1,0 +1,101 @@
+"""What goes wrong with the card: nothing can be made durable, nothing can be written, it is read-only."""
+
+import asyncio
+import errno
+import shutil
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.faults.house import House, Result, house
+from tests.support.faulty import Faulty
+from tests.support.small_disk import small_disk
+
+FAULTS = {
+    "EIO at fsync": {"sync": errno.EIO},
+    "EIO at write": {"write": errno.EIO},
+    "ENOSPC at fsync": {"sync": errno.ENOSPC},
+    "ENOSPC at write": {"write": errno.ENOSPC},
+    "read-only": {"write": errno.EROFS, "sync": errno.EROFS},
+}
+
+
+async def failing_disk(
+    folder: Path, *, seconds: float, seed: int, times: int = len(FAULTS), mutant: str | None = None
+) -> Result:
+    """Calls that write and make durable fail, each kind in turn; meanwhile nothing may be acknowledged.
+
+    At least so many times.
+    """
+    module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
+    faulty = Faulty(folder, folder / "state")
+    async with house(folder, seed, module=module, env=faulty.env) as at:
+        loop, random = asyncio.get_running_loop(), Random(seed)
+        end, done = loop.time() + seconds, 0
+        while done < times or loop.time() < end:
+            name, fault = list(FAULTS.items())[done % len(FAULTS)]
+            done += 1
+            faulty.fail(**fault)
+            await at.degrades(name)
+            await at.acknowledges_nothing(random.uniform(0.2, 1.5), name)
+            if done > len(FAULTS) and random.random() < 0.3:
+                at.agent.kill()
+                faulty.heal()
+                at.agent.start(**faulty.env)
+            faulty.heal()
+            await at.recovers()
+        await at.judge()
+        at.result.figures.update(times=done, refused_calls=faulty.refused, descriptors=at.agent.descriptors())
+        at.result.demand(at.agent.said().count("cannot be written, nothing is") <= 2 * done, "the log is flooded")
+        return at.result
+
+
+async def read_only(folder: Path, *, seconds: float, seed: int) -> Result:
+    """ext4 meets an error and goes read-only, as on a card that dies; a repaired copy is mounted in its place."""
+    with small_disk(folder, "ext4") as disk:
+        trigger = _trigger(disk)
+        async with house(folder, seed, state=disk) as at:
+            with suppress(OSError):  # it does what it is asked for, and says EROFS
+                trigger.write_text("test")
+            await at.degrades("read-only")
+            await at.acknowledges_nothing(seconds / 3, "read-only")
+            await asyncio.to_thread(_mount_repaired_copy, folder, disk)
+            try:
+                await at.recovers()
+                await asyncio.sleep(seconds / 3)
+                await at.judge()
+                _demand_words(at)
+            finally:
+                at.agent.kill()
+                await asyncio.to_thread(_run, "umount", "--lazy", str(disk))
+        return at.result
+
+
+def _demand_words(at: House) -> None:
+    said = at.agent.said()
+    at.result.demand("nothing is acknowledged meanwhile" in said, "the log does not tell")
+    at.result.demand("can be written again" in said, "the log does not tell that it goes on")
+
+
+def _trigger(disk: Path) -> Path:
+    found = subprocess.run(["findmnt", "-no", "SOURCE", disk], check=True, capture_output=True, text=True).stdout
+    trigger = Path("/sys/fs/ext4", Path(found.strip()).name, "trigger_fs_error")
+    if not trigger.exists():
+        pytest.skip("this kernel makes no ext4 read-only on request")
+    _run("mount", "-o", "remount,errors=remount-ro", str(disk))
+    return trigger
+
+
+def _mount_repaired_copy(folder: Path, disk: Path) -> None:
+    """What a person does, though with another card, since the kernel gives no such file system free before its end."""
+    copy = folder / "repaired.img"
+    shutil.copyfile(folder / "disk.img", copy)
+    subprocess.run(["e2fsck", "-fy", copy], check=False, capture_output=True)  # 1: it has mended something
+    _run("mount", "-o", "loop", str(copy), str(disk))
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)

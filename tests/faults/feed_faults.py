@@ -1,0 +1,174 @@
+"""What goes wrong with what is plugged in and with the broker beside it; and a wall clock that is set."""
+
+import asyncio
+import json
+import re
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+
+from tests.faults.house import RATE_PER_S, House, Result, house
+from tests.faults.storm import CONFIG as STORM
+from tests.faults.storm import Stream
+from tests.support.faulty import Faulty
+from tests.support.port import Port
+from tests.support.waiting import until
+
+SAVES_ALL = ("persistence true", "persistence_location {folder}/", "autosave_on_changes true", "autosave_interval 1")
+"""As often as mosquitto can."""
+KILLS = 3
+TIMES = 50
+OPENED_EVERY = 20
+"""As many times the agent is waited for; else it looks seldom at a device that does not hold."""
+SAID, HEARD = 1_000_000, 2_000_000
+"""What the device says in the storm, and outside of it."""
+USB = """
+version: 1
+agent: {{name: usb, events_to: []}}
+brokers: {{house: {{url: "mqtt://127.0.0.1:{link}"}}}}
+sources:
+  button: {{driver: mqtt, topic: "storm/{{room}}/button", sensors: {{press: {{path: n}}}}}}
+  level: {{driver: mqtt, topic: "storm/{{room}}/level", sensors: {{height: {{path: n}}}}}}
+  device: {{driver: serial, port: "{folder}/device", sensors: {{n: {{path: n}}}}}}
+rules:
+  pressed: {{sensor: "button.*.press", each: reading}}
+  high: {{sensor: "level.*.height", when: {{above: 0}}}}
+  said: {{sensor: device.n, each: reading}}
+webhooks:
+  oracle: {{url: "http://127.0.0.1:{http}/hook", secrets: [{secret}]}}
+status: {{listen: "{{status}}"}}
+"""
+GREW_BYTES_MAX = 8 * 2**20
+STEPS_S = (3600, -3600, 365 * 86400, -365 * 86400, -3600, 3600)
+CLOCK = STORM.replace(
+    "rules:",
+    'rules:\n  held: {{sensor: "level.*.height", when: {{above: 0}}, for: 30m, send_to: []}}\n'
+    '  silent: {{sensor: "button.*.press", when: {{silent_for: 20m}}, send_to: [oracle]}}',
+)
+
+
+async def broker_killed(
+    folder: Path, *, seconds: float, seed: int, times: int = KILLS, persistent: bool = True
+) -> Result:
+    """`kill -9` of the broker in mid-flow, and a new one at its place, with what it has saved or with nothing.
+
+    What the dead broker had taken and not passed on is its own loss, and what it passed on and forgot to have, its own
+    repetition: only what was on its way when it was killed may be either.
+    """
+    settings = [line.format(folder=folder) for line in SAVES_ALL] if persistent else []
+    async with house(folder, seed, *settings, pulses=1.0) as at:
+        on_their_way: set[str] = set()
+        for _ in range(times):
+            await asyncio.sleep(seconds / times)
+            at.running.cancel()
+            on_their_way |= at.stream.expected - at.oracle.told()
+            at.broker.kill()
+            on_their_way |= at.stream.expected - at.oracle.told()
+            at.stream.close()
+            connections = _connections(at)
+            at.broker.start()
+            await until(lambda: _connections(at) > connections, what=at.agent.said)  # noqa: B023  # awaited here
+            await at.agent.ready()
+            _publish_anew(at)
+            await at.goes_on()
+        at.stream.expected -= on_their_way - at.oracle.told()
+        await at.judge(may_be_lost=on_their_way, may_be_twice=on_their_way)
+        lost, twice = len(on_their_way - at.oracle.told()), len(at.oracle.told_twice())
+        at.result.figures.update({"on their way": len(on_their_way), "lost by the broker": lost, "said twice": twice})
+        return at.result
+
+
+def _connections(at: House) -> int:
+    return len(re.findall("New client connected .* as bellcrank", at.broker.log()))
+
+
+def _publish_anew(at: House) -> None:
+    """By another client: the old one would say again what the dead broker had not acknowledged."""
+    count, expected = at.stream.count, at.stream.expected
+    at.stream = Stream(at.broker.port, at.random, RATE_PER_S, pulses=1.0)
+    at.stream.count, at.stream.expected = count, expected
+    at.run_stream()
+
+
+async def usb_storm(folder: Path, *, seconds: float, seed: int, times: int = TIMES) -> Result:
+    """A device comes and goes again and again, with garbage at each opening and half lines at each end."""
+    random = Random(seed)
+    port = Port(folder / "device")
+    async with house(folder, seed, config=USB) as at:
+        try:
+            await _heard(at, port)
+            descriptors, rss, threads = at.agent.descriptors(), at.agent.rss_bytes(), _threads(at.agent.pid)
+            most = {"descriptors": 0, "threads": 0}
+            for number in range(times):
+                waited_for, before = number % OPENED_EVERY == 0, _messages(at)
+                port.unplug()
+                if waited_for:
+                    await until(lambda: not at.agent.open_sources(), 30, what=at.agent.said)
+                port.plug()
+                if waited_for:
+                    await until(at.agent.open_sources, 30, what=at.agent.said)
+                port.write(random.randbytes(random.randrange(1, 4000)) + random.choice([b"", b"\n", b'9}\n{"n": 1']))
+                port.write(b"\n" + json.dumps({"n": SAID + number}).encode() + b"\n")
+                port.write(b'{"n": 7000000')  # and no end: what the next opening says may not be glued to it
+                if waited_for:
+                    await until(lambda before=before: _messages(at) > before, 30)  # type: ignore[misc]
+                await asyncio.sleep(random.uniform(0, 2 * seconds / times))
+                most["descriptors"] = max(most["descriptors"], at.agent.descriptors() - descriptors)
+                most["threads"] = max(most["threads"], _threads(at.agent.pid) - threads)
+            await _heard(at, port)
+            grew = at.agent.rss_bytes() - rss
+            refused = at.agent.status()["sources"]["device"]["refused"]
+            at.result.demand(refused, "no garbage came to the agent, so it shows nothing")
+            at.result.figures.update(times=times, refused=refused, grew_bytes=grew)
+            at.result.figures.update({f"{name} more": n for name, n in most.items()})
+            at.result.demand(most["descriptors"] <= 12 and most["threads"] <= 6, f"unbounded: {most}")
+            at.result.demand(grew <= GREW_BYTES_MAX, f"memory grew by {grew} bytes")
+            at.result.demand(at.agent.said().count("\n") < 4 * times, "the log is flooded")
+            values = {int(what.split()[1]) for what in at.oracle.told() if what.startswith("pulse")}
+            wrong = {n for n in values if n > at.stream.count and not SAID <= n < SAID + times and n != HEARD}
+            at.result.demand(not wrong, f"lines were glued together: {sorted(wrong)[:3]}")
+            at.stream.expected |= {f"pulse {n}" for n in values if n >= SAID}
+            await at.judge(may_be_twice={f"pulse {HEARD}"})
+        finally:
+            port.close()
+        return at.result
+
+
+async def _heard(at: House, port: Port) -> None:
+    """Speak until it is heard."""
+    before = _messages(at)
+
+    def heard() -> bool:
+        port.write(b"\n%s\n" % json.dumps({"n": HEARD}).encode())
+        return _messages(at) > before and _value(at) == HEARD
+
+    with suppress(BlockingIOError):
+        await until(heard, 30, what=lambda: f"the device is heard; {at.agent.said()[-2000:]}")
+
+
+def _messages(at: House) -> int:
+    return int(at.agent.status().get("sources", {}).get("device", {}).get("messages", 0))
+
+
+def _value(at: House) -> object:
+    return at.agent.status().get("sensors", {}).get("device.n", {}).get("value")
+
+
+def _threads(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+async def clock_steps(folder: Path, *, seconds: float, seed: int) -> Result:
+    """The wall clock is set by an hour, by a year, back and forth: nothing fires, expires or is lost by that."""
+    faulty = Faulty(folder, folder / "state")
+    async with house(folder, seed, config=CLOCK, env=faulty.env) as at:
+        at.oracle.any_time = True
+        for step_s in STEPS_S:
+            faulty.step_clock(step_s)
+            await asyncio.sleep(seconds / len(STEPS_S))
+            await at.goes_on()
+            rules = at.agent.status()["rules"]
+            fires = [name for name in ("held", "silent") if rules[name]["counts"].get("firing")]
+            at.result.demand(not fires, f"{fires} fires, as the clock was set by {step_s} s")
+        await at.judge()
+        return at.result

@@ -1,0 +1,78 @@
+/* Preloaded into the agent: what its disk and its wall clock do wrong, as the test says in a file of a page.
+
+   FAULTY_CONTROL names that file, FAULTY_FOLDER the folder whose files are meant; see faulty.py. */
+
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+struct control {
+    int64_t step_s;        /* added to the wall clock */
+    int32_t sync_errno;    /* of fsync and fdatasync; 0: they work */
+    int32_t write_errno;   /* of write, pwrite and ftruncate */
+    uint64_t refused;      /* calls that were */
+};
+
+static volatile struct control none, *control = &none;
+static const char *folder = "";
+
+__attribute__((constructor)) static void begin(void) {
+    const char *path = getenv("FAULTY_CONTROL"), *under = getenv("FAULTY_FOLDER");
+    int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+    if (fd < 0 || !under)
+        return;
+    void *page = mmap(NULL, sizeof(struct control), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    close(fd);
+    if (page != MAP_FAILED) {
+        folder = under;
+        control = page;
+    }
+}
+
+static int refuses(int fd, int number) {
+    char link[64], path[4096];
+    if (!number)
+        return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t n = readlink(link, path, sizeof path - 1);
+    if (n < 0 || strncmp(path, folder, strlen(folder)) != 0)
+        return 0;
+    __sync_fetch_and_add(&control->refused, 1);
+    errno = number;
+    return 1;
+}
+
+#define TRUE_ONE(name) \
+    static __typeof__(&name) found; \
+    if (!found) \
+        found = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
+
+#define REFUSABLE(kind, result, name, parameters, ...) \
+    result name parameters { \
+        TRUE_ONE(name); \
+        return refuses(fd, control->kind##_errno) ? -1 : found(__VA_ARGS__); \
+    }
+
+REFUSABLE(sync, int, fsync, (int fd), fd)
+REFUSABLE(sync, int, fdatasync, (int fd), fd)
+REFUSABLE(write, ssize_t, write, (int fd, const void *data, size_t n), fd, data, n)
+REFUSABLE(write, ssize_t, pwrite, (int fd, const void *data, size_t n, off_t at), fd, data, n, at)
+REFUSABLE(write, ssize_t, pwrite64, (int fd, const void *data, size_t n, off64_t at), fd, data, n, at)
+REFUSABLE(write, int, ftruncate, (int fd, off_t n), fd, n)
+REFUSABLE(write, int, ftruncate64, (int fd, off64_t n), fd, n)
+
+int clock_gettime(clockid_t clock, struct timespec *at) {
+    TRUE_ONE(clock_gettime);
+    int failed = found(clock, at);
+    if (!failed && clock == CLOCK_REALTIME)
+        at->tv_sec += control->step_s;
+    return failed;
+}
