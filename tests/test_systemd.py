@@ -16,6 +16,7 @@ import pytest
 from agent import service
 from agent.cli import common
 from agent.config import Config, ConfigErrors, load
+from agent.install.ready import readyz
 from agent.model import Content
 from agent.observe import Observer
 from agent.outbox import Outbox
@@ -157,8 +158,10 @@ async def test_the_agent_tells_that_it_is_ready_feeds_the_watchdog_and_says_good
     try:
         await until(lambda: ear.listen().count("WATCHDOG=1") > 1, 20)
         assert ear.heard[0] == "READY=1\nSTATUS=1 source, 1 rule, 1 webhook"
+        assert await asyncio.to_thread(readyz, agent.state / "control.sock") == "ready"
         assert await asyncio.to_thread(agent.stop) == 0
-        assert ear.listen()[-1] == "STOPPING=1\nSTATUS=stopping"
+        assert await asyncio.to_thread(readyz, agent.state / "control.sock") == ""
+        assert [word for word in ear.listen() if word != "WATCHDOG=1"][-1] == "STOPPING=1\nSTATUS=stopping"
     finally:
         agent.kill()
 

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from agent.install.wish import CURRENT, LINK, OPT, RELEASES, Facts, Python, Standing
+from agent.install.wish import BACKUPS, CURRENT, LINK, OPT, RELEASES, Facts, Python, Standing
 from agent.service import CONFIG, Service
 
 _ETC_UNITS = Path("/etc/systemd/system")
@@ -29,6 +29,7 @@ def gather() -> Facts:
         releases=tuple(sorted(path.name for path in _listed(RELEASES) if path.is_dir())),
         current=current,
         agents=_agents(),
+        backups=tuple(path.name for path in _listed(BACKUPS)),
         foreign=tuple(_foreign()),
         states=tuple(path for path in _listed(Path("/var/lib")) if re.fullmatch(r"bellcrank(-.+)?", path.name)),
         configs=_configs(),

@@ -162,7 +162,7 @@ def _backup(known: list[Service], release: str, old: str) -> Iterator[Step]:
     folder = BACKUPS / release
     owner = ("-m", "700", "-o", USER, "-g", USER)
     yield step("Make a folder for backups that only the agents may enter", "install", "-d", *owner, BACKUPS, folder)
-    yield step("Keep a copy of the configuration", "cp", "-a", CONFIG, folder / "etc")
+    yield step("Keep a copy of the configuration", "cp", "-a", "--no-target-directory", CONFIG, folder / "etc")
     for service in known:
         yield step(f"Keep a copy of the outbox of {service.unit}", *steps.outbox(service, old, "keep", release))
 
@@ -194,6 +194,8 @@ def _tidy(facts: Facts, keep: set[str | None]) -> Iterator[Step]:
     for name in _by_number(facts):
         if name not in keep:
             yield _remove(name)
+    for name in facts.backups:
+        if name not in keep:
             yield step(f"Remove the backup made before {name}", "rm", "-rf", BACKUPS / name)
 
 

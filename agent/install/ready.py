@@ -40,13 +40,16 @@ class Waiting:
         self._stays = stays
         self._pid = ""
         self._good = 0
+        self._ended = "for a reason that was not seen"
 
     def look(self, seen: Seen) -> str | None:
         """Empty: it is ready; a sentence: it will not be; None: look again."""
+        if seen.result != "success":  # which it is anew while the next one starts
+            self._ended = f"with the exit code {seen.exit_status} ({seen.result})"
         if seen.active == "failed":
-            return f"it ended with the exit code {seen.exit_status} ({seen.result}) and is not started again"
+            return f"it ended {self._ended} and is not started again"
         if seen.restarts >= _ENDS:
-            return f"it ends again and again, the last time with the exit code {seen.exit_status} ({seen.result})"
+            return f"it ends again and again, the last time {self._ended}"
         good = seen.active == "active" and seen.answer == "ready"
         self._good = self._good + 1 if good and seen.pid in ("", self._pid) else int(good)
         self._pid = seen.pid
@@ -65,10 +68,11 @@ def _look(service: Service) -> Seen:
     said = subprocess.run(command, capture_output=True, text=True, check=False).stdout  # noqa: S603
     found = dict(line.partition("=")[::2] for line in said.splitlines())
     active, result, pid, restarts, status = (found.get(name, "") for name in names)
-    return Seen(active, result, pid, int(restarts or 0), status, _readyz(service.runtime / "control.sock"))
+    return Seen(active, result, pid, int(restarts or 0), status, readyz(service.runtime / "control.sock"))
 
 
-def _readyz(path: Path) -> str:
+def readyz(path: Path) -> str:
+    """What the agent at a control socket says of itself; empty: nobody answers."""
     connection = http.client.HTTPConnection("bellcrank", timeout=5)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(5)

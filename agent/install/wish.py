@@ -66,6 +66,8 @@ class Facts(NamedTuple):
     releases: tuple[str, ...]
     current: str | None
     agents: tuple[Standing, ...]
+    backups: tuple[str, ...] = ()
+    """By the release that came after each; those of updates that failed too."""
     foreign: tuple[Path, ...] = ()
     """What stands where the installer's own things would go, or hides them."""
     states: tuple[Path, ...] = ()

@@ -28,6 +28,7 @@ class Rules:
         self._config = config
         send_to = {name: rule.send_to for name, rule in self._pipeline.engine.rules.items()}
         self._described = {name: _described(rule, send_to[name]) for name, rule in config.rules.items()}
+        self._single = {name: str(rule.sensor) for name, rule in config.rules.items() if _has_one_sensor(rule)}
         self._hear_all()
 
     def follow(self, step: Step, new: Iterable[str]) -> None:
@@ -44,7 +45,9 @@ class Rules:
         found = {}
         for name, described in self._described.items():
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
-            memories = [(subject, memory[name, subject]) for subject in subjects]
+            subjects |= self._at_rest(name)
+            blank = self._pipeline.engine.rules[name].blank
+            memories = [(subject, memory.get((name, subject), blank)) for subject in subjects]
             memories.sort(key=lambda entry: (_ORDER[entry[1].state], entry[0]))
             found[name] = RuleFacts(
                 **described,
@@ -76,6 +79,11 @@ class Rules:
         for state in State:
             if state is not State.OK or most is None:
                 yield from islice(self._pipeline.engine.census.subjects(rule, state), most)
+
+    def _at_rest(self, rule: str) -> set[str]:
+        """The sensor of a rule that has but one, though an ok one asks for no memory."""
+        sensor = self._single.get(rule)
+        return {sensor} if sensor in self._pipeline.engine.latest else set()
 
     def _routed(self, sensors: Iterable[str]) -> defaultdict[str, set[str]]:
         """The memories that these sensors are part of, by rule."""
@@ -114,6 +122,11 @@ class Rules:
         self._heard: set[str] = set()
         for sensor in self._pipeline.engine.latest:
             self._hear(sensor)
+
+
+def _has_one_sensor(rule: Rule) -> bool:
+    """Whether it has a state, and that of one sensor, which it names in full."""
+    return rule.when is not None and not rule.is_compound and "*" not in str(rule.sensor)
 
 
 def _described(rule: Rule, send_to: Sequence[str]) -> dict[str, Any]:

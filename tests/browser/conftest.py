@@ -1,6 +1,5 @@
 """One Chromium for all tests of a process; for each test a house and visits to it that have to go well."""
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -9,16 +8,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from tests.browser.house import House, house
-from tests.browser.visits import PATIENCE_MS, Visits
+from tests.browser.visits import PATIENCE_MS, Visits, chromium
 
-_OPTIONS = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 _HERE = Path(__file__).parent
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -32,12 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    found = shutil.which("chromium")
-    assert found, "Debian's package chromium is needed"
     async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=found, chromium_sandbox=False, args=list(_OPTIONS))
-        yield chromium
-        await chromium.close()
+        started = await chromium(playwright)
+        yield started
+        await started.close()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

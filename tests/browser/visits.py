@@ -1,5 +1,6 @@
 """Pages of a browser, each in a context of its own, and whatever goes wrong in them."""
 
+import shutil
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -10,6 +11,7 @@ from playwright.async_api import (
     Dialog,
     Locator,
     Page,
+    Playwright,
     Request,
     Response,
 )
@@ -19,6 +21,22 @@ from tests.browser.house import House
 PATIENCE_MS = 30_000
 WIDE, PHONE, NARROW = 1280, 360, 320
 _STEADY: dict[str, Any] = {"reduced_motion": "reduce", "locale": "en-GB", "timezone_id": "UTC"}
+
+_OPTIONS = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+async def chromium(playwright: Playwright) -> Browser:
+    """Start Debian's."""
+    found = shutil.which("chromium")
+    assert found, "Debian's package chromium is needed"
+    return await playwright.chromium.launch(executable_path=found, chromium_sandbox=False, args=list(_OPTIONS))
 
 
 class Visits:
@@ -34,9 +52,10 @@ class Visits:
         self.refused_with: set[int] = set()
         """Statuses of answers that are no problem."""
 
-    async def __call__(self, path: str = "/", *, width: int = WIDE, log_in: bool = False, **context: Any) -> Page:
+    async def __call__(
+        self, path: str = "/", *, width: int = WIDE, height: int = 900, log_in: bool = False, **context: Any
+    ) -> Page:
         """Open a path in a fresh context. `context`: options of `Browser.new_context`."""
-        height = 900 if width >= WIDE else 740
         made = await self._browser.new_context(viewport={"width": width, "height": height}, **_STEADY, **context)
         self._contexts.append(made)
         made.set_default_timeout(PATIENCE_MS)

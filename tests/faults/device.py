@@ -20,6 +20,7 @@ from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
 from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
 from tests.faults.house import Result
+from tests.faults.memory import little_memory
 
 FAULTS: dict[str, Callable[..., Coroutine[Any, Any, Result]]] = {
     "failing-disk": failing_disk,
@@ -29,6 +30,7 @@ FAULTS: dict[str, Callable[..., Coroutine[Any, Any, Result]]] = {
     "broker-forgets": partial(broker_killed, persistent=False),
     "usb-storm": usb_storm,
     "clock-steps": clock_steps,
+    "memory": little_memory,
 }
 
 

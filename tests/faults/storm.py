@@ -125,9 +125,17 @@ class Stream:
 
 
 async def storm(
-    folder: Path, *, kills: int, cuts: int, seed: int, reloads: int = 0, rate: float = 120.0, mutant: str | None = None
+    folder: Path,
+    *,
+    kills: int,
+    cuts: int,
+    seed: int,
+    reloads: int = 0,
+    rate: float = 120.0,
+    mutant: str | None = None,
+    patience_s: float = 30.0,
 ) -> Result:
-    """Run one storm in a folder."""
+    """Run one storm in a folder. `patience_s`: what has not come behind so much silence is lost."""
     random = Random(seed)
     broker = Mosquitto(folder, "max_queued_messages 20000")
     broker.start()
@@ -152,6 +160,7 @@ async def storm(
         random.shuffle(faults)
         repeats = await _faults(agent, link, oracle, random, faults, configs)
         running.cancel()
+        await _rest(oracle, stream, patience_s)
         return await _judge(agent, oracle, stream, kills, cuts, repeats)
 
 
@@ -202,7 +211,6 @@ def _repeats(status: dict[str, Any]) -> int:
 
 
 async def _judge(agent: AgentProcess, oracle: Oracle, stream: Stream, kills: int, cuts: int, repeats: int) -> Result:
-    await _rest(oracle, stream)
     status = await _settled(agent)
     counts = status.get("outbox", {})
     unique = len(oracle.accepted)
@@ -223,13 +231,13 @@ async def _judge(agent: AgentProcess, oracle: Oracle, stream: Stream, kills: int
     )
 
 
-async def _rest(oracle: Oracle, stream: Stream) -> None:
+async def _rest(oracle: Oracle, stream: Stream, patience_s: float) -> None:
     """Wait for what is still to come, as long as more of it comes."""
     told = -1
     while len(oracle.ids) > told and not stream.expected <= oracle.told():
         told = len(oracle.ids)
         with suppress(AssertionError):
-            await until(lambda told=told: len(oracle.ids) > told, 30)  # type: ignore[misc]
+            await until(lambda told=told: len(oracle.ids) > told, patience_s)  # type: ignore[misc]
 
 
 async def _settled(agent: AgentProcess) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import pytest
 from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
 from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
+from tests.faults.memory import little_memory
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -46,4 +47,9 @@ async def test_a_device_that_comes_and_goes_is_heard_in_the_end_and_nothing_grow
 
 async def test_a_clock_that_is_set_fires_and_loses_nothing(tmp_path: Path) -> None:
     result = await clock_steps(tmp_path, seconds=0.6, seed=1)
+    assert result.good, result
+
+
+async def test_with_96_mib_it_takes_a_flood_while_much_waits_and_is_not_killed(tmp_path: Path) -> None:
+    result = await little_memory(tmp_path, seconds=1, seed=1, waiting=5_000, sensors=500)
     assert result.good, result

@@ -18,7 +18,7 @@ async def test_nothing_is_lost_or_evaluated_twice_over_kills_and_cut_links(tmp_p
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mutant", ["acknowledge-early", "no-ledger"])
 async def test_the_storm_catches_an_agent_with_a_broken_promise(tmp_path: Path, mutant: str) -> None:
-    result = await storm(tmp_path, kills=6, cuts=6, seed=7, mutant=mutant)
+    result = await storm(tmp_path, kills=6, cuts=6, seed=7, mutant=mutant, patience_s=8)
     assert not result.good
     assert result.lost if mutant == "acknowledge-early" else result.told_twice
 

@@ -113,12 +113,11 @@ def test_the_new_release_goes_where_it_could_not_be_made() -> None:
     assert lines(install(INSTALLED).abandon) == ["rm -rf /opt/bellcrank/releases/0.2.0-11"]
 
 
-def test_two_releases_are_kept_with_the_backup_between_them() -> None:
-    assert lines(install(INSTALLED).tidy) == [
-        f"rm -rf {folder}/{name}"
-        for name in ("0.1.0-2", "0.1.0-9")
-        for folder in ("/opt/bellcrank/releases", "/var/backups/bellcrank")
-    ]
+def test_two_releases_are_kept_with_their_backups_and_no_backup_of_an_update_that_failed() -> None:
+    facts = INSTALLED._replace(backups=("0.1.0-9", "0.1.0-10", "0.2.0-11", "0.5.0-11"))
+    releases = [f"rm -rf /opt/bellcrank/releases/{name}" for name in ("0.1.0-2", "0.1.0-9")]
+    backups = [f"rm -rf /var/backups/bellcrank/{name}" for name in ("0.1.0-9", "0.5.0-11")]
+    assert lines(install(facts).tidy) == releases + backups
 
 
 def test_no_release_gets_a_name_that_one_had() -> None:

@@ -52,8 +52,10 @@ def test_one_that_is_not_started_again_need_not_be_waited_for() -> None:
 
 
 def test_one_that_ends_again_and_again_need_not_be_waited_for() -> None:
-    seen = Seen("activating", "exit-code", "9", 2, "1", "")
-    assert Waiting(1).look(seen) == "it ends again and again, the last time with the exit code 1 (exit-code)"
+    waiting = Waiting(1)
+    assert waiting.look(Seen("activating", "exit-code", "0", 1, "1", "")) is None
+    starting = Seen("activating", "success", "9", 2, "0", "")
+    assert waiting.look(starting) == "it ends again and again, the last time with the exit code 1 (exit-code)"
 
 
 def test_who_has_waited_long_enough_is_told_what_was_seen() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, Self, TypeVar
 
 _BOOT_S = 60.0
-_PATIENCE_S = 300.0
+_PATIENCE_S = 900.0
 T = TypeVar("T")
 
 

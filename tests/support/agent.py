@@ -125,6 +125,10 @@ class AgentProcess:
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
+    def lives(self) -> bool:
+        """Whether it runs."""
+        return not self._ended()
+
     def wait(self) -> int:
         """Wait until it ends by itself; returns the exit code."""
         assert self._process is not None

@@ -81,8 +81,7 @@ class Mosquitto:
         try:
             yield heard
         finally:
-            client.disconnect()
-            client.loop_stop()
+            _leave(client)
 
     def log(self) -> str:
         """What it has told since it was made."""
@@ -111,8 +110,7 @@ class Mosquitto:
         client.loop_start()
         for told in published:
             told.wait_for_publish(30)
-        client.disconnect()
-        client.loop_stop()
+        _leave(client)
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
@@ -122,6 +120,12 @@ class Mosquitto:
     def _listening(self) -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+def _leave(client: mqtt.Client) -> None:
+    client.disconnect()
+    with suppress(AttributeError):  # of paho, where its thread ends by itself just before it is joined
+        client.loop_stop()
 
 
 def _until_heard(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -133,7 +133,7 @@ def chart(
         values=[Tick(round(scale.y(at), 1), value(at)) for at in _steps(scale.low, scale.high)],
         thresholds=[_line(threshold, scale, unit) for threshold in thresholds],
         marks=[Mark(_percent(wall, span), kind) for wall, kind in marks if span.start <= wall < span.end],
-        summary=f"between {value(low, unit)} and {value(high, unit)}, at last {value(shown[-1].mean, unit)}",
+        summary=f"between {value(low, unit)} and {value(high, unit)}, at last {value(_rounded(shown[-1].mean), unit)}",
     )
 
 
@@ -155,6 +155,11 @@ class _Scale(NamedTuple):
     def y(self, at: float) -> float:
         part = (at - self.low) / (self.high - self.low)
         return self.bottom - max(0.0, min(1.0, part)) * (self.bottom - self.top)
+
+
+def _rounded(mean: float) -> float:
+    """A mean has more digits than the sensor that said its parts."""
+    return float(f"{mean:.4g}")
 
 
 def _scale_with(low: float, high: float, thresholds: Iterable[float]) -> _Scale:

@@ -4,7 +4,7 @@
   const SILENT_MS = 5000, AGAIN_MS = 3000;
   const banner = document.getElementById("banner");
   const parts = () => [...document.querySelectorAll("[data-live]")];
-  let stream = null, heard = Date.now(), held = {}, fetching = false;
+  let stream = null, heard = Date.now(), held = {}, fetching = false, stale = false;
 
   // Makes `old` like `now` and leaves alone what is the same: focus, open details and selections stay.
   function morph(old, now) {
@@ -44,24 +44,27 @@
     }
   }
 
+  // The page has other parts now. The stream is opened anew behind it, so that nothing in between is missed.
   async function renew() {
+    stale = true;
     if (fetching) return;
     fetching = true;
-    try {
-      const answer = await fetch(location.href);
-      const now = new DOMParser().parseFromString(await answer.text(), "text/html");
-      const main = now.getElementById("main");
-      if (main) {
+    while (stale) {
+      stale = false;
+      try {
+        const answer = await fetch(location.href);
+        const now = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const main = now.getElementById("main");
+        if (!main) return location.reload(); // the way to log in
         held = {};
         morph(document.getElementById("main"), main);
         document.title = now.title;
-        if (document.body.dataset.livePath !== now.body.dataset.livePath) {
-          document.body.dataset.livePath = now.body.dataset.livePath;
-          open();
-        }
-      }
-    } catch { /* the stream tells that the connection is lost */ }
-    setTimeout(() => { fetching = false; }, 1000);
+        document.body.dataset.livePath = now.body.dataset.livePath;
+        if (stream) open();
+      } catch { /* the stream tells that the connection is lost, and all when it is there again */ }
+      await new Promise(done => setTimeout(done, AGAIN_MS / 3));
+    }
+    fetching = false;
   }
 
   function lost() {
