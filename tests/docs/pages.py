@@ -73,7 +73,7 @@ def anchors(page: Path) -> set[str]:
 def links(page: Path) -> list[str]:
     """The targets of its links and images."""
     text = re.sub(r"`[^`]*`", "", prose(page))
-    return re.findall(r"\]\(([^)\s]+)\)", text)
+    return [*re.findall(r"\]\(([^)\s]+)\)", text), *re.findall(r'src="([^"]+)"', text)]
 
 
 def rows(page: str, first_header: str) -> list[list[str]]:
