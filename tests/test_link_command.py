@@ -27,7 +27,7 @@ async def test_one_logs_in_by_the_link_that_the_command_prints(tmp_path: Path) -
             assert "Log in to act" in await (await ask("GET", "/")).text()
             answer = await ask("POST", "/login", {"code": printed["url"].partition("?code=")[2]})
             assert answer.status == 303
-            assert "Log out" in await (await ask("GET", "/")).text()
+            assert "Logged in" in await (await ask("GET", "/")).text()
             assert (await ask("POST", "/api/v1/login-links")).status in (404, 405), "only the control socket makes them"
         assert "code=" not in at.agent.said()
 

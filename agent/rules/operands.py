@@ -188,7 +188,9 @@ class CountOperand:
         verdict = self._test(reading.value)
         if verdict is None:
             return None
-        if reading.origin.retained or (not verdict and not window):
+        if reading.origin.retained:
+            return Heard(truth, window)
+        if not verdict and not window:
             return Heard(bool(truth), window)
         times = counted(window, at if verdict else None, now=at, count=self._count, within_s=self._within_s)
         return Heard(len(times) >= self._count, times, Weight.SOFT if verdict else Weight.NONE)

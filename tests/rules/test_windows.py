@@ -146,6 +146,15 @@ def test_silence_is_not_unchanged() -> None:
     assert agent.waits(100_000) == []
 
 
+def test_a_retained_value_behind_a_start_ends_no_count_that_nobody_knows() -> None:
+    agent = opened(often=OFTEN)
+    assert story(agent, (0, 6), (1, 7), (1, 8)) == ["firing"]
+    agent.flush()
+    agent.start(downtime_s=None)
+    assert agent.reads(0, retained=True) == []
+    assert states(agent.reads(0)) == ["resolved"]
+
+
 def test_a_retained_reading_does_not_span_but_begins_anew() -> None:
     agent = opened(stuck=STUCK)
     agent.reads(20)
