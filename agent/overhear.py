@@ -51,7 +51,7 @@ def _drivers(
     tap: Callable[[Raw], None],
 ) -> Sequence[Driver]:
     guests = {name: _as_a_guest(broker) for name, broker in brokers.items()}
-    around = Surroundings("guest", secrets.token_hex(16), clock, SystemRandom(), guests, tap=tap)
+    around = Surroundings("guest", secrets.token_hex(16), clock, SystemRandom(), guests, tap=tap, guest=True)
     by_driver: dict[str, dict[str, SourceConfig]] = {}
     for name, source in sources.items():
         by_driver.setdefault(source.driver, {})[name] = source

@@ -340,6 +340,8 @@ class Surroundings:
     """What `Subscriptions` each feed yielded last, by its name."""
     tap: Callable[[Raw], None] | None = None
     """Shown all that arrives before it is decoded, with `at` as the clock's `now`."""
+    guest: bool = False
+    """Nothing of it is to stay at a broker when it goes: no session."""
 
 
 class Driver(ABC):

@@ -427,6 +427,7 @@ def _login(config: BrokerConfig, around: Surroundings) -> Login:
         keepalive_s=int(config.keepalive),
         session_expiry_s=int(config.session_expiry),
         availability_topic=(topic or None) if topic is not None else f"bellcrank/{around.agent_name}/state",
+        clean_start=around.guest,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from typing import Self
 
 from click.testing import CliRunner
 from paho.mqtt import publish, subscribe
+from paho.mqtt.client import Client
+from paho.mqtt.enums import CallbackAPIVersion
 
 from agent.cli import main
 from tests.support.mosquitto import Mosquitto
@@ -103,6 +106,32 @@ async def test_a_recording_leaves_nothing_at_the_broker(tmp_path: Path) -> None:
     port.close()
     broker.stop()
     assert heard == [], "no availability, no session"
+
+
+async def test_a_recording_leaves_no_session_at_a_broker_that_would_keep_it_for_ever(tmp_path: Path) -> None:
+    config = tmp_path / "bellcrank.yaml"
+    with Mosquitto(tmp_path) as broker:
+        text = CONFIG.format(broker=broker.url, port=tmp_path / "none")
+        config.write_text(text.replace("house: {", 'house: {protocol: "3.1.1", '))
+        async with Running(tmp_path, "record", "--config", str(config)) as recording:
+            await saying_until(
+                lambda: say(broker, "home/hall/climate", '{"t": 4.5}'), lambda: "hall" in recording.text()
+            )
+            assert await recording.interrupt() == 0
+        (client_id,) = re.findall(r"New client connected from \S+ as (bellcrank-guest-\w+)", broker.log())
+        assert not await asyncio.to_thread(_has_session, broker.port, client_id)
+
+
+def _has_session(port: int, client_id: str) -> bool:
+    """MQTT 3.1.1: asked by who takes it up."""
+    found: list[bool] = []
+    client = Client(CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False)
+    client.on_connect = lambda *told: found.append(told[2].session_present)
+    client.connect("127.0.0.1", port)
+    while not found:
+        assert client.loop() == 0
+    client.disconnect()
+    return found[0]
 
 
 def _retained(port: int) -> list[str]:

@@ -15,6 +15,11 @@ from drivers.urls import parse_authority
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,63}){1,8}")
 
+_OURS = frozenset(
+    {"api", "events", "healthz", "live", "login", "logout", "metrics", "readyz", "sensors", "static", "webhooks"}
+)
+"""How paths of the agent begin, which it has below a prefix and without: with these it could not tell them apart."""
+
 
 def _check_token(token: SecretStr) -> SecretStr:
     text = token.get_secret_value()
@@ -38,6 +43,8 @@ def _check_host(host: str) -> str:
 def _check_prefix(prefix: str) -> str:
     if prefix != "/" and not _PREFIX.fullmatch(prefix):
         raise ValueError("has to be the path at which a proxy shows the page, such as /bellcrank")
+    if (first := prefix.split("/")[1]) in _OURS:
+        raise ValueError(f"/{first} is a path of the page itself: take another one, such as /bellcrank")
     return prefix
 
 

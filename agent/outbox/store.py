@@ -767,8 +767,12 @@ class Store:
     # -- the connection
 
     def _connect(self) -> sqlite3.Connection:
+        is_new = not size_bytes(self._path)
         db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:
+            if is_new:
+                with contextlib.suppress(OSError):  # of a file system without modes
+                    self._path.chmod(0o600)  # before there is a log: that and the shared memory take its mode over
             self._set_up(db)
         except sqlite3.Error as error:
             if (true := self.true(error)) is not error:

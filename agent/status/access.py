@@ -123,7 +123,7 @@ def own_names(listen: str, hostname: str) -> frozenset[str]:
 
 def is_token(given: str, token: str | None) -> bool:
     """Whether it is the token; takes as long whichever character is wrong."""
-    return token is not None and compare_digest(given.encode(errors="surrogateescape"), token.encode())
+    return token is not None and compare_digest(given.encode(errors="surrogatepass"), token.encode())
 
 
 def _has_token(authorization: str | None, token: str | None) -> bool:

@@ -100,4 +100,4 @@ class Sessions:
 
 def _digest(secret: str) -> str:
     """Of 128 random bits and more, which nobody guesses: it needs no salt and no slowness."""
-    return sha256(secret.encode(errors="surrogateescape")).hexdigest()
+    return sha256(secret.encode(errors="surrogatepass")).hexdigest()

@@ -20,6 +20,8 @@ from drivers.units import RateLimit
 
 _FAILURES = RateLimit(10, 60.0)
 """Of all who try the token together. A code is tried whatever they do: nobody can lock out who has one."""
+_WARNINGS = RateLimit(1, 60.0)
+"""Of logins that fail."""
 _WRONG = "That is not it. A link can be used once and for ten minutes: `bellcrank status --link` makes another."
 _TOO_OFTEN = "Too many have tried. Wait a little, or use a link: `bellcrank status --link` makes one."
 
@@ -46,7 +48,8 @@ class Login:
         self._cookie = f"bellcrank_{port}"
         self._now = now
         self._links, self._sessions = Links(), Sessions()
-        self._failures = TokenBucket(_FAILURES)
+        self._failures, self._warnings = TokenBucket(_FAILURES), TokenBucket(_WARNINGS)
+        self._untold = 0
         self._page = _template()
         self.token: str | None = None
 
@@ -72,7 +75,10 @@ class Login:
         return self._answer(request, code=request.query.get("code"))
 
     async def _log_in(self, request: web.Request) -> web.Response:
-        form = await request.post()
+        try:
+            form = await request.post()
+        except (LookupError, ValueError, RuntimeError):  # an unknown charset, no text of it, no parts
+            raise web.HTTPBadRequest(text="the form cannot be read: a browser sends it in UTF-8") from None
         code, token, now = form.get("code"), form.get("token"), self._now()
         if isinstance(code, str) and self._links.use(code, now):
             return self._welcome(request, "a link")
@@ -83,8 +89,15 @@ class Login:
             if is_token(token.strip(), self.token):
                 return self._welcome(request, "the token")
             self._failures.take(1)
-        log.warning("a login from %s failed", request.remote)
+        self._warn(request, now)
         return self._answer(request, _WRONG, 403)
+
+    def _warn(self, request: web.Request, now: float) -> None:
+        """Of the first that fails, and of those behind it once a minute: nobody fills the log by trying."""
+        self._untold += 1
+        if not self._warnings.wait_s(now):
+            log.warning("a login from %s failed%s", request.remote, _others(self._untold - 1))
+            self._untold = 0
 
     async def _log_out(self, request: web.Request) -> web.Response:
         self._sessions.end(request.cookies.get(self._cookie, ""))
@@ -124,6 +137,10 @@ class Login:
             has_token=self.token is not None,
         )
         return web.Response(text=text, status=status, headers=headers, content_type="text/html")
+
+
+def _others(n: int) -> str:
+    return f", and {n} since the last warning" if n else ""
 
 
 def _see(path: str) -> web.Response:

@@ -80,6 +80,8 @@ def test_what_people_think_up_is_not(text: str) -> None:
         ("prefix: /../x", "status.prefix: has to be the path"),
         ("prefix: '/{x}'", "status.prefix: has to be the path"),
         ("prefix: //evil.example.com", "status.prefix: has to be the path"),
+        ("prefix: /events", "28:18: status.prefix: /events is a path of the page itself: take another one, such as"),
+        ("prefix: /sensors/x", "status.prefix: /sensors is a path of the page itself"),
         ("tls: {cert: /none.pem, key: /none.key}", "28:10: status.tls: /none.pem: No such file or directory"),
         ("tls: {cert: /none.pem}", "status.tls.key: is missing"),
         ("tls: {cert: a.pem, key: b.key}", "status.tls.cert: has to be the whole path of a file"),

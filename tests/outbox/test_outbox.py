@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sqlite3
+import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -35,6 +36,19 @@ async def test_what_a_batch_holds_is_there_after_a_start_and_delivered_in_order(
             ("evt_1", 1, b"evt_1 is 1"),
             ("evt_2", 2, b"evt_2 is 2"),
         ]
+
+
+async def test_nobody_else_may_read_it(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    before = os.umask(0o022)
+    try:
+        async with opened(state, HandClock()):
+            modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (state, *state.iterdir())}
+    finally:
+        os.umask(before)
+    assert {"outbox.db", "outbox.db-wal", "outbox.db-shm"} <= modes.keys()
+    assert modes.pop("state") == 0o700
+    assert set(modes.values()) == {0o600}, modes
 
 
 async def test_the_sequence_of_each_webhook_goes_on_without_a_gap_over_starts(tmp_path: Path) -> None:

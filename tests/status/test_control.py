@@ -105,7 +105,9 @@ async def test_a_command_is_done_over_the_socket(
     assert commands.done == [done]
 
 
-@pytest.mark.parametrize("name", ["rooms.a%2Fb.temperature", "a.b/c", "a.50%", "a.%25", "a.?x=1#y", "a. ü☃"])
+@pytest.mark.parametrize(
+    "name", ["rooms.a%2Fb.temperature", "a.b/c", "a.50%", "a.%25", "a.?x=1#y", "a. ü☃", "a.{x}", "{name}"]
+)
 async def test_a_sensor_of_any_name_has_its_path(tmp_path: Path, name: str) -> None:
     path, target = tmp_path / "control.sock", f"/api/v1/sensors/{quote(name, safe='')}"
     async with controlled(path, lambda: snapshot(name)) as commands:

@@ -152,6 +152,43 @@ async def test_neither_token_nor_code_nor_session_stands_in_the_log(caplog: pyte
         assert secret not in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("kind", "form", "status"),
+    [
+        ("application/x-www-form-urlencoded; charset=foo", b"token=x", 400),
+        ("application/x-www-form-urlencoded; charset=utf-16", b"token=x", 400),
+        ("application/x-www-form-urlencoded", b"token=\xff", 400),
+        ("application/x-www-form-urlencoded; charset=unicode_escape", b"token=\\ud800", 403),
+        ("application/x-www-form-urlencoded; charset=unicode_escape", b"code=\\ud800", 403),
+        ("multipart/form-data", b"token=x", 400),
+        ("multipart/form-data; boundary=b", b"--b\r\n\r\nx\r\n--b--\r\n", 400),
+        (
+            "multipart/form-data; boundary=b",
+            b"--b\r\nContent-Disposition: form-data; name=token\r\nContent-Transfer-Encoding: x\r\n\r\nx\r\n--b--\r\n",
+            400,
+        ),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Type: text/plain; charset=x\r\n", 400),
+    ],
+)
+async def test_a_form_that_no_browser_sends_is_refused_without_a_word_in_the_log(
+    kind: str, form: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(token=TOKEN) as page, browser(f"http://127.0.0.1:{page.port}") as ask:
+        answer = await ask("POST", "/login", form, Content_Type=kind)
+    assert (answer.status, answer.cookies) == (status, {})
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_who_tries_again_and_again_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with served(token=TOKEN) as page, browser(f"http://127.0.0.1:{page.port}") as ask:
+        for _ in range(5):
+            await ask("POST", "/login", {"code": "guess"})
+        page.now += 60
+        await ask("POST", "/login", {"token": "guess"})
+    warned = [record.getMessage() for record in caplog.records if "failed" in record.getMessage()]
+    assert warned == ["a login from 127.0.0.1 failed", "a login from 127.0.0.1 failed, and 4 since the last warning"]
+
+
 async def test_what_stands_in_a_link_stays_text() -> None:
     async with served() as page, browser(f"http://127.0.0.1:{page.port}") as ask:
         text = await (await ask("GET", "/login?code=%22%3E%3Cscript%3Ealert(1)%3C/script%3E")).text()

@@ -190,7 +190,8 @@ def _answer(route: Route, schemas: _Schemas) -> dict[str, Any]:
 
 
 def _errors(route: Route) -> dict[str, Any]:
-    of_a_body = (413, 415) if route.body is not None else ()
-    statuses = sorted({400, *of_a_body, *route.errors, *_ANY_REQUEST})
+    of_a_body = (415,) if route.body is not None else ()
+    of_a_change = (413,) if route.changes else ()  # the guard's: any change may come with a body, wanted or not
+    statuses = sorted({400, *of_a_body, *of_a_change, *route.errors, *_ANY_REQUEST})
     content = {CONTENT_TYPE: {"schema": {"$ref": _REF.format(model="Problem")}}}
     return {str(status): {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}

@@ -1,5 +1,6 @@
 """The routes for aiohttp: reads what is asked as the route declares it, and writes what is answered."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import urlencode
@@ -27,7 +28,12 @@ _NEEDS = {
 
 def served(routes: Iterable[Route]) -> list[web.RouteDef]:
     """For `Application.add_routes`, under a middleware of `problems`."""
-    return [web.route(route.method, route.path, _handler(route), **_head(route)) for route in routes]
+    return [web.route(route.method, _pattern(route.path), _handler(route), **_head(route)) for route in routes]
+
+
+def _pattern(path: str) -> str:
+    """As aiohttp has it a segment may hold no braces; a name of a sensor may."""
+    return re.sub(r"\{(\w+)\}", r"{\1:[^/]+}", path)
 
 
 def _head(route: Route) -> dict[str, Any]:

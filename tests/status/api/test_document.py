@@ -53,6 +53,7 @@ def test_every_route_is_in_it(route: Route) -> None:
     assert all(one["description"] for one in described)
     assert ("requestBody" in operation) == (route.body is not None)
     assert ({} in operation["security"]) == (not route.changes)
+    assert ("413" in operation["responses"]) == route.changes, "the guard reads the body of any change"
 
 
 def test_no_operation_is_named_twice() -> None:
