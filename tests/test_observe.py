@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt import publish
 
 from agent.config import Config
-from agent.model import DROP_REASONS, Content
+from agent.model import DROP_REASONS, Content, Counters
 from agent.observe import Observer
 from agent.pipeline import Pipeline
 from agent.rules import Engine
@@ -191,6 +191,16 @@ def test_bytes_written_are_counted_by_day() -> None:
     assert watched.snapshot().outbox.written_bytes_today == 0
     written[0] = 1600
     assert watched.snapshot().outbox.written_bytes_today == 100
+
+
+def test_what_was_dropped_for_want_of_room_before_the_start_is_no_news() -> None:
+    counters = {"ops": Counters(owed=7, dropped_by={**dict.fromkeys(DROP_REASONS, 0), "full": 7})}
+    watched = observer(HandClock(), counters=counters)
+    assert watched.snapshot().troubles() == []
+    for name, dropped in (("ops", 8), ("new", 1)):
+        counters[name] = Counters(dropped, dropped_by={**dict.fromkeys(DROP_REASONS, 0), "full": dropped})
+    facts = watched.snapshot().outbox
+    assert (facts.dropped_full_since_start, facts.dropped_by["full"]) == (2, 9)
 
 
 def test_where_the_kernel_does_not_count_them_nothing_is_claimed() -> None:
