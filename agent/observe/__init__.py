@@ -54,6 +54,8 @@ class Observer:
         self._started_at = clock.now()
         self._day = ""
         self._written_before = 0
+        self._full_before = {name: one.dropped_by["full"] for name, one in outbox.counters.items()}
+        """Webhook -> what was dropped so before the start."""
         pipeline.on_step = self._follow
 
     def adopt(self, config: Config) -> None:
@@ -130,7 +132,12 @@ class Observer:
             max_size_bytes=limits.max_bytes,
             max_events=limits.max_events,
             free_disk_bytes=self._outbox.free_disk_bytes(),
+            dropped_full_since_start=self._dropped_full(),
         )
+
+    def _dropped_full(self) -> int:
+        counters, before = self._outbox.counters, self._full_before
+        return sum(one.dropped_by["full"] - before.get(name, 0) for name, one in counters.items())
 
     def _written_today(self) -> int | None:
         """Since the start or midnight, whichever is later: the kernel counts for this process only."""
