@@ -118,6 +118,9 @@ async def house(folder: Path) -> AsyncIterator[House]:
         (Window("HALL"), ["room.hall.door", "room.hall.t"], 2),
         (Window("hall", 1, 5), ["room.hall.t"], 2),
         (Window("nobody", 0, 5), [], 0),
+        (Window(exact="room.hall.t"), ["room.hall.t"], 1),
+        (Window(exact="hall"), [], 0),
+        (Window(exact=""), [], 0),
     ],
 )
 async def test_a_window_has_sensors_by_name_and_tells_how_many_match(

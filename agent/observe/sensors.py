@@ -54,6 +54,9 @@ class Sensors:
             self._refused = len(self._pipeline.sensors)
             for sensor in self._pipeline.sensors:
                 self._admit(sensor)
+        if window.exact is not None:
+            known = [window.exact] if window.exact in self._known else []
+            return Page(known, len(known))
         query, names = window.query.casefold(), self._names
         if query:
             names = [name for name in names if query in name.casefold()]

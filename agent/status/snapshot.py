@@ -34,6 +34,8 @@ class Window(NamedTuple):
     offset: int = 0
     limit: int | None = None
     """None: all of them."""
+    exact: str | None = None
+    """The one sensor of this name, whatever else is asked; each rule that has a state for it tells it, even at rest."""
 
 
 ALL = Window()

@@ -281,3 +281,13 @@ async def test_behind_a_prefix_every_link_begins_with_it(archive: Path) -> None:
         _, outline = await page(Eyes(alarming(), history()), archive, path, root="/bellcrank")
         links = [value for _, name, value in outline.attributes if name in ("href", "src", "action", "data-live-path")]
         assert [link for link in links if not link.startswith(("/bellcrank/", "#"))] == []
+
+
+async def test_a_sensor_is_looked_up_by_its_name_and_not_searched_for(archive: Path) -> None:
+    """Which may be a part of thousands of others."""
+    eyes = Eyes(snapshot(sensors={name: sensor() for name in ("s.t", *(f"many{n:03}.s.t" for n in range(450)))}))
+    await page(eyes, archive, "/sensors/s.t")
+    assert eyes.looked == 1
+    eyes.looked = 0
+    await page(eyes, archive, "/sensors/.s", 404)
+    assert eyes.looked <= 2, "and once for the frame around the answer"
