@@ -223,6 +223,20 @@ async def test_a_window_has_the_states_of_its_sensors_and_all_that_are_not_ok(tm
         assert len(at.observer.snapshot().rules["open"].states) == 50
 
 
+async def test_of_one_sensor_the_rules_tell_their_state_though_it_is_ok(tmp_path: Path) -> None:
+    async with house(tmp_path) as at:
+        await at.say({"room.hall.t": 1, "room.attic.t": 1, "room.hall.door": "shut"}, refused="room.cellar.t")
+        hall = at.observer.snapshot(Window(exact="room.hall.t")).rules
+        assert hall["warm"].states["room.hall.t"]["state"] == "ok"
+        assert (list(hall["warm"].states), list(hall["both"].states)) == (["room.hall.t"], ["rule:both:hall"])
+        assert not hall["open"].states
+        door = at.observer.snapshot(Window(exact="room.hall.door")).rules
+        assert not door["open"].states, "a pulse has no state"
+        cellar = at.observer.snapshot(Window(exact="room.cellar.t")).rules
+        assert not cellar["warm"].states, "it has said nothing yet"
+        assert not at.observer.snapshot(Window("hall", 0, 9)).rules["warm"].states
+
+
 async def test_of_very_many_that_fire_a_window_has_some_and_counts_all(tmp_path: Path) -> None:
     async with house(tmp_path) as at:
         hot = {f"room.{n:03}.t": 9 for n in range(UNSETTLED_MAX + 50)}

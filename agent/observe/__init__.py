@@ -83,7 +83,7 @@ class Observer:
             webhooks=webhooks,
             sources=self._sources(),
             sensors=self._sensors.facts(names, moment.at),
-            rules=self._rules.facts(None if window == ALL else names, moment.at),
+            rules=self._rules.facts(None if window == ALL else names, moment.at, at_rest=window.exact is not None),
             sensors_total=total,
         )
 
