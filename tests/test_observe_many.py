@@ -150,6 +150,8 @@ async def test_the_first_sensors_of_a_snapshot_have_their_trend(tmp_path: Path) 
         found = at.observer.snapshot().sensors
         assert sum(bool(sensor.trend) for sensor in found.values()) == TRENDS_MAX
         assert at.observer.snapshot(Window(offset=TRENDS_MAX, limit=5)).sensors[f"room.{TRENDS_MAX}.t"].trend
+        without = at.observer.snapshot(Window(limit=5, trends=False)).sensors
+        assert [sensor.trend for sensor in without.values()] == [()] * 5
 
 
 async def test_a_history_has_what_a_sensor_said_and_the_thresholds_of_all_its_rules(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from agent.rules import Step
 from agent.status.history import History
 from agent.status.snapshot import (
     ALL,
+    TRENDS_MAX,
     AgentFacts,
     HeartbeatFacts,
     OutboxFacts,
@@ -83,7 +84,7 @@ class Observer:
             outbox=self._outbox_facts(webhooks),
             webhooks=webhooks,
             sources=self._sources(),
-            sensors=self._sensors.facts(names, moment.at),
+            sensors=self._sensors.facts(names, moment.at, TRENDS_MAX if window.trends else 0),
             rules=self._rules.facts(None if window == ALL else names, moment.at, at_rest=window.exact is not None),
             sensors_total=total,
         )

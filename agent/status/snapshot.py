@@ -36,6 +36,8 @@ class Window(NamedTuple):
     """None: all of them."""
     exact: str | None = None
     """The one sensor of this name, whatever else is asked; each rule that has a state for it tells it, even at rest."""
+    trends: bool = True
+    """Whether sensors have their trend, of which each costs 30 means."""
 
 
 ALL = Window()
@@ -163,8 +165,8 @@ class SensorFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of its source, with what stands in its topic for the placeholders."""
     trend: Sequence[float | None] = ()
-    """The last hour: 30 means of 2 minutes, oldest first. None: said nothing then. Empty: no number at all, or the
-    snapshot has more than TRENDS_MAX sensors before it."""
+    """The last hour: 30 means of 2 minutes, oldest first. None: said nothing then. Empty: no number at all, the
+    window wants none, or the snapshot has more than TRENDS_MAX sensors before it."""
 
 
 @dataclass(frozen=True, slots=True)
