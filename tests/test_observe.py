@@ -11,7 +11,7 @@ import pytest
 from paho.mqtt import publish
 
 from agent.config import Config
-from agent.model import DROP_REASONS, Content
+from agent.model import DROP_REASONS, Content, Counters
 from agent.observe import Observer
 from agent.pipeline import Pipeline
 from agent.rules import Engine
@@ -153,13 +153,15 @@ def test_a_year_that_cannot_be_is_shown() -> None:
     assert snapshot.troubles() == ["the clock is surely wrong: it is from before this program was made"]
 
 
-def observer(clock: HandClock, couriers: Mapping[str, Any] = MappingProxyType({}), **outbox: Any) -> Observer:
+def observer(
+    clock: HandClock, couriers: Mapping[str, Any] = MappingProxyType({}), zone: str = "UTC", **outbox: Any
+) -> Observer:
     """One that looks at an agent in which nothing runs; `outbox`: what that says of itself."""
     mailboxes = dict.fromkeys(couriers, SimpleNamespace(oldest=lambda: None))
     said = {"size_bytes": lambda: 0, "free_disk_bytes": lambda: None, "written_bytes": lambda: None, **outbox}
     box: Any = SimpleNamespace(**{"degraded": None, "counters": {}, "mailboxes": mailboxes, **said})
     pipeline = Pipeline(Engine({}, (), {}, str, {}), box, {}, clock, lambda *_: Content(b""))
-    config = Config.model_validate({"version": 1, "agent": {"name": "cabin"}, "sources": {}})
+    config = Config.model_validate({"version": 1, "agent": {"name": "cabin", "timezone": zone}, "sources": {}})
     parts: Any = SimpleNamespace(drivers=[], couriers=couriers, heartbeats={})
     return Observer(config, "abc", clock, pipeline, box, parts)
 
@@ -191,6 +193,26 @@ def test_bytes_written_are_counted_by_day() -> None:
     assert watched.snapshot().outbox.written_bytes_today == 0
     written[0] = 1600
     assert watched.snapshot().outbox.written_bytes_today == 100
+
+
+def test_a_day_begins_where_the_agent_is_and_though_nobody_looks_then() -> None:
+    clock, written = HandClock(wall=1_795_694_400.0), [1000]  # noon in UTC, 2 hours after midnight in Kiritimati
+    watched = observer(clock, zone="Pacific/Kiritimati", written_bytes=lambda: written[0])
+    for hours, more in ((21, 500), (2, 200), (1, 30)):
+        clock.advance(hours * 3600)
+        written[0] += more
+        watched._pipeline.on_step(Engine({}, (), {}, str, {}).step(clock.moment()))
+    assert watched.snapshot().outbox.written_bytes_today == 30, "since the first sign of life on this day"
+
+
+def test_what_was_dropped_for_want_of_room_before_the_start_is_no_news() -> None:
+    counters = {"ops": Counters(owed=7, dropped_by={**dict.fromkeys(DROP_REASONS, 0), "full": 7})}
+    watched = observer(HandClock(), counters=counters)
+    assert watched.snapshot().troubles() == []
+    for name, dropped in (("ops", 8), ("new", 1)):
+        counters[name] = Counters(dropped, dropped_by={**dict.fromkeys(DROP_REASONS, 0), "full": dropped})
+    facts = watched.snapshot().outbox
+    assert (facts.dropped_full_since_start, facts.dropped_by["full"]) == (2, 9)
 
 
 def test_where_the_kernel_does_not_count_them_nothing_is_claimed() -> None:

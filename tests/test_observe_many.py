@@ -118,6 +118,9 @@ async def house(folder: Path) -> AsyncIterator[House]:
         (Window("HALL"), ["room.hall.door", "room.hall.t"], 2),
         (Window("hall", 1, 5), ["room.hall.t"], 2),
         (Window("nobody", 0, 5), [], 0),
+        (Window(exact="room.hall.t"), ["room.hall.t"], 1),
+        (Window(exact="hall"), [], 0),
+        (Window(exact=""), [], 0),
     ],
 )
 async def test_a_window_has_sensors_by_name_and_tells_how_many_match(
@@ -147,6 +150,8 @@ async def test_the_first_sensors_of_a_snapshot_have_their_trend(tmp_path: Path) 
         found = at.observer.snapshot().sensors
         assert sum(bool(sensor.trend) for sensor in found.values()) == TRENDS_MAX
         assert at.observer.snapshot(Window(offset=TRENDS_MAX, limit=5)).sensors[f"room.{TRENDS_MAX}.t"].trend
+        without = at.observer.snapshot(Window(limit=5, trends=False)).sensors
+        assert [sensor.trend for sensor in without.values()] == [()] * 5
 
 
 async def test_a_history_has_what_a_sensor_said_and_the_thresholds_of_all_its_rules(tmp_path: Path) -> None:
@@ -218,6 +223,20 @@ async def test_a_window_has_the_states_of_its_sensors_and_all_that_are_not_ok(tm
         assert list(found.rules["open"].states) == ["room.000.door", "room.001.door"]
         assert found.rules["open"].counts["ok"] == 50
         assert len(at.observer.snapshot().rules["open"].states) == 50
+
+
+async def test_of_one_sensor_the_rules_tell_their_state_though_it_is_ok(tmp_path: Path) -> None:
+    async with house(tmp_path) as at:
+        await at.say({"room.hall.t": 1, "room.attic.t": 1, "room.hall.door": "shut"}, refused="room.cellar.t")
+        hall = at.observer.snapshot(Window(exact="room.hall.t")).rules
+        assert hall["warm"].states["room.hall.t"]["state"] == "ok"
+        assert (list(hall["warm"].states), list(hall["both"].states)) == (["room.hall.t"], ["rule:both:hall"])
+        assert not hall["open"].states
+        door = at.observer.snapshot(Window(exact="room.hall.door")).rules
+        assert not door["open"].states, "a pulse has no state"
+        cellar = at.observer.snapshot(Window(exact="room.cellar.t")).rules
+        assert not cellar["warm"].states, "it has said nothing yet"
+        assert not at.observer.snapshot(Window("hall", 0, 9)).rules["warm"].states
 
 
 async def test_of_very_many_that_fire_a_window_has_some_and_counts_all(tmp_path: Path) -> None:

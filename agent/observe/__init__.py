@@ -3,17 +3,18 @@
 sensors      which there are, and what each has said
 rules        where they stand
 webhooks     what each is owed, and its courier
+today        what was written since midnight
 """
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import datetime
 
 from agent.clock import DeviceClock, word_for
 from agent.config import Config
 from agent.model import Moment
 from agent.observe.rules import Rules
 from agent.observe.sensors import Sensors, words
+from agent.observe.today import Today
 from agent.observe.webhooks import conserved, webhook_facts
 from agent.outbox import Outbox
 from agent.parts import Parts
@@ -22,6 +23,7 @@ from agent.rules import Step
 from agent.status.history import History
 from agent.status.snapshot import (
     ALL,
+    TRENDS_MAX,
     AgentFacts,
     HeartbeatFacts,
     OutboxFacts,
@@ -52,13 +54,15 @@ class Observer:
         self._pipeline, self._outbox, self._parts = pipeline, outbox, parts
         self._sensors, self._rules = Sensors(config, pipeline), Rules(config, pipeline)
         self._started_at = clock.now()
-        self._day = ""
-        self._written_before = 0
+        self._zone = config.timezone()
+        self._today = Today(clock.wall(), self._zone)
+        self._full_before = {name: one.dropped_by["full"] for name, one in outbox.counters.items()}
+        """Webhook -> what was dropped so before the start."""
         pipeline.on_step = self._follow
 
     def adopt(self, config: Config) -> None:
         """Look at what runs now, with this configuration; the pipeline has its rules already."""
-        self._config = config
+        self._config, self._zone = config, config.timezone()
         self._sensors.adopt(config)
         self._rules.adopt(config)
 
@@ -80,8 +84,8 @@ class Observer:
             outbox=self._outbox_facts(webhooks),
             webhooks=webhooks,
             sources=self._sources(),
-            sensors=self._sensors.facts(names, moment.at),
-            rules=self._rules.facts(None if window == ALL else names, moment.at),
+            sensors=self._sensors.facts(names, moment.at, TRENDS_MAX if window.trends else 0),
+            rules=self._rules.facts(None if window == ALL else names, moment.at, at_rest=window.exact is not None),
             sensors_total=total,
         )
 
@@ -91,6 +95,8 @@ class Observer:
         return found and replace(found, thresholds=self._rules.thresholds(sensor))
 
     def _follow(self, step: Step) -> None:
+        """Comes once a minute at least, as the pipeline sweeps so often."""
+        self._follow_day()
         self._rules.follow(step, self._sensors.follow(step))
 
     def _agent(self, moment: Moment) -> AgentFacts:
@@ -118,27 +124,28 @@ class Observer:
     def _outbox_facts(self, webhooks: Mapping[str, WebhookFacts]) -> OutboxFacts:
         counters = list(self._outbox.counters.values())
         waiting_s = [one.oldest_pending_s for one in webhooks.values() if one.oldest_pending_s is not None]
-        limits = self._config.outbox.limits()
+        self._follow_day()
+        limits, written_bytes = self._config.outbox.limits(), self._outbox.written_bytes()
         return OutboxFacts(
             **conserved(counters),
             balanced=all(one.balanced for one in counters),
             oldest_pending_s=max(waiting_s, default=None),
             size_bytes=self._outbox.size_bytes(),
-            written_bytes=self._outbox.written_bytes(),
-            written_bytes_today=self._written_today(),
+            written_bytes=written_bytes,
+            written_bytes_today=self._today.of(written_bytes),
             degraded=self._outbox.degraded,
             max_size_bytes=limits.max_bytes,
             max_events=limits.max_events,
             free_disk_bytes=self._outbox.free_disk_bytes(),
+            dropped_full_since_start=self._dropped_full(),
         )
 
-    def _written_today(self) -> int | None:
-        """Since the start or midnight, whichever is later: the kernel counts for this process only."""
-        written = self._outbox.written_bytes()
-        day = datetime.fromtimestamp(self._clock.wall()).astimezone().date().isoformat()
-        if written is not None and day != self._day:
-            self._day, self._written_before = day, written if self._day else 0
-        return None if written is None else written - self._written_before
+    def _dropped_full(self) -> int:
+        counters, before = self._outbox.counters, self._full_before
+        return sum(one.dropped_by["full"] - before.get(name, 0) for name, one in counters.items())
+
+    def _follow_day(self) -> None:
+        self._today.follow(self._clock.wall(), self._zone, self._outbox.written_bytes)
 
     def _sources(self) -> dict[str, SourceFacts]:
         states = {name: state for driver in self._parts.drivers for name, state in driver.states().items()}

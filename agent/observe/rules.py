@@ -38,10 +38,13 @@ class Rules:
         if step.forgotten:
             self._hear_all()
 
-    def facts(self, sensors: Sequence[str] | None, now: float) -> dict[str, RuleFacts]:
-        """All rules, with their states of these sensors and those that are not ok; of None: with all states."""
+    def facts(self, sensors: Sequence[str] | None, now: float, *, at_rest: bool = False) -> dict[str, RuleFacts]:
+        """All rules, with their states of these sensors and those that are not ok; of None: with all states.
+
+        An ok sensor asks for no memory, and so has no state; with `at_rest` each of `sensors` that was heard has one.
+        """
         census, memory = self._pipeline.engine.census, self._pipeline.engine.memory
-        beside, told = self._routed(sensors or ()), self.told_by()
+        beside, told = self._routed(sensors or (), at_rest=at_rest), self.told_by()
         found = {}
         for name, described in self._described.items():
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
@@ -85,13 +88,14 @@ class Rules:
         sensor = self._single.get(rule)
         return {sensor} if sensor in self._pipeline.engine.latest else set()
 
-    def _routed(self, sensors: Iterable[str]) -> defaultdict[str, set[str]]:
-        """The memories that these sensors are part of, by rule."""
+    def _routed(self, sensors: Iterable[str], *, at_rest: bool) -> defaultdict[str, set[str]]:
+        """The memories that these sensors are part of, by rule; with `at_rest` those too that are blank."""
         found: defaultdict[str, set[str]] = defaultdict(set)
         engine = self._pipeline.engine
         for sensor in sensors:
             for key, rule, _ in engine.routes(sensor):
-                if key in engine.memory and not rule.is_shared(key):
+                blank = at_rest and sensor in engine.latest and _has_a_state_each(rule.rule)
+                if (key in engine.memory or blank) and not rule.is_shared(key):
                     found[key[0]].add(key[1])
         return found
 
@@ -126,7 +130,12 @@ class Rules:
 
 def _has_one_sensor(rule: Rule) -> bool:
     """Whether it has a state, and that of one sensor, which it names in full."""
-    return rule.when is not None and not rule.is_compound and "*" not in str(rule.sensor)
+    return _has_a_state_each(rule) and "*" not in str(rule.sensor)
+
+
+def _has_a_state_each(rule: Rule) -> bool:
+    """Whether it has a state for each sensor by itself."""
+    return rule.when is not None and not rule.is_compound
 
 
 def _described(rule: Rule, send_to: Sequence[str]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from agent.model import Moment
 from agent.pipeline import Pipeline
 from agent.rules import Step
 from agent.status.history import Histories, History
-from agent.status.snapshot import TRENDS_MAX, SensorFacts, Window
+from agent.status.snapshot import SensorFacts, Window
 from drivers.base import Refusal
 
 
@@ -54,15 +54,18 @@ class Sensors:
             self._refused = len(self._pipeline.sensors)
             for sensor in self._pipeline.sensors:
                 self._admit(sensor)
+        if window.exact is not None:
+            known = [window.exact] if window.exact in self._known else []
+            return Page(known, len(known))
         query, names = window.query.casefold(), self._names
         if query:
             names = [name for name in names if query in name.casefold()]
         end = None if window.limit is None else window.offset + window.limit
         return Page(names[window.offset : end], len(names))
 
-    def facts(self, names: Sequence[str], now: float) -> dict[str, SensorFacts]:
-        """What is known of each; the first ones have their trend."""
-        return {name: self._facts(name, now, trend=n < TRENDS_MAX) for n, name in enumerate(names)}
+    def facts(self, names: Sequence[str], now: float, trends: int) -> dict[str, SensorFacts]:
+        """What is known of each; so many, the first ones, have their trend."""
+        return {name: self._facts(name, now, trend=n < trends) for n, name in enumerate(names)}
 
     def history(self, sensor: str, moment: Moment) -> History | None:
         """What one has said."""

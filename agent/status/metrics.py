@@ -14,7 +14,7 @@ def routes(eyes: Eyes) -> list[web.RouteDef]:
     """GET /metrics, in the text format, or in OpenMetrics where the Accept header names it."""
 
     async def metrics(request: web.Request) -> web.Response:
-        snapshot = eyes.snapshot(Window(limit=SENSORS_MAX))
+        snapshot = eyes.snapshot(Window(limit=SENSORS_MAX, trends=False))
         body, content_type = await asyncio.to_thread(_render, snapshot, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": content_type})
 

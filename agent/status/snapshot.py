@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
 from agent.status.history import History
-from agent.status.words import age
+from agent.status.words import age, size
 from agent.webhooks.tally import Histogram
 
 SKEW_SHOWN_S = 120.0
@@ -17,6 +17,10 @@ UNSETTLED_MAX = 100
 """Of the states of one rule that are alike and not ok, so many are in every snapshot, whatever its window."""
 TRENDS_MAX = 200
 """So many sensors of a snapshot have their trend."""
+_NEARLY_FULL = 0.9
+"""Of a bound of the outbox."""
+_WAITS_LONG_S = 600.0
+"""In an outbox that is nearly full."""
 _SHOWN_CHARS = 60
 """Of a text, in a headline."""
 _WORST_FIRST = {"critical": 0, "warning": 1, "info": 2}
@@ -30,6 +34,10 @@ class Window(NamedTuple):
     offset: int = 0
     limit: int | None = None
     """None: all of them."""
+    exact: str | None = None
+    """The one sensor of this name, whatever else is asked; each rule that has a state for it tells it, even at rest."""
+    trends: bool = True
+    """Whether sensors have their trend, of which each costs 30 means."""
 
 
 ALL = Window()
@@ -96,6 +104,8 @@ class OutboxFacts:
     """Of the file system that the outbox lies on; None: it cannot be asked."""
     written_bytes: int | None = None
     """Since the start; None: the kernel does not count them."""
+    dropped_full_since_start: int = 0
+    """Of `dropped_by["full"]`, which counts since the outbox was made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,8 +165,8 @@ class SensorFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     """Of its source, with what stands in its topic for the placeholders."""
     trend: Sequence[float | None] = ()
-    """The last hour: 30 means of 2 minutes, oldest first. None: said nothing then. Empty: no number at all, or the
-    snapshot has more than TRENDS_MAX sensors before it."""
+    """The last hour: 30 means of 2 minutes, oldest first. None: said nothing then. Empty: no number at all, the
+    window wants none, or the snapshot has more than TRENDS_MAX sensors before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,10 +275,7 @@ class Snapshot:
         found = []
         if self.agent.reload_error:
             found.append(f"the last reload changed nothing: {self.agent.reload_error}")
-        if self.outbox.degraded:
-            found.append(f"the outbox cannot be written: {self.outbox.degraded}")
-        if not self.outbox.balanced:
-            found.append("the counters of the outbox do not balance")
+        found += self._outbox_troubles()
         found += self._clock_troubles()
         for name, beats in self.agent.heartbeats.items():
             if beats.last_error:
@@ -280,6 +287,30 @@ class Snapshot:
             if webhook.state in ("resting", "disabled", "misconfigured", "failing"):
                 why = f": {webhook.last_error}" if webhook.last_error else ""
                 found.append(f"webhook {name} is {webhook.state}{why}")
+        return found + self._losses()
+
+    def _outbox_troubles(self) -> list[str]:
+        """A file at its bound is none by itself, as what was delivered goes first; but while something waits long."""
+        it, found = self.outbox, []
+        if it.degraded:
+            found.append(f"the outbox cannot be written: {it.degraded}")
+        if not it.balanced:
+            found.append("the counters of the outbox do not balance")
+        waiting = max((webhook.pending for webhook in self.webhooks.values()), default=0)
+        waits_s = it.oldest_pending_s or 0.0
+        if waiting >= _NEARLY_FULL * it.max_events > 0:
+            found.append(f"the outbox is nearly full: {waiting} of at most {it.max_events} events wait")
+        elif it.size_bytes >= _NEARLY_FULL * it.max_size_bytes > 0 and waits_s >= _WAITS_LONG_S:
+            room = f"{size(it.size_bytes)} of {size(it.max_size_bytes)}"
+            found.append(f"the outbox is nearly full: {room}, and something waits for {age(waits_s)}")
+        return found
+
+    def _losses(self) -> list[str]:
+        found = []
+        if lost := self.outbox.dropped_full_since_start:
+            found.append(f"{_deliveries(lost)} lost: dropped since the start, as the outbox was full")
+        if dead := self.outbox.dead:
+            found.append(f"{_deliveries(dead)} dead, to be replayed or discarded: see Events")
         return found
 
     def _clock_troubles(self) -> list[str]:
@@ -315,6 +346,10 @@ def _alert_sentence(worst: Alert, others: int, troubles: int) -> str:
     more += [f"{troubles} trouble{'s' * (troubles > 1)} of the agent"] if troubles else []
     beside = f"; {' and '.join(more)}" if more else ""
     return f"{what} for {age(worst.since_s)}{beside}."
+
+
+def _deliveries(n: int) -> str:
+    return "1 delivery is" if n == 1 else f"{n} deliveries are"
 
 
 def _shown(value: Any) -> str:

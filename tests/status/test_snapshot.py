@@ -114,3 +114,39 @@ def test_alerts_are_those_that_are_on_the_worst_first_and_then_the_longest() -> 
 
 def test_a_rule_that_fires_is_no_trouble_of_the_agent() -> None:
     assert replace(WELL, rules={"a": rule("critical", hall=at("firing", 9.0))}).troubles() == []
+
+
+def outbox(**said: Any) -> OutboxFacts:
+    return replace(WELL.outbox, max_size_bytes=64_000_000, max_events=100, **said)
+
+
+@pytest.mark.parametrize(
+    ("outbox", "waiting", "troubles"),
+    [
+        (outbox(dead=1), 0, ["1 delivery is dead, to be replayed or discarded: see Events"]),
+        (outbox(dead=2), 0, ["2 deliveries are dead, to be replayed or discarded: see Events"]),
+        (
+            outbox(dropped_full_since_start=3, dropped_by={"full": 9}),
+            0,
+            ["3 deliveries are lost: dropped since the start, as the outbox was full"],
+        ),
+        (outbox(dropped_by={"full": 9}), 0, []),
+        (outbox(), 89, []),
+        (outbox(), 90, ["the outbox is nearly full: 90 of at most 100 events wait"]),
+        (outbox(size_bytes=70_000_000), 0, []),
+        (outbox(size_bytes=70_000_000, pending=7, oldest_pending_s=599.0), 7, []),
+        (outbox(size_bytes=57_000_000, pending=7, oldest_pending_s=600.0), 7, []),
+        (
+            outbox(size_bytes=57_600_000, pending=7, oldest_pending_s=600.0),
+            7,
+            ["the outbox is nearly full: 57.6 MB of 64.0 MB, and something waits for 10 m"],
+        ),
+    ],
+)
+def test_what_is_dead_or_lost_or_soon_will_be_is_a_trouble(
+    outbox: OutboxFacts, waiting: int, troubles: list[str]
+) -> None:
+    hooks = {"ops": replace(WELL.webhooks["ops"], pending=waiting)}
+    found = replace(WELL, outbox=outbox, webhooks=hooks)
+    assert found.troubles() == troubles
+    assert found.verdict().word == ("trouble" if troubles else "well")

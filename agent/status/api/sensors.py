@@ -73,7 +73,7 @@ def routes(eyes: Eyes, commands: Commands) -> list[Route]:
 
     async def show_sensor(call: Call) -> Sensor:
         name = call.path["name"]
-        latest = _latest(eyes, name)
+        latest = eyes.snapshot(Window(exact=name)).sensors.get(name)
         if latest is None:
             raise _unknown(name)
         return Sensor(name, latest, eyes.history(name))
@@ -97,16 +97,6 @@ def routes(eyes: Eyes, commands: Commands) -> list[Route]:
             errors=(404,),
         ),
     ]
-
-
-def _latest(eyes: Eyes, name: str) -> SensorFacts | None:
-    """Page by page, as other names may hold this one."""
-    window = Window(name, 0, PAGE_SENSORS)
-    while True:
-        shown = eyes.snapshot(window)
-        window = window._replace(offset=window.offset + PAGE_SENSORS)
-        if name in shown.sensors or window.offset >= shown.sensors_total:
-            return shown.sensors.get(name)
 
 
 def _unknown(name: str) -> Problem:

@@ -14,8 +14,6 @@ from agent.status.snapshot import Eyes, Snapshot, Window
 
 _GLANCE = Window(limit=0)
 """All but sensors."""
-_SEARCH = 200
-"""Sensors looked through at once, for one by its name."""
 
 
 class NotThere(Exception):
@@ -77,7 +75,7 @@ class Pages:
 
     async def _sensor(self, asked: Asked, notice: str | None) -> Rendered:
         name = dict(asked.words).get("name", "")
-        snapshot = self._with(name)
+        snapshot = self._eyes.snapshot(Window(exact=name))
         facts = snapshot.sensors.get(name)
         if facts is None:
             raise NotThere(f"There is no sensor {texts.cut(name, 200)}, or it is not heard yet.")
@@ -105,15 +103,6 @@ class Pages:
             raise NotThere(f"There is no event {texts.cut(event_id, 100)}, or no more.")
         here = self._here(asked, (("id", event_id),), frame.link(self._root, "events", event_id))
         return self._render("event.html", self._eyes.snapshot(_GLANCE), here, events.event(found, here), notice)
-
-    def _with(self, sensor: str) -> Snapshot:
-        """A snapshot with one sensor, if there is one of this name."""
-        offset = 0
-        while True:
-            snapshot = self._eyes.snapshot(Window(sensor, offset, _SEARCH))
-            offset += _SEARCH
-            if sensor in snapshot.sensors or offset >= snapshot.sensors_total:
-                return snapshot
 
     def _here(self, asked: Asked, words: tuple[tuple[str, str], ...], path: str) -> frame.Here:
         wall, zone = self._clock.wall(), self._zone()

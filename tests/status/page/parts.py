@@ -240,7 +240,8 @@ class Eyes:
 
     def snapshot(self, window: Window = ALL) -> Snapshot:
         self.looked += 1
-        found = sorted(name for name in self.shown.sensors if window.query.casefold() in name.casefold())
+        names = self.shown.sensors if window.exact is None else {window.exact} & set(self.shown.sensors)
+        found = sorted(name for name in names if window.query.casefold() in name.casefold())
         end = None if window.limit is None else window.offset + window.limit
         sensors = {name: self.shown.sensors[name] for name in found[window.offset : end]}
         return replace(self.shown, sensors=sensors, sensors_total=len(found))

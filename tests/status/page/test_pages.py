@@ -131,6 +131,13 @@ async def test_the_last_events_are_there_a_row_each_with_what_became_of_them(arc
     assert "11:20:00" in of_second
 
 
+@pytest.mark.parametrize("path", ["/", "/events", "/sensors/freezer.temperature"])
+async def test_what_was_delivered_at_the_second_attempt_had_two_wherever_it_is_listed(path: str, archive: Path) -> None:
+    text, _ = await page(Eyes(), archive, path)
+    row = text[text.index('<tr id="event-evt_1">') :].partition("</tr>")[0]
+    assert re.findall(r"\d attempts", row) == ["2 attempts"]
+
+
 async def test_times_are_those_of_the_agents_zone(archive: Path) -> None:
     text, _ = await page(Eyes(), archive, zone=timezone(timedelta(hours=5, minutes=30)))
     assert '<time datetime="2026-11-26T17:30:00+05:30">17:30:00</time>' in text
@@ -274,3 +281,13 @@ async def test_behind_a_prefix_every_link_begins_with_it(archive: Path) -> None:
         _, outline = await page(Eyes(alarming(), history()), archive, path, root="/bellcrank")
         links = [value for _, name, value in outline.attributes if name in ("href", "src", "action", "data-live-path")]
         assert [link for link in links if not link.startswith(("/bellcrank/", "#"))] == []
+
+
+async def test_a_sensor_is_looked_up_by_its_name_and_not_searched_for(archive: Path) -> None:
+    """Which may be a part of thousands of others."""
+    eyes = Eyes(snapshot(sensors={name: sensor() for name in ("s.t", *(f"many{n:03}.s.t" for n in range(450)))}))
+    await page(eyes, archive, "/sensors/s.t")
+    assert eyes.looked == 1
+    eyes.looked = 0
+    await page(eyes, archive, "/sensors/.s", 404)
+    assert eyes.looked <= 2, "and once for the frame around the answer"
