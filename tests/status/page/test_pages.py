@@ -131,6 +131,13 @@ async def test_the_last_events_are_there_a_row_each_with_what_became_of_them(arc
     assert "11:20:00" in of_second
 
 
+@pytest.mark.parametrize("path", ["/", "/events", "/sensors/freezer.temperature"])
+async def test_what_was_delivered_at_the_second_attempt_had_two_wherever_it_is_listed(path: str, archive: Path) -> None:
+    text, _ = await page(Eyes(), archive, path)
+    row = text[text.index('<tr id="event-evt_1">') :].partition("</tr>")[0]
+    assert re.findall(r"\d attempts", row) == ["2 attempts"]
+
+
 async def test_times_are_those_of_the_agents_zone(archive: Path) -> None:
     text, _ = await page(Eyes(), archive, zone=timezone(timedelta(hours=5, minutes=30)))
     assert '<time datetime="2026-11-26T17:30:00+05:30">17:30:00</time>' in text
