@@ -48,16 +48,16 @@ def routes(
     live = Live(clock.now)
 
     async def overview(request: web.Request) -> web.Response:
-        return await _show(pages, request, "page", **_words(request))
+        return await _show(pages, request, "page", _words(request))
 
     async def sensor(request: web.Request) -> web.Response:
-        return await _show(pages, request, "sensor", name=request.match_info["name"])
+        return await _show(pages, request, "sensor", request.match_info)
 
     async def events(request: web.Request) -> web.Response:
-        return await _show(pages, request, "events", **_words(request))
+        return await _show(pages, request, "events", _words(request))
 
     async def event(request: web.Request) -> web.Response:
-        return await _show(pages, request, "event", id=request.match_info["id"])
+        return await _show(pages, request, "event", request.match_info)
 
     async def stream(request: web.Request) -> web.StreamResponse:
         words = _words(request)
@@ -76,7 +76,7 @@ def routes(
     ]
 
 
-async def _show(pages: Pages, request: web.Request, view: str, **words: str) -> web.Response:
+async def _show(pages: Pages, request: web.Request, view: str, words: Mapping[str, str]) -> web.Response:
     asked = _asked(request, view, words)
     try:
         rendered = await pages.show(asked, _notice(request))

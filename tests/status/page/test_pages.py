@@ -82,6 +82,14 @@ async def test_what_fires_is_said_with_its_value_against_its_threshold(archive: 
         assert part in row
 
 
+async def test_of_more_that_fire_than_are_listed_it_says_how_many_there_are(archive: Path) -> None:
+    states = {f"rooms.r{n:03}.t": at("firing") for n in range(100)}
+    cold = rule("rooms.*.t", states, counts={"firing": 4000, "recovering": 7, "ok": 900})
+    text, _ = await page(Eyes(snapshot(rules={"cold": cold})), archive)
+    assert '<p class="muted">and 3957 more</p>' in text
+    assert "4006 more alerts" in text
+
+
 async def test_a_rule_tells_when_it_will_fire_and_of_many_sensors_those_first_that_are_not_ok(archive: Path) -> None:
     _, outline = await page(Eyes(alarming()), archive)
     rules = outline.text[outline.text.index("Rules") :]
@@ -267,6 +275,13 @@ async def test_page_style_script_and_icon_weigh_less_than_sixty_kilobytes(archiv
                 assert answer.status == 200
                 weight += len(await answer.read())
     assert weight < 60_000
+
+
+@pytest.mark.parametrize("word", ["view", "request", "pages", "words", "self"])
+async def test_words_that_a_page_does_not_know_change_nothing(word: str, archive: Path) -> None:
+    for path in ("/", "/events"):
+        _, outline = await page(Eyes(), archive, f"{path}?{word}=1")
+        assert "cabin" in outline.text
 
 
 async def test_a_notice_is_one_of_the_pages_own_sentences(archive: Path) -> None:
