@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from agent.status.page import STATIC
-from tests.status.page.parts import Eyes, alarming, at, history, outbox, rule, sensor, served, snapshot
+from tests.status.page.parts import Eyes, alarming, at, history, outbox, rule, sensor, served, snapshot, webhook
 from tests.support.hostile import HOSTILE
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -29,6 +29,7 @@ class Outline(HTMLParser):
         self.feed(html)
         self.close()
         assert self.open == []
+        assert len(self.ids) == len(set(self.ids)), "an id is of one element"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += [(tag, name, value or "") for name, value in attrs]
@@ -100,6 +101,19 @@ async def test_a_rule_tells_when_it_will_fire_and_of_many_sensors_those_first_th
     assert places == sorted(places)
 
 
+async def test_no_name_of_a_rule_or_a_webhook_makes_the_id_of_another(archive: Path) -> None:
+    words = ("value", "since", "next", "told", "rows", "state", "success", "waiting", "dead", "error", "act")
+    names = ["x", *(f"{word}-x" for word in words), "rows"]
+    one, two = ({f"a.{n}": at("ok") for n in range(most)} for most in (1, 2))
+    for states in (one, two):
+        shown = snapshot(
+            rules={name: rule("a.*", states) for name in names},
+            webhooks={name: webhook() for name in names},
+        )
+        _, outline = await page(Eyes(shown), archive)
+        assert "rule.value-x" in outline.ids
+
+
 async def test_a_rule_that_has_not_heard_is_not_ok(archive: Path) -> None:
     deaf = rule("cellar.t", {})
     shown = snapshot(rules={"deaf": type(deaf)(deaf.sensor, "info", heard=False)})
@@ -115,7 +129,7 @@ async def test_refused_values_are_shown_with_the_reason(archive: Path) -> None:
 
 async def test_a_webhook_tells_how_it_stands(archive: Path) -> None:
     text, _ = await page(Eyes(alarming()), archive)
-    row = text[text.index('<tr id="webhook-ops">') :].partition("</tr>")[0]
+    row = text[text.index('<tr id="webhook.ops">') :].partition("</tr>")[0]
     for part in ("resting", "until <time", "next attempt in 4 m 12 s", "96.2 %", "p50 83 ms, p95 1.2 s", "oldest 1 m"):
         assert part in row
     assert "Connection refused" in row
@@ -253,7 +267,6 @@ async def test_without_javascript_the_page_is_whole_and_renews_itself(path: str,
     text, outline = await page(Eyes(alarming(), history()), archive, path)
     assert f'<noscript><meta http-equiv="refresh" content="5; url={path}"></noscript>' in text
     assert ("html", "lang", "en") in outline.attributes
-    assert len(outline.ids) == len(set(outline.ids))
     assert len(re.findall("<h1", text)) == 1
     assert len(re.findall("<table", text)) == len(re.findall("<caption", text))
 
