@@ -322,7 +322,12 @@ def _alert_sentence(worst: Alert, others: int, troubles: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)[:_SHOWN_CHARS]
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.10g}"
+    return str(value)[:_SHOWN_CHARS]
 
 
 def _capital(sentence: str) -> str:

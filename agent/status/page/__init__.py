@@ -19,6 +19,7 @@ from agent.status.page.actions import NOTICES, Actions
 from agent.status.page.live import Live
 from agent.status.page.pages import Asked, NotThere, Pages
 from agent.status.page.post import Post
+from agent.status.page.views.frame import Notice
 from agent.status.snapshot import Eyes
 from agent.webhooks.config import Webhook
 
@@ -70,7 +71,7 @@ def routes(
         web.get("/sensors/{name:[^/]+}", sensor),
         web.get("/events", events),
         web.get("/events/{id:[^/]+}", event),
-        web.get("/live", stream),
+        web.get("/live", stream, allow_head=False),
         *(web.get(f"/static/{name}", _file(name, kind)) for name, kind in STATIC.items()),
         *Actions(commands, pages, root).routes(),
     ]
@@ -96,10 +97,10 @@ def _words(request: web.Request) -> dict[str, str]:
     return dict(request.query)
 
 
-def _notice(request: web.Request) -> str | None:
-    """What the form before has done: only known sentences, and the name of a webhook as text."""
-    sentence, of = NOTICES.get(request.query.get("done", "")), request.query.get("of", "")[:64]
-    return f"{of}: {sentence}" if sentence and of else sentence
+def _notice(request: web.Request) -> Notice | None:
+    """Only known sentences."""
+    sentence = NOTICES.get(request.query.get("done", ""))
+    return None if sentence is None else Notice(sentence, request.query.get("of", ""))
 
 
 def _file(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

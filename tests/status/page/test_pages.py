@@ -302,6 +302,9 @@ async def test_a_notice_is_one_of_the_pages_own_sentences(archive: Path) -> None
     assert '<p class="notice" role="status">ops: All that waits is tried now. <a href="/">OK</a></p>' in text
     text, _ = await page(Eyes(), archive, "/?done=Call+this+number&of=ops")
     assert "Call this number" not in text
+    text, _ = await page(Eyes(), archive, "/?done=retry&of=Call+this+number")
+    assert '<p class="notice" role="status">All that waits is tried now. <a' in text
+    assert "Call this number" not in text
 
 
 async def test_behind_a_prefix_every_link_begins_with_it(archive: Path) -> None:
