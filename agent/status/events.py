@@ -79,6 +79,11 @@ class Page:
     """The number behind which the next page begins: its `before`, or with `after` its `after`; null: there is none."""
 
 
+def attempts_of(letter: Letter) -> int:
+    """How often it was tried: the attempt that succeeded used none up."""
+    return letter.attempts + (letter.state == "delivered")
+
+
 def delivery_of(letter: Letter, now: float, webhook: Webhook | None) -> DeliveryFacts:
     """A delivery. `now` is on the agent's time line; `webhook` is None where the configuration does not have it."""
     waits = letter.state == "pending"
@@ -91,7 +96,7 @@ def delivery_of(letter: Letter, now: float, webhook: Webhook | None) -> Delivery
         sensor=letter.sensor,
         state=letter.state,
         sequence=letter.sequence,
-        attempts=letter.attempts + (letter.state == "delivered"),  # the one that succeeded used none up
+        attempts=attempts_of(letter),
         time=rfc3339(letter.wall),
         clock="synced" if letter.synced else "unsynced",
         age_s=max(0.0, now - letter.created_at),

@@ -245,8 +245,7 @@ class Snapshot:
         """The headline: what a rule fires about comes before what is the matter with the agent itself."""
         alerts, troubles = self.alerts(), self.troubles()
         if alerts:
-            total = sum(rule.counts.get(state, 0) for rule in self.rules.values() for state in ("firing", "recovering"))
-            return Verdict("alert", _alert_sentence(alerts[0], max(total, len(alerts)) - 1, len(troubles)))
+            return Verdict("alert", _alert_sentence(alerts[0], self.alerts_total() - 1, len(troubles)))
         if troubles:
             more = f" (and {len(troubles) - 1} more)" if troubles[1:] else ""
             return Verdict("trouble", f"{_capital(troubles[0])}{more}.")
@@ -269,6 +268,11 @@ class Snapshot:
             if at["state"] in ("firing", "recovering")
         ]
         return sorted(found, key=lambda alert: (_WORST_FIRST[alert.severity], -alert.since_s))
+
+    def alerts_total(self) -> int:
+        """How many there are of all sensors; `alerts` has those whose states are in the snapshot."""
+        total = sum(rule.counts.get(state, 0) for rule in self.rules.values() for state in ("firing", "recovering"))
+        return max(total, len(self.alerts()))
 
     def troubles(self) -> list[str]:
         """What of the agent itself a person should look at, a sentence each; empty: nothing."""
@@ -353,7 +357,12 @@ def _deliveries(n: int) -> str:
 
 
 def _shown(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)[:_SHOWN_CHARS]
+    match value:
+        case bool():
+            return str(value).lower()
+        case float():
+            return f"{value:.10g}"
+    return str(value)[:_SHOWN_CHARS]
 
 
 def _capital(sentence: str) -> str:

@@ -112,6 +112,11 @@ def test_alerts_are_those_that_are_on_the_worst_first_and_then_the_longest() -> 
     ]
 
 
+def test_a_number_is_said_in_the_headline_as_in_the_table() -> None:
+    found = replace(WELL, rules={"a": rule("critical", hall=at("firing", 9.0, 0.1 + 0.2))}).verdict()
+    assert found.sentence == "a: hall (0.3) fires for 9 s."
+
+
 def test_a_rule_that_fires_is_no_trouble_of_the_agent() -> None:
     assert replace(WELL, rules={"a": rule("critical", hall=at("firing", 9.0))}).troubles() == []
 

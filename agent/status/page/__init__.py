@@ -19,6 +19,7 @@ from agent.status.page.actions import NOTICES, Actions
 from agent.status.page.live import Live
 from agent.status.page.pages import Asked, NotThere, Pages
 from agent.status.page.post import Post
+from agent.status.page.views.frame import Notice
 from agent.status.snapshot import Eyes
 from agent.webhooks.config import Webhook
 
@@ -48,16 +49,16 @@ def routes(
     live = Live(clock.now)
 
     async def overview(request: web.Request) -> web.Response:
-        return await _show(pages, request, "page", **_words(request))
+        return await _show(pages, request, "page", _words(request))
 
     async def sensor(request: web.Request) -> web.Response:
-        return await _show(pages, request, "sensor", name=request.match_info["name"])
+        return await _show(pages, request, "sensor", request.match_info)
 
     async def events(request: web.Request) -> web.Response:
-        return await _show(pages, request, "events", **_words(request))
+        return await _show(pages, request, "events", _words(request))
 
     async def event(request: web.Request) -> web.Response:
-        return await _show(pages, request, "event", id=request.match_info["id"])
+        return await _show(pages, request, "event", request.match_info)
 
     async def stream(request: web.Request) -> web.StreamResponse:
         words = _words(request)
@@ -70,13 +71,13 @@ def routes(
         web.get("/sensors/{name:[^/]+}", sensor),
         web.get("/events", events),
         web.get("/events/{id:[^/]+}", event),
-        web.get("/live", stream),
+        web.get("/live", stream, allow_head=False),
         *(web.get(f"/static/{name}", _file(name, kind)) for name, kind in STATIC.items()),
         *Actions(commands, pages, root).routes(),
     ]
 
 
-async def _show(pages: Pages, request: web.Request, view: str, **words: str) -> web.Response:
+async def _show(pages: Pages, request: web.Request, view: str, words: Mapping[str, str]) -> web.Response:
     asked = _asked(request, view, words)
     try:
         rendered = await pages.show(asked, _notice(request))
@@ -96,10 +97,10 @@ def _words(request: web.Request) -> dict[str, str]:
     return dict(request.query)
 
 
-def _notice(request: web.Request) -> str | None:
-    """What the form before has done: only known sentences, and the name of a webhook as text."""
-    sentence, of = NOTICES.get(request.query.get("done", "")), request.query.get("of", "")[:64]
-    return f"{of}: {sentence}" if sentence and of else sentence
+def _notice(request: web.Request) -> Notice | None:
+    """Only known sentences."""
+    sentence = NOTICES.get(request.query.get("done", ""))
+    return None if sentence is None else Notice(sentence, request.query.get("of", ""))
 
 
 def _file(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -37,7 +37,7 @@ class Live:
     async def stream(self, request: web.Request, view: Hashable, render: Render) -> web.StreamResponse:
         """Send until the listener goes away. Raises HTTPServiceUnavailable where there are too many."""
         if self.listeners >= LISTENERS_MAX:
-            raise web.HTTPServiceUnavailable(reason="too many pages are open")
+            raise web.HTTPServiceUnavailable(text=f"{LISTENERS_MAX} pages are open already, close one")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )

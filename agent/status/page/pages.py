@@ -37,14 +37,14 @@ class Pages:
         self._eyes, self._post, self._clock, self._zone, self._root = eyes, post, clock, zone, root
         self._templates = Templates(root)
         self.home = frame.link(root, "")
-        self._views: Mapping[str, Callable[[Asked, str | None], Awaitable[Rendered]]] = {
+        self._views: Mapping[str, Callable[[Asked, frame.Notice | None], Awaitable[Rendered]]] = {
             "page": self._overview,
             "sensor": self._sensor,
             "events": self._events,
             "event": self._event,
         }
 
-    async def show(self, asked: Asked, notice: str | None = None) -> Rendered:
+    async def show(self, asked: Asked, notice: frame.Notice | None = None) -> Rendered:
         """Render a page. Raises NotThere."""
         if asked.view not in self._views:
             raise NotThere(f"There is no page {asked.view}.")
@@ -63,7 +63,7 @@ class Pages:
         snapshot = self._eyes.snapshot(_GLANCE)
         return self._templates.render(template, {**frame.frame(snapshot, here), **facts}).html
 
-    async def _overview(self, asked: Asked, notice: str | None) -> Rendered:
+    async def _overview(self, asked: Asked, notice: frame.Notice | None) -> Rendered:
         query = overview.OverviewQuery.parse(dict(asked.words))
         here = self._here(asked, query.words(), frame.link(self._root, "", **dict(query.words())))
         offset = (query.page - 1) * overview.SENSORS_A_PAGE
@@ -73,7 +73,7 @@ class Pages:
         facts = overview.overview(snapshot, recent, query, here)
         return self._render("page.html", snapshot, here, facts, notice)
 
-    async def _sensor(self, asked: Asked, notice: str | None) -> Rendered:
+    async def _sensor(self, asked: Asked, notice: frame.Notice | None) -> Rendered:
         name = dict(asked.words).get("name", "")
         snapshot = self._eyes.snapshot(Window(exact=name))
         facts = snapshot.sensors.get(name)
@@ -84,7 +84,7 @@ class Pages:
         shown = sensor.sensor(name, facts, self._eyes.history(name), snapshot, letters, here)
         return self._render("sensor.html", snapshot, here, shown, notice)
 
-    async def _events(self, asked: Asked, notice: str | None) -> Rendered:
+    async def _events(self, asked: Asked, notice: frame.Notice | None) -> Rendered:
         query = events.EventQuery.parse(dict(asked.words))
         here = self._here(asked, query.words(), frame.link(self._root, "events", **dict(query.words())))
         snapshot = self._eyes.snapshot(_GLANCE)
@@ -96,7 +96,7 @@ class Pages:
         shown = events.events(letters, query, list(snapshot.webhooks), limit, here)
         return self._render("events.html", snapshot, here, shown, notice)
 
-    async def _event(self, asked: Asked, notice: str | None) -> Rendered:
+    async def _event(self, asked: Asked, notice: frame.Notice | None) -> Rendered:
         event_id = dict(asked.words).get("id", "")
         found = await self._post.whole(event_id)
         if not found:
@@ -109,7 +109,7 @@ class Pages:
         return frame.Here(wall, zone, self._root, asked.may_change, asked.view, words, path)
 
     def _render(
-        self, template: str, snapshot: Snapshot, here: frame.Here, facts: Mapping[str, Any], notice: str | None
+        self, template: str, snapshot: Snapshot, here: frame.Here, facts: Mapping[str, Any], notice: frame.Notice | None
     ) -> Rendered:
         return self._templates.render(template, {**frame.frame(snapshot, here, notice), **facts})
 

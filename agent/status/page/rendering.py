@@ -18,8 +18,8 @@ from markupsafe import Markup, escape
 from agent.status.page.texts import cut, lasting, visible, visible_lines
 from agent.status.words import size
 
-_KEPT_MAX = 10_000
-"""Rows that are kept as they were rendered."""
+_KEPT_MAX = 1000
+"""Rows that are kept as they were rendered: those that were shown last."""
 
 
 class Rendered(NamedTuple):
@@ -40,8 +40,6 @@ class Templates:
 
     def render(self, name: str, facts: Mapping[str, Any]) -> Rendered:
         """Fill a template with what a view has made ready."""
-        if len(self._kept) > _KEPT_MAX:
-            self._kept.clear()
         regions: dict[str, str] = {}
         live, kept = partial(_live, regions), partial(_rows, regions, self._kept, name)
         html = _environment().get_template(name).render(facts, root=self._root, live=live, kept=kept)
@@ -67,11 +65,14 @@ def _rows(
 ) -> str:
     """A row, rendered anew only where what it is made of has changed."""
     name = f"{template} {name}"
-    before = kept.get(name)
+    before = kept.pop(name, None)
     if before is None or before.of != of:
         known = len(regions)
         html = str(caller())
-        before = kept[name] = _Kept(of, html, dict(islice(regions.items(), known, None)))
+        before = _Kept(of, html, dict(islice(regions.items(), known, None)))
+    kept[name] = before
+    while len(kept) > _KEPT_MAX:
+        del kept[next(iter(kept))]
     regions.update(before.regions)
     return before.html
 

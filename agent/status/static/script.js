@@ -67,12 +67,23 @@
     fetching = false;
   }
 
-  function lost() {
-    if (!banner.hidden) return;
+  function lost(why = "Connection lost") {
     const as_of = document.getElementById("as-of").textContent;
-    banner.textContent = `Connection lost: this is as of ${as_of}`;
+    const said = `${why}: this is as of ${as_of}`;
+    if (banner.textContent !== said) banner.textContent = said;
     banner.hidden = false;
     document.body.classList.add("lost");
+  }
+
+  // A stream that was refused does not tell why: what it was answered does.
+  async function refused() {
+    const asked = new AbortController();
+    try {
+      const answer = await fetch(document.body.dataset.livePath, { signal: asked.signal });
+      if (answer.redirected) return location.reload(); // the way to log in
+      heard = Date.now();
+      lost(answer.status === 503 ? (await answer.text()).trim() : undefined);
+    } catch { lost(); } finally { asked.abort(); }
   }
 
   function found() {
@@ -92,7 +103,11 @@
       if (parts().some(part => !(part.id in regions)) || parts().length !== Object.keys(regions).length) renew();
       else show(regions);
     });
-    own.onerror = () => { lost(); if (own.readyState === EventSource.CLOSED) setTimeout(() => own === stream && open(), AGAIN_MS); };
+    own.onerror = () => {
+      if (own.readyState !== EventSource.CLOSED) return lost();
+      refused();
+      setTimeout(() => own === stream && open(), AGAIN_MS);
+    };
   }
 
   function close() { if (stream) stream.close(); stream = null; }
@@ -103,7 +118,7 @@
   document.addEventListener("visibilitychange", turn);
   addEventListener("pagehide", close);
   addEventListener("pageshow", event => { if (event.persisted) turn(); });
-  addEventListener("offline", lost);
+  addEventListener("offline", () => lost());
   setInterval(() => { if (stream && Date.now() - heard > SILENT_MS) { lost(); open(); heard = Date.now(); } }, 1000);
 
   const here = new URL(location.href); // a notice is shown once

@@ -170,12 +170,17 @@ async def test_there_is_room_for_a_stated_number_and_who_goes_makes_some(
         async with listening(session) as second:
             await second.next()
             async with session.get("/live?view=page") as third:
-                assert third.status == 503
+                assert (third.status, await third.text()) == (503, "2 pages are open already, close one")
         for _ in range(400):  # until it is noticed that the second one has gone
             if await _is_let_in(session):
                 return
             await asyncio.sleep(0.05)
         pytest.fail("nobody is let in")
+
+
+async def test_to_ask_for_its_head_opens_no_stream(archive: Path) -> None:
+    async with served(Eyes(), archive) as session, session.head("/live?view=page") as answer:
+        assert answer.status == 405
 
 
 async def _is_let_in(session: aiohttp.ClientSession) -> bool:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from agent.status.page import STATIC
-from tests.status.page.parts import Eyes, alarming, at, history, outbox, rule, sensor, served, snapshot
+from tests.status.page.parts import Eyes, alarming, at, history, outbox, rule, sensor, served, snapshot, webhook
 from tests.support.hostile import HOSTILE
 
 VOID = {"meta", "link", "input", "br", "img"}
@@ -29,6 +29,7 @@ class Outline(HTMLParser):
         self.feed(html)
         self.close()
         assert self.open == []
+        assert len(self.ids) == len(set(self.ids)), "an id is of one element"
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += [(tag, name, value or "") for name, value in attrs]
@@ -82,6 +83,14 @@ async def test_what_fires_is_said_with_its_value_against_its_threshold(archive: 
         assert part in row
 
 
+async def test_of_more_that_fire_than_are_listed_it_says_how_many_there_are(archive: Path) -> None:
+    states = {f"rooms.r{n:03}.t": at("firing") for n in range(100)}
+    cold = rule("rooms.*.t", states, counts={"firing": 4000, "recovering": 7, "ok": 900})
+    text, _ = await page(Eyes(snapshot(rules={"cold": cold})), archive)
+    assert '<p class="muted">and 3957 more</p>' in text
+    assert "4006 more alerts" in text
+
+
 async def test_a_rule_tells_when_it_will_fire_and_of_many_sensors_those_first_that_are_not_ok(archive: Path) -> None:
     _, outline = await page(Eyes(alarming()), archive)
     rules = outline.text[outline.text.index("Rules") :]
@@ -90,6 +99,19 @@ async def test_a_rule_tells_when_it_will_fire_and_of_many_sensors_those_first_th
     assert "4 that are ok" in rules
     places = [rules.index(name) for name in ("rooms.cellar.temperature", "rooms.bath.temperature", "rooms.attic.temp")]
     assert places == sorted(places)
+
+
+async def test_no_name_of_a_rule_or_a_webhook_makes_the_id_of_another(archive: Path) -> None:
+    words = ("value", "since", "next", "told", "rows", "state", "success", "waiting", "dead", "error", "act")
+    names = ["x", *(f"{word}-x" for word in words), "rows"]
+    one, two = ({f"a.{n}": at("ok") for n in range(most)} for most in (1, 2))
+    for states in (one, two):
+        shown = snapshot(
+            rules={name: rule("a.*", states) for name in names},
+            webhooks={name: webhook() for name in names},
+        )
+        _, outline = await page(Eyes(shown), archive)
+        assert "rule.value-x" in outline.ids
 
 
 async def test_a_rule_that_has_not_heard_is_not_ok(archive: Path) -> None:
@@ -107,7 +129,7 @@ async def test_refused_values_are_shown_with_the_reason(archive: Path) -> None:
 
 async def test_a_webhook_tells_how_it_stands(archive: Path) -> None:
     text, _ = await page(Eyes(alarming()), archive)
-    row = text[text.index('<tr id="webhook-ops">') :].partition("</tr>")[0]
+    row = text[text.index('<tr id="webhook.ops">') :].partition("</tr>")[0]
     for part in ("resting", "until <time", "next attempt in 4 m 12 s", "96.2 %", "p50 83 ms, p95 1.2 s", "oldest 1 m"):
         assert part in row
     assert "Connection refused" in row
@@ -245,7 +267,6 @@ async def test_without_javascript_the_page_is_whole_and_renews_itself(path: str,
     text, outline = await page(Eyes(alarming(), history()), archive, path)
     assert f'<noscript><meta http-equiv="refresh" content="5; url={path}"></noscript>' in text
     assert ("html", "lang", "en") in outline.attributes
-    assert len(outline.ids) == len(set(outline.ids))
     assert len(re.findall("<h1", text)) == 1
     assert len(re.findall("<table", text)) == len(re.findall("<caption", text))
 
@@ -269,10 +290,20 @@ async def test_page_style_script_and_icon_weigh_less_than_sixty_kilobytes(archiv
     assert weight < 60_000
 
 
+@pytest.mark.parametrize("word", ["view", "request", "pages", "words", "self"])
+async def test_words_that_a_page_does_not_know_change_nothing(word: str, archive: Path) -> None:
+    for path in ("/", "/events"):
+        _, outline = await page(Eyes(), archive, f"{path}?{word}=1")
+        assert "cabin" in outline.text
+
+
 async def test_a_notice_is_one_of_the_pages_own_sentences(archive: Path) -> None:
     text, _ = await page(Eyes(), archive, "/?done=retry&of=ops")
     assert '<p class="notice" role="status">ops: All that waits is tried now. <a href="/">OK</a></p>' in text
     text, _ = await page(Eyes(), archive, "/?done=Call+this+number&of=ops")
+    assert "Call this number" not in text
+    text, _ = await page(Eyes(), archive, "/?done=retry&of=Call+this+number")
+    assert '<p class="notice" role="status">All that waits is tried now. <a' in text
     assert "Call this number" not in text
 
 

@@ -5,7 +5,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from agent.outbox import Letter
-from agent.status.events import WholeDelivery
+from agent.status.events import WholeDelivery, attempts_of
 from agent.status.page import texts
 from agent.status.page.views.frame import Badge, Here, Time, badge, calm, sensor_link
 from agent.status.words import age
@@ -81,7 +81,7 @@ def _event(letters: Sequence[Letter], here: Here) -> EventRow:
         what=first.rule or first.type,
         sensor=first.sensor,
         state=_told(first.type),
-        deliveries=[DeliveryRow(letter.webhook, badge(letter.state), letter.attempts) for letter in letters],
+        deliveries=[DeliveryRow(letter.webhook, badge(letter.state), attempts_of(letter)) for letter in letters],
     )
 
 

@@ -107,7 +107,19 @@ class Time(NamedTuple):
     iso: str
 
 
-def frame(snapshot: Snapshot, here: Here, notice: str | None = None) -> dict[str, Any]:
+class Notice(NamedTuple):
+    """What the form before has done."""
+
+    sentence: str
+    webhook: str
+    """As the path names it: a stranger may have written it."""
+
+    def text(self, snapshot: Snapshot) -> str:
+        """With the name of a webhook only where there is one of it."""
+        return f"{self.webhook}: {self.sentence}" if self.webhook in snapshot.webhooks else self.sentence
+
+
+def frame(snapshot: Snapshot, here: Here, notice: Notice | None = None) -> dict[str, Any]:
     """What stands around a page."""
     verdict = snapshot.verdict()
     return {
@@ -116,7 +128,7 @@ def frame(snapshot: Snapshot, here: Here, notice: str | None = None) -> dict[str
         "as_of": Time(texts.time_of_day(here.wall, here.zone), texts.iso(here.wall, here.zone)),
         "headline": badge(verdict.word),
         "live_path": here.link("live", view=here.view, **dict(here.words)) if here.view else "",
-        "notice": notice,
+        "notice": notice and notice.text(snapshot),
     }
 
 
