@@ -10,22 +10,26 @@ import zlib
 _HALF, _ALL = 2**31, 2**32
 
 
-def of_delivery(event_id: str, webhook: str, body: bytes, headers: str | None, suffix: str | None) -> int:
-    """Of what is sent; `headers` are JSON, as the file has them."""
-    return _signed(zlib.crc32(body, _texts(event_id, webhook, headers or "", suffix or "")))
+def of_delivery(event_id: str, webhook: str, body: bytes, headers: str | None, suffix: str | None) -> int | None:
+    """Of what is sent; `headers` are JSON, as the file has them. None: a damage has changed the type of something."""
+    before = _texts(event_id, webhook, headers or "", suffix or "")
+    return _signed(zlib.crc32(body, before)) if before is not None and isinstance(body, bytes) else None
 
 
-def of_texts(*texts: str) -> int:
-    """Of a row of texts: what a rule remembers of a sensor."""
-    return _signed(_texts(*texts))
+def of_texts(*texts: str) -> int | None:
+    """Of a row of texts: what a rule remembers of a sensor. None: a damage has changed the type of one."""
+    found = _texts(*texts)
+    return None if found is None else _signed(found)
 
 
-def differs(kept: int | None, found: int) -> bool:
-    """Whether a row is damaged."""
-    return kept is not None and kept != found
+def differs(kept: int | None, found: int | None) -> bool:
+    """Whether a row is damaged: what is of a wrong type is, with or without a checksum."""
+    return found is None or (kept is not None and kept != found)
 
 
-def _texts(*texts: str) -> int:
+def _texts(*texts: str) -> int | None:
+    if not all(isinstance(text, str) for text in texts):
+        return None
     return zlib.crc32("\0".join(texts).encode("utf-8", "surrogatepass"))
 
 

@@ -20,7 +20,35 @@ from agent.outbox.disk import size_bytes
 from agent.outbox.schema import VERSION, NewerSchema
 
 QUICK_S = 2.0
+UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+"""What is raised where rows cannot be read; the second by what SQLite says of a text that is none."""
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_OF_THE_DEVICE = frozenset(
+    {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_BUSY,
+        sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_PROTOCOL,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_NOLFS,
+    }
+)
+"""The file may be whole, though it cannot be read or written now."""
+_OF_A_SCHEMA = (
+    "no such ",
+    "malformed ",
+    "error in ",
+    "unsupported file format",
+    "duplicate column name",
+    "has no column named ",
+)
+"""In what SQLite says of a schema that is not ours, as all statements are."""
+_SMALL = ("meta", "webhooks", "ledger", "subscriptions")
+"""Tables that are looked at at each start."""
 _MAGIC = b"SQLite format 3\0"
 _VERSION_AT = 60  # of `user_version` in the header (sqlite.org/fileformat2.html)
 _WEBHOOKS = "(SELECT name FROM webhooks w WHERE w.id = d.webhook)"
@@ -34,8 +62,31 @@ class Damaged(sqlite3.DatabaseError):
 
 def is_damage(error: BaseException) -> bool:
     """Whether it, or what it comes from, means that the file is damaged: not that it cannot be read or written now."""
-    codes = [getattr(one, "sqlite_errorcode", None) for one in (error, error.__cause__)]
-    return any(code is not None and code & 0xFF in _DAMAGE for code in codes)
+    return any(_tells_damage(one) for one in (error, error.__cause__) if one is not None)
+
+
+def _tells_damage(error: BaseException) -> bool:
+    if isinstance(error, UnicodeDecodeError):
+        return True
+    if not isinstance(error, sqlite3.Error):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is None:  # sqlite3 itself
+        return str(error).startswith("Could not decode")
+    return code & 0xFF in _DAMAGE or (code == sqlite3.SQLITE_ERROR and any(text in str(error) for text in _OF_A_SCHEMA))
+
+
+def is_damage_at_start(error: Exception) -> bool:
+    """Whether it means that at a start, when nobody wants anything of the file yet but to read it.
+
+    Whatever it is, then: it would come again at the next start, and at each, unless it is of the device.
+    """
+    if is_damage(error):
+        return True
+    if isinstance(error, OSError | MemoryError | NewerSchema):
+        return False
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is None or code & 0xFF not in _OF_THE_DEVICE
 
 
 def look(path: Path) -> None:
@@ -52,8 +103,23 @@ def look(path: Path) -> None:
     has_log = size_bytes(path.with_name(f"{path.name}-wal")) > 0
     if found.st_size == 0 and (has_log or size_bytes(path.with_name("ballast"))):
         raise Damaged("the file is empty")
+    if version is not None:
+        _check_header(path)
     if found.st_size > 0 and has_log:
         check_quickly(path)
+    elif version:
+        with read_only(path, log=False) as db:
+            for table in _SMALL:
+                _tell(db.execute(f"PRAGMA quick_check({table})").fetchone()[0])
+
+
+def _check_header(path: Path) -> None:
+    """What SQLite believes, and would read or write otherwise by it. Raises Damaged."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    number = {at: int.from_bytes(header[at : at + 4], "big") for at in (52, 56, 64)}
+    if header[18] != header[19] or number[56] not in (0, 1) or number[52] or number[64]:
+        raise Damaged("its header is not that of an outbox")
 
 
 def header_version(path: Path) -> int | None:
@@ -105,9 +171,14 @@ def check(db: sqlite3.Connection, within_s: float) -> bool:
         return False
     finally:
         bell.cancel()
-    if found != ["ok"]:
-        raise Damaged(_first_line(found[0]))
+    _tell(found[0])
     return True
+
+
+def _tell(found: str) -> None:
+    """What a check has found. Raises Damaged."""
+    if found != "ok":
+        raise Damaged(_first_line(found))
 
 
 def check_whole(db: sqlite3.Connection) -> None:
@@ -115,9 +186,7 @@ def check_whole(db: sqlite3.Connection) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise NewerSchema(version)
-    found = db.execute("PRAGMA integrity_check(1)").fetchone()[0]
-    if found != "ok":
-        raise Damaged(_first_line(found))
+    _tell(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
     if not {"meta", "webhooks", "events", "deliveries", "memory"} <= _tables(db) or not _has_meta(db):
         raise Damaged("it is no outbox of bellcrank")
     if "checksum" in {row[1] for row in db.execute("PRAGMA table_info(deliveries)")}:

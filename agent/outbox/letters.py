@@ -309,12 +309,12 @@ def _letter(row: tuple[Any, ...], log: tuple[Attempt, ...] = ()) -> Letter:
     return Letter(**{**found, **typed}, log=log)
 
 
-def _content(body: bytes, headers: str | None, suffix: str | None) -> Content:
+def _content(body: object, headers: Any, suffix: object) -> Content:
     try:
         known = json.loads(headers) if headers else {}
-    except ValueError:  # damaged: it is shown, but never sent
+    except (ValueError, TypeError):  # damaged: it is shown, but never sent
         known = {}
-    return Content(body, known, suffix or "")
+    return Content(body if isinstance(body, bytes) else str(body).encode(), known, str(suffix or ""))
 
 
 def _glob(pattern: str) -> str:

@@ -28,7 +28,7 @@ from agent.outbox import placing, untimed
 from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
-from agent.outbox.inspection import is_damage, look
+from agent.outbox.inspection import Damaged, check_quickly, is_damage, is_damage_at_start, look
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
 from agent.outbox.losses import DROPPED, Drop, Losses, damaged
@@ -162,15 +162,17 @@ class Outbox:
         try:
             look(self._path)
             return self._read()
-        except (sqlite3.Error, OSError) as error:
-            if not is_damage(error):
+        except Exception as error:
+            if not is_damage_at_start(error):
                 raise
-            self._salvage(error)
+            damage = error
         try:
+            self._salvage(damage)
             return self._read()
-        except (sqlite3.Error, OSError) as error:
-            if not is_damage(error):
+        except Exception as error:
+            if not is_damage_at_start(error):
                 raise
+            log.exception("nothing of the damaged outbox can be saved")
             self._close()
             self._report(start_empty(self._path, str(error), self._clock.wall()))
         return self._read()
@@ -194,6 +196,8 @@ class Outbox:
         loaded = self._store.open(self._clock, list(self.expires_s))
         self._number = self._store.number()
         self.counters = self._store.counters()
+        if not all(counters.balanced for counters in self.counters.values()) or self._store.is_misnumbered():
+            raise Damaged("its counters are not those of its events")
         for mailbox in self.mailboxes.values():
             mailbox.open(self._store)
         return loaded
@@ -577,11 +581,20 @@ class Outbox:
         """On the worker thread: where the file turns out to be damaged, there is a sound one for the next try."""
         try:
             return function(*args)
-        except sqlite3.Error as error:
-            if is_damage(error):
-                self.wants_whole = True
-                self._mend(error)
-            raise
+        except (sqlite3.Error, UnicodeDecodeError, TypeError) as error:
+            if not is_damage(error) and not (isinstance(error, TypeError) and self._is_unsound()):
+                raise
+            self.wants_whole = True
+            self._mend(error)
+            raise Damaged(str(error)) from error
+
+    def _is_unsound(self) -> bool:
+        """Whether a row has a value that it cannot have, so that it is not the fault of who asked."""
+        try:
+            check_quickly(self._path)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            return is_damage(error)
+        return False
 
     def _mend(self, error: Exception) -> None:
         """What the agent itself knows of numbers and counters is not lost with the file."""
@@ -591,7 +604,7 @@ class Outbox:
         )
         try:
             self._salvage(error, known)
-        except (OSError, sqlite3.Error) as failed:
+        except (OSError, sqlite3.Error, UnicodeDecodeError) as failed:
             log.error("the damaged outbox cannot be mended: %s", failed)
         self._store.reopen()
         self.counters = self._store.counters()

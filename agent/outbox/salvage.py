@@ -22,7 +22,7 @@ from agent.model import DROP_REASONS, Counters
 from agent.outbox import placing
 from agent.outbox.checksums import of_delivery
 from agent.outbox.disk import size_bytes
-from agent.outbox.inspection import Damaged, check_quickly, is_damage, read_only
+from agent.outbox.inspection import UNREADABLE, Damaged, check_quickly, is_damage_at_start, read_only
 from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, migrate
 
 log = logging.getLogger(__name__)
@@ -130,10 +130,11 @@ class _Saving:
     def _save_from(self, path: Path, *, log: bool) -> None:
         try:
             with read_only(path, log=log) as old:
+                old.text_factory = _text
                 old.execute("PRAGMA writable_schema = ON")  # it is read whatever its header says of its size
                 self._save_all(old)
-        except sqlite3.Error as error:
-            if not is_damage(error):
+        except UNREADABLE as error:
+            if not is_damage_at_start(error):
                 raise
 
     def _save_all(self, old: sqlite3.Connection) -> None:
@@ -191,7 +192,7 @@ class _Saving:
     def _name_webhooks(self, old: sqlite3.Connection) -> None:
         """Where rows are lost, the index may still have their names."""
         query = "SELECT id, name FROM webhooks INDEXED BY sqlite_autoindex_webhooks_1 ORDER BY name"
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNREADABLE):
             for row, name in old.execute(query):
                 self._name_webhook(row, name)
 
@@ -264,8 +265,9 @@ def _tidy(new: sqlite3.Connection, known: Known) -> None:
     )
     new.execute(
         "UPDATE meta SET pending_events = (SELECT COUNT(DISTINCT event) FROM deliveries WHERE state = 0),"
+        " commit_number = MIN(commit_number, ?),"
         " next_delivery = MAX(next_delivery, ?, 1 + COALESCE((SELECT MAX(id + fanout) FROM events), 0))",
-        (known.next_delivery,),
+        (_NUMBER_MAX, known.next_delivery),
     )
 
 
@@ -288,7 +290,7 @@ class _Rows:
                     at = row[0]
                     if row[1]:
                         yield row[2:]
-            except sqlite3.Error:
+            except UNREADABLE:
                 self.is_whole = False
             else:
                 return
@@ -297,7 +299,7 @@ class _Rows:
             at = beyond - 1
 
     def _back_to(self, at: int, beyond: int) -> Iterator[tuple[Any, ...]]:
-        with contextlib.suppress(sqlite3.Error):
+        with contextlib.suppress(*UNREADABLE):
             for row in self._select("rowid > ? AND rowid < ?", "rowid DESC", at, beyond):
                 if row[1]:
                     yield row[2:]
@@ -309,7 +311,7 @@ class _Rows:
             query = f"SELECT rowid FROM {self._table} NOT INDEXED WHERE rowid > ? ORDER BY rowid LIMIT 1"  # noqa: S608
             try:
                 found = self._db.execute(query, (at + step,)).fetchone()
-            except sqlite3.Error:
+            except UNREADABLE:
                 step *= 2
             else:
                 return 0 if found is None or found[0] <= at else int(found[0])
@@ -320,7 +322,7 @@ class _Rows:
             try:
                 for row in self._select("TRUE", ", ".join(key + direction for key in keys)):
                     yield row[2:]
-            except sqlite3.Error:
+            except UNREADABLE:
                 self.is_whole = False
             else:
                 return
@@ -359,6 +361,11 @@ def _with_first_page(path: Path, new: Path) -> Iterator[Path]:
             copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
 
+def _text(data: bytes) -> str:
+    """A text with what is none in it replaced: its checksum tells."""
+    return data.decode(errors="replace")
+
+
 def _batched(rows: Iterable[tuple[Any, ...]]) -> Iterator[list[tuple[Any, ...]]]:
     chunk: list[tuple[Any, ...]] = []
     for row in rows:
@@ -373,10 +380,10 @@ def _is_log_its_own(path: Path) -> bool:
     """Whether the write-ahead log counts: it does not where the file is whole without it, and only so."""
     if not size_bytes(path.with_name(f"{path.name}-wal")):
         return True
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         check_quickly(path)
         return True
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*UNREADABLE):
         return not check_quickly(path, log=False)
     return True
 

@@ -26,6 +26,7 @@ from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queu
 from agent.outbox.checksums import differs, of_delivery, of_texts
 from agent.outbox.claims import Claims
 from agent.outbox.disk import Disk, back_with_blocks, size_bytes
+from agent.outbox.inspection import Damaged
 from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.losses import Drop
@@ -50,6 +51,7 @@ SWEEP_ROWS = 500
 """At most so many rows expire, or are deleted, with one commit, so that it stays short."""
 _LOOK_ROWS = 5_000
 """So many are looked at in one go, so that a commit never waits for a look at a million."""
+_NUMBER_MAX = 2**62
 LOG_BYTES = 2 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
@@ -277,6 +279,15 @@ class Store:
     def number(self) -> int:
         """The number of the last commit."""
         return int(self._db.execute("SELECT commit_number FROM meta").fetchone()[0])
+
+    def is_misnumbered(self) -> bool:
+        """Whether a number was given already that would be given next."""
+        query = (
+            "SELECT MAX(next_delivery, commit_number), next_delivery, (SELECT MAX(id) FROM deliveries),"
+            " (SELECT MAX(id) FROM events) FROM meta"
+        )
+        highest, following, *given = self._db.execute(query).fetchone()
+        return highest > _NUMBER_MAX or any(number is not None and number >= following for number in given)
 
     def counters(self) -> dict[str, Counters]:
         """Conservation of every webhook that was ever owed something."""
@@ -735,6 +746,7 @@ class Store:
         self._log.clear()
         ledgers: defaultdict[str, list[bytes]] = defaultdict(list)
         for row, feed, entries in self._db.execute("SELECT id, feed, entries FROM ledger ORDER BY id"):
+            _check_types((feed, str), (entries, bytes))
             self._log[feed].append((row, len(entries) // ENTRY_BYTES))
             ledgers[feed].extend(split(entries))
         return dict(ledgers)
@@ -810,8 +822,15 @@ class Store:
         return self._webhooks[name]
 
 
+def _check_types(*values: tuple[object, type]) -> None:
+    """Raises Damaged where a value is not of the type that its column has: SQLite believes what the row says."""
+    if not all(isinstance(value, wanted) for value, wanted in values):
+        raise Damaged("a row has a value of a type that it cannot have")
+
+
 def _head(row: Sequence[Any]) -> Head:
     subject, delivery_id, due_at, created_at, held = row
+    _check_types((subject, str), (due_at, float), (created_at, float), (held, int))
     return Head(subject, delivery_id, due_at, created_at, bool(held))
 
 
@@ -843,6 +862,8 @@ def _request(what: Content | Delivery) -> tuple[bytes, str | None, str | None]:
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, *more = row
     headers, suffix, checksum, is_untimed = more
+    _check_types((event_id, str), (subject, str), (created, float), (expires, float), (due, float))
+    _check_types((sequence, int), (attempts, int), (refusals, int), (held, int))
     damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
     return Delivery(
         id=number,
@@ -850,7 +871,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         sequence=sequence,
         event_id=event_id,
         subject=subject,
-        body=body,
+        body=b"" if damaged else body,
         created_at=created,
         expires_at=expires,
         due_at=due,
@@ -858,7 +879,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         refusals=refusals,
         held=bool(held),
         headers={} if damaged or not headers else json.loads(headers),
-        suffix=suffix or "",
+        suffix="" if damaged else suffix or "",
         untimed=bool(is_untimed),
         damaged=damaged,
     )

@@ -132,6 +132,15 @@ async def test_rows_from_before_there_were_checksums_are_sent_as_they_are(tmp_pa
         assert len(await deliver(outbox, clock, "ops", 1)) == 1
 
 
+def test_what_is_of_another_type_than_it_can_be_is_damaged_with_or_without_a_checksum() -> None:
+    damaged: list[Any] = [("evt_1", "ops", "text", None, None), ("evt_1", None, b"body", None, None)]
+    for row in damaged:
+        assert checksums.differs(None, checksums.of_delivery(*row))
+        assert checksums.differs(1, checksums.of_delivery(*row))
+    nothing: Any = None
+    assert checksums.differs(None, checksums.of_texts("cold", nothing))
+
+
 @pytest.mark.parametrize(
     "other",
     [
@@ -154,4 +163,5 @@ def test_every_flipped_bit_is_seen_and_it_fits_into_four_bytes() -> None:
         flipped[bit // 8] ^= 1 << bit % 8
         other = checksums.of_delivery("evt_1", "ops", bytes(flipped), None, None)
         assert checksums.differs(whole, other)
+        assert other is not None
         assert -(2**31) <= other < 2**31
