@@ -7,7 +7,7 @@ comes from, and no page can make them lie.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hmac import compare_digest
 from typing import Final, NamedTuple
 
@@ -69,6 +69,16 @@ def visitor(request: web.BaseRequest) -> Visitor:
     """Whom a request that was admitted comes from; nobody who may do anything, where there is no guard."""
     found: Visitor = request.get(VISITOR, Visitor())
     return found
+
+
+SESSION_LASTS: Final[web.RequestKey[Callable[[], bool]]] = web.RequestKey("session_lasts")
+"""`() -> bool`, of a request that came with a session."""
+
+
+def may_stay(request: web.BaseRequest) -> bool:
+    """Whether an answer without an end may go on: not behind the end of the session that it was asked for with."""
+    lasts: Callable[[], bool] | None = request.get(SESSION_LASTS)
+    return lasts is None or lasts()
 
 
 class Refused(NamedTuple):

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from agent.status.access import READING, VISITOR, Asked, Policy, Refused, judge
+from agent.status.access import READING, SESSION_LASTS, VISITOR, Asked, Policy, Refused, judge
 from agent.status.login import Login
 from drivers.http_connections import Connections
 
@@ -68,6 +70,9 @@ class Guard:
         if isinstance(verdict, Refused):
             raise self._refusal(verdict)
         request[VISITOR] = verdict
+        if verdict.logged_in:
+            lasts: Callable[[], bool] = partial(self._login.session_lasts, request)
+            request[SESSION_LASTS] = lasts
         if request.method not in READING:
             await _read_body(request)
         return await handler(request)

@@ -86,6 +86,11 @@ class Sessions:
         self._open[digest] = _Session(session.until, now + IDLE_S)
         return True
 
+    def lasts(self, session_id: str, now: float) -> bool:
+        """Whether it is open still; to ask so leaves it as idle as it was."""
+        session = self._open.get(_digest(session_id))
+        return session is not None and now < min(session)
+
     def end(self, session_id: str) -> None:
         """Log out."""
         self._open.pop(_digest(session_id), None)

@@ -66,6 +66,10 @@ class Login:
         session_id = request.cookies.get(self._cookie)
         return session_id is not None and self._sessions.is_open(session_id, self._now())
 
+    def session_lasts(self, request: web.Request) -> bool:
+        """Whether the session that a request came with is open still; that keeps it open no longer."""
+        return self._sessions.lasts(request.cookies.get(self._cookie, ""), self._now())
+
     def end_all(self) -> None:
         """End all sessions and links."""
         self._links.clear()

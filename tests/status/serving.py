@@ -10,8 +10,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from agent.clock import SystemClock
 from agent.config import StatusConfig
 from agent.status.access import visitor
+from agent.status.page.live import Live
 from agent.status.server import StatusServer
 from tests.support.agent import free_port
 
@@ -51,6 +53,12 @@ class Served:
             await answer.write(b"data: 2\n\n")
             return answer
 
+        async def stream(request: web.Request) -> web.StreamResponse:
+            async def render() -> dict[str, str]:
+                return {}
+
+            return await Live(SystemClock().now).stream(request, "view", render)
+
         async def fail(_: web.Request) -> web.Response:
             raise RuntimeError("a secret")
 
@@ -62,6 +70,7 @@ class Served:
             web.get("/", show),
             web.post("/change", change),
             web.get("/live", live),
+            web.get("/stream", stream),
             web.get("/fail", fail),
             web.get("/large", large),
             web.get("/static/style.css", show),

@@ -48,6 +48,14 @@ def test_a_session_ends_when_nobody_asks_for_long() -> None:
     assert not sessions.is_open(session_id, 3 * IDLE_S - 3), "it does not come back"
 
 
+def test_to_ask_whether_a_session_lasts_does_not_keep_it_open() -> None:
+    sessions = Sessions()
+    session_id = sessions.begin(0.0)
+    assert sessions.lasts(session_id, IDLE_S - 1)
+    assert not sessions.lasts(session_id, IDLE_S)
+    assert not sessions.lasts("unknown", 0.0)
+
+
 def test_a_session_ends_however_often_one_asks() -> None:
     sessions, now = Sessions(), 0.0
     session_id = sessions.begin(now)

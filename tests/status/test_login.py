@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 
 from agent.status import server
-from agent.status.links import IDLE_S, LINK_S
+from agent.status.links import IDLE_S, LINK_S, SESSIONS_MAX
 from tests.status.serving import TOKEN, Ask, Served, browser, served, until_end
 from tests.support.agent import free_port
 from tests.support.certificates import Authority, Pair
@@ -118,6 +118,25 @@ async def test_who_logs_out_is_out() -> None:
         assert (await ask("POST", "/logout")).headers["Location"] == "/login"
         kept = {"Cookie": f"{cookie.key}={cookie.value}"}
         assert (await ask("GET", "/", **kept)).status == 303
+
+
+@pytest.mark.parametrize("ending", ["logs out", "is idle", "is pushed out"])
+async def test_what_is_live_ends_with_its_session(ending: str) -> None:
+    async with served(token=TOKEN) as page, browser(f"http://127.0.0.1:{page.port}") as ask:
+        cookie = cookie_of(await ask("POST", "/login", {"code": code_of(page)}))
+        reader, _ = await page.raw(
+            f"GET /stream HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie.key}={cookie.value}\r\n\r\n".encode()
+        )
+        await asyncio.wait_for(reader.readuntil(b"retry:"), 20)
+        await asyncio.wait_for(reader.readuntil(b"data:"), 20)
+        if ending == "logs out":
+            await ask("POST", "/logout")
+        elif ending == "is idle":
+            page.now += IDLE_S
+        else:
+            for _ in range(SESSIONS_MAX):
+                page.server._login._sessions.begin(page.now)
+        await asyncio.wait_for(reader.readuntil(b"\r\n0\r\n\r\n"), 20)
 
 
 async def test_another_token_ends_all_that_the_old_one_began() -> None:

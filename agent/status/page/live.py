@@ -14,6 +14,8 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from agent.status.access import may_stay
+
 LISTENERS_MAX = 16
 _EVERY_S = 1.0
 _SEND_WITHIN_S = 10.0
@@ -35,7 +37,7 @@ class Live:
         self.listeners = 0
 
     async def stream(self, request: web.Request, view: Hashable, render: Render) -> web.StreamResponse:
-        """Send until the listener goes away. Raises HTTPServiceUnavailable where there are too many."""
+        """Send until the listener goes, or its session. Raises HTTPServiceUnavailable where there are too many."""
         if self.listeners >= LISTENERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{LISTENERS_MAX} pages are open already, close one")
         response = web.StreamResponse(
@@ -46,14 +48,14 @@ class Live:
             await response.prepare(request)
             await response.write(b"retry: %d\n\n" % _RETRY_MS)
             with suppress(ConnectionError, TimeoutError):
-                await self._send(response, view, render)
+                await self._send(request, response, view, render)
         finally:
             self.listeners -= 1
         return response
 
-    async def _send(self, response: web.StreamResponse, view: Hashable, render: Render) -> None:
+    async def _send(self, request: web.Request, response: web.StreamResponse, view: Hashable, render: Render) -> None:
         sent: Regions | None = None
-        while True:
+        while may_stay(request):
             regions = await self._rendered(view, render)
             text = message(sent, regions)
             if text is not None:
