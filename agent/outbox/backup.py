@@ -8,9 +8,10 @@ evaluated by what is put aside, so it has to be evaluated once more.
 
 import contextlib
 import errno
+import logging
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,10 @@ from agent.outbox import placing
 from agent.outbox.inspection import check_whole, header_version, read_only
 from agent.outbox.lock import FileLock
 
+log = logging.getLogger(__name__)
+
 _PAGES_AT_ONCE = 256
+_WARNINGS_MAX = 5
 
 
 class Restored(NamedTuple):
@@ -52,7 +56,7 @@ def back_up(state_dir: Path, target: Path, *, replace: bool = False) -> int:
         with _told_of(path):
             _copy(path, part)
         with _told_of(part), read_only(part, log=False) as made:
-            check_whole(made)
+            _warn_of(check_whole(made))
         placing.sync(part)
         part.replace(target)
         placing.sync(target.absolute().parent)
@@ -103,7 +107,14 @@ def _check(file: Path) -> None:
     if header_version(file) is None:
         raise OSError(errno.EINVAL, "this is no backup of an outbox", str(file))
     with read_only(file, log=False) as db:
-        check_whole(db)
+        _warn_of(check_whole(db))
+
+
+def _warn_of(wrong: Sequence[str]) -> None:
+    for one in wrong[:_WARNINGS_MAX]:
+        log.warning("%s", one)
+    if len(wrong) > _WARNINGS_MAX:
+        log.warning("and so are %d more checksums", len(wrong) - _WARNINGS_MAX)
 
 
 def _present(path: Path) -> _Present | None:

@@ -181,8 +181,12 @@ def _tell(found: str) -> None:
         raise Damaged(_first_line(found))
 
 
-def check_whole(db: sqlite3.Connection) -> None:
-    """Look at everything: structure, indexes, checksums, counters. Raises Damaged, NewerSchema, sqlite3.Error."""
+def check_whole(db: sqlite3.Connection) -> list[str]:
+    """Look at everything: structure, indexes, checksums. Raises Damaged, NewerSchema, sqlite3.Error.
+
+    Returns what will not be sent or believed, as its checksum is wrong. That refuses no backup: the agent gives it up
+    when it comes to it. What is delivered or dead is sent no more, and a replay looks at its checksum again.
+    """
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > VERSION:
         raise NewerSchema(version)
@@ -190,24 +194,26 @@ def check_whole(db: sqlite3.Connection) -> None:
     if not {"meta", "webhooks", "events", "deliveries", "memory"} <= _tables(db) or not _has_meta(db):
         raise Damaged("it is no outbox of bellcrank")
     if "checksum" in {row[1] for row in db.execute("PRAGMA table_info(deliveries)")}:
-        _check_rows(db)
+        return list(_wrong_rows(db))
+    return []
 
 
 def _has_meta(db: sqlite3.Connection) -> bool:
     return bool(db.execute("SELECT COUNT(*) FROM meta").fetchone()[0])
 
 
-def _check_rows(db: sqlite3.Connection) -> None:
+def _wrong_rows(db: sqlite3.Connection) -> Iterator[str]:
+    """Of what waits and of the memory."""
     rows = db.execute(
         f"SELECT d.checksum, e.event_id, {_WEBHOOKS}, d.body, d.headers, d.suffix"  # noqa: S608
-        " FROM deliveries d JOIN events e ON e.id = d.event WHERE d.checksum IS NOT NULL"
+        " FROM deliveries d JOIN events e ON e.id = d.event WHERE d.checksum IS NOT NULL AND d.state = 0"
     )
     for kept, event_id, webhook, *request in rows:
         if webhook is None or differs(kept, of_delivery(event_id, webhook, *request)):
-            raise Damaged(f"the checksum of the event {event_id} for {webhook} is wrong")
+            yield f"the checksum of the event {event_id} for {webhook} is wrong: it will not be sent"
     for kept, rule, sensor, value in db.execute("SELECT checksum, rule, sensor, value FROM memory"):
         if differs(kept, of_texts(rule, sensor, value)):
-            raise Damaged(f"the checksum of what {rule} remembers of {sensor} is wrong")
+            yield f"the checksum of what {rule} remembers of {sensor} is wrong: it will be forgotten"
 
 
 def _first_line(found: str) -> str:

@@ -79,14 +79,36 @@ async def test_no_file_is_replaced_unasked_and_none_is_left_half(tmp_path: Path)
     assert file.read_text() == "mine"
     back_up(state, file, replace=True)
     with closing(sqlite3.connect(state / "outbox.db")) as db:
-        db.execute("UPDATE deliveries SET body = x'00' WHERE id = 1")
+        db.execute("DROP TABLE deliveries")
         db.commit()
-    with pytest.raises(OSError, match="checksum"):
+    with pytest.raises(OSError, match="no outbox"):
         back_up(state, tmp_path / "other")
     assert names(tmp_path) == ["copy", "state"]
 
 
-@pytest.mark.parametrize("kind", ["empty", "text", "another database", "damaged", "checksum", "newer"])
+async def test_a_damaged_event_refuses_no_backup_neither_while_it_waits_nor_when_it_is_dead(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock, state = HandClock(), tmp_path / "state"
+    await commit_ledger(state, clock)
+    with closing(sqlite3.connect(state / "outbox.db")) as db:
+        db.execute("UPDATE deliveries SET body = x'00' WHERE id = (SELECT MIN(id) FROM deliveries WHERE state = 0)")
+        db.commit()
+    back_up(state, tmp_path / "waits")
+    assert "will not be sent" in caplog.text
+    async with opened(state, clock) as (outbox, _):
+        assert await outbox.mailboxes["ops"].due(clock.now(), 1) == []
+        await owe(outbox, clock)
+        assert outbox.counters["ops"].dead == 1
+    caplog.clear()
+    back_up(state, tmp_path / "dead")
+    assert "will not be sent" not in caplog.text
+    put_back(state, tmp_path / "dead", WALL)
+    async with opened(state, clock) as (outbox, _):
+        assert outbox.counters["ops"].balanced
+
+
+@pytest.mark.parametrize("kind", ["empty", "text", "another database", "damaged", "newer"])
 async def test_what_is_no_sound_backup_is_refused_and_nothing_changes(tmp_path: Path, kind: str) -> None:
     clock, state, file = HandClock(), tmp_path / "state", tmp_path / "copy"
     await commit_ledger(state, clock)
@@ -101,13 +123,12 @@ async def test_what_is_no_sound_backup_is_refused_and_nothing_changes(tmp_path: 
     else:
         statement = {
             "another database": "DROP TABLE deliveries",
-            "checksum": "UPDATE deliveries SET body = x'00' WHERE id = 1",
             "newer": "PRAGMA user_version = 99",
         }[kind]
         with closing(sqlite3.connect(file)) as db:
             db.execute(statement)
             db.commit()
-    with pytest.raises(Exception, match=r"backup|malformed|outbox|checksum|schema|database"):
+    with pytest.raises(Exception, match=r"backup|malformed|outbox|schema|database"):
         put_back(state, file, WALL)
     assert (state / "outbox.db").read_bytes() == before
     assert not list(state.glob("outbox.replaced*"))
