@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from agent.cli import main
 from agent.outbox import Locked, back_up, put_back, switch_webhook
 from tests.outbox.parts import batch_of, deliver, event, opened, owe
 from tests.support.hands import HandClock
@@ -171,3 +173,17 @@ async def test_root_gives_nothing_away_to_which_a_link_in_the_folder_leads(tmp_p
     os.chown(state, 12345, 12346)
     switch_webhook(state, "ops", enabled=False)
     assert (others.stat().st_uid, others.stat().st_gid) == (0, 0)
+
+
+async def test_the_commands_do_not_need_the_secrets_that_only_the_service_has(tmp_path: Path) -> None:
+    state, config = tmp_path / "state", tmp_path / "bellcrank.yaml"
+    await commit_ledger(state, HandClock())
+    webhook = "{url: 'https://example.com', secrets: [!credential whsec, !env BELLCRANK_TEST_NOWHERE]}"
+    config.write_text(f"version: 1\nagent: {{state_dir: {state}}}\nsources: {{}}\nwebhooks: {{ops: {webhook}}}\n")
+    for words in (["backup"], ["restore", "--yes"], ["webhooks", "disable"]):
+        about = "ops" if words[0] == "webhooks" else str(tmp_path / "copy")
+        done = CliRunner().invoke(main, [*words, about, "--config", str(config)])
+        assert done.exit_code == 0, done.output
+    config.write_text("agent: {state_dir: !env BELLCRANK_TEST_NOWHERE}")
+    done = CliRunner().invoke(main, ["restore", "--yes", str(tmp_path / "copy"), "--config", str(config)])
+    assert done.exit_code == 78
