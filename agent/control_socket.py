@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from agent import config, yamlfile
+from agent import config, secretfiles, yamlfile
 from agent.service import Service
 from agent.yamlfile import YamlProblem
 
@@ -45,10 +45,22 @@ def _runtime(env: Mapping[str, str]) -> Path | None:
 
 def likely_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path:
     """Where the state is by a file that may be bad or missing."""
+    return known_state_dir(file, env) or config.default_state_dir(file, env)
+
+
+def known_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path | None:
+    """Where the state is by a file in which only that needs to be right; None: it is not.
+
+    So the secrets of a service need not be there.
+    """
     try:
-        document = yamlfile.load(file, {}).value
+        document = yamlfile.load(file, secretfiles.tags(file, env))
     except (YamlProblem, OSError):
-        document = None
-    agent = document.get("agent") if isinstance(document, dict) else None
-    given = agent.get("state_dir") if isinstance(agent, dict) else None
-    return Path(given) if isinstance(given, str) else config.default_state_dir(env)
+        return None
+    agent = document.value.get("agent", {}) if isinstance(document.value, dict) else None
+    if not isinstance(agent, dict) or any(where[:2] == ("agent", "state_dir") for where, _ in document.problems):
+        return None
+    given = agent.get("state_dir")
+    if given is None:
+        return config.default_state_dir(file, env)
+    return Path(given) if isinstance(given, str) else None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.control_socket import to_ask, to_listen
+from agent.control_socket import known_state_dir, to_ask, to_listen
 
 
 def written(folder: Path, text: str) -> Path:
@@ -56,3 +56,21 @@ def test_the_configuration_of_the_service_leads_to_its_runtime_directory_without
 
 def test_the_configuration_of_one_of_several_leads_to_its_own() -> None:
     assert next(to_ask(Path("/etc/bellcrank/garage.yaml"), {})) == Path("/run/bellcrank-garage/control.sock")
+
+
+@pytest.mark.parametrize(
+    ("text", "env", "known"),
+    [
+        ("agent: {state_dir: /elsewhere, name: !credential n}\nrules: 7", {}, "/elsewhere"),
+        ("webhooks: {ops: {secrets: [!credential n, !env n]}}", {"STATE_DIRECTORY": "/state"}, "/state"),
+        ("agent: {state_dir: !env HERE}", {"HERE": "/here", "STATE_DIRECTORY": "/state"}, "/here"),
+        ("agent: {state_dir: !env HERE}", {"STATE_DIRECTORY": "/state"}, None),
+        ("agent: {state_dir: 7}", {"STATE_DIRECTORY": "/state"}, None),
+        ("agent: [", {"STATE_DIRECTORY": "/state"}, None),
+        ("- a", {"STATE_DIRECTORY": "/state"}, None),
+    ],
+)
+def test_the_state_is_known_where_nothing_else_of_the_configuration_is_right(
+    tmp_path: Path, text: str, env: dict[str, str], known: str | None
+) -> None:
+    assert known_state_dir(written(tmp_path, text), env) == (known and Path(known))

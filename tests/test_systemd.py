@@ -275,6 +275,11 @@ def test_the_unit_says_what_the_program_does(unit: Path) -> None:
     } <= lines
 
 
+def test_a_start_that_has_much_to_save_is_not_cut_off(unit: Path) -> None:
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith("TimeoutStartSec=")] == ["TimeoutStartSec=infinity"]
+
+
 def test_the_unit_lets_the_agent_ask_the_kernel_of_its_clock(unit: Path) -> None:
     text = unit.read_text(encoding="utf-8")
     assert text.index("~@privileged") < text.index("SystemCallFilter=adjtimex clock_adjtime clock_adjtime64")

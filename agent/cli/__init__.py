@@ -35,7 +35,7 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     file = find_file(config_path)
     config = load_config(file)
     try:
-        code = app.run(file, config, state_dir(config))
+        code = app.run(file, config, state_dir(config, file))
     except Locked as locked:
         end(str(locked), LOCKED)
     except NewerSchema as error:

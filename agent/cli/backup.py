@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, load_config, why
+from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, find_state_dir, why
 
 _MEANING = """\
 A restore turns the outbox back to what it was at the backup:
@@ -22,11 +22,10 @@ The present outbox is kept beside it."""
 @click.option("--force", is_flag=True, help="Replace a file of this name.")
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
     """Copy the outbox into FILE, whether the agent runs or not. The copy is checked before it has its name."""
-    from agent.config import state_dir
     from agent.outbox import NewerSchema, back_up
 
     try:
-        size_bytes = back_up(state_dir(load_config(config_path)), file, replace=force)
+        size_bytes = back_up(find_state_dir(config_path), file, replace=force)
     except FileExistsError as error:
         end(why(error), USAGE)
     except NewerSchema as newer:
@@ -43,10 +42,9 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 def restore(config_path: Path | None, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the place of the outbox, while no agent runs."""
     from agent.clock import SystemClock
-    from agent.config import state_dir
     from agent.outbox import Locked, NewerSchema, put_back
 
-    folder = state_dir(load_config(config_path))
+    folder = find_state_dir(config_path)
     click.echo(_MEANING, err=True)
     if not yes:
         click.confirm("Restore?", abort=True, err=True)

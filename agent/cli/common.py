@@ -43,6 +43,18 @@ def load_config(path: Path | None) -> "Config":
         end(str(errors), BAD_CONFIG)
 
 
+def find_state_dir(path: Path | None) -> Path:
+    """Where the outbox is, by a configuration in which only that needs to be right; end with 78 where it is not."""
+    from agent.control_socket import known_state_dir
+
+    file = find_file(path)
+    found = known_state_dir(file)
+    if found is None:
+        load_config(file)
+        end(f"{file} does not say in a way that can be read where the outbox is: `agent.state_dir`", BAD_CONFIG)
+    return found
+
+
 def end(message: str, code: int) -> NoReturn:
     """End with a message and an exit code."""
     click.echo(message, err=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from agent.cli.asking import ask
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, end, load_config, why
+from agent.cli.common import LOCKED, UNHEALTHY, USAGE, end, find_file, load_config, why
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -50,9 +50,10 @@ def opened_desk(config_path: Path | None) -> Iterator[Desk]:
     from agent.config import state_dir
     from agent.outbox import Locked, NewerSchema, opened_idle
 
-    config = load_config(config_path)
+    file = find_file(config_path)
+    config = load_config(file)
     try:
-        with opened_idle(state_dir(config), SystemClock()) as outbox:
+        with opened_idle(state_dir(config, file), SystemClock()) as outbox:
             yield _Idle(outbox, config)
     except Locked as locked:
         end(f"{locked}, but does not answer at its control socket", LOCKED)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from agent.cli.asking import ask, command
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, load_config, why
+from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, find_state_dir, load_config, why
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -95,16 +95,15 @@ def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
     except NotAllowed as kept_out:
         end(str(kept_out), UNHEALTHY)
     except NoAgent:
-        _switch_in_outbox(load_config(config_path), name, enabled=enabled)
+        _switch_in_outbox(find_state_dir(config_path), name, enabled=enabled)
     click.echo(f"{name} is {word}d.")
 
 
-def _switch_in_outbox(config: "Config", name: str, *, enabled: bool) -> None:
-    from agent.config import state_dir
+def _switch_in_outbox(state_dir: Path, name: str, *, enabled: bool) -> None:
     from agent.outbox import Locked, switch_webhook
 
     try:
-        known = switch_webhook(state_dir(config), name, enabled=enabled)
+        known = switch_webhook(state_dir, name, enabled=enabled)
     except Locked as locked:
         end(f"{locked}, but does not answer at its control socket", LOCKED)
     except FileNotFoundError as error:

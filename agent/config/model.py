@@ -49,7 +49,7 @@ class AgentConfig(BaseModel):
     labels: dict[Name, str] = Field(default_factory=dict)
     """Copied into every event."""
     state_dir: Annotated[Path, Field(strict=False)] | None = None
-    """Where the outbox lives; $STATE_DIRECTORY, /var/lib/bellcrank or the user's where it is left out."""
+    """Where the outbox lives; where it is left out $STATE_DIRECTORY, that of the service, or the user's."""
     timezone: str | None = None
     """Of `active`; the system's where it is left out."""
     events_to: list[Name] | None = None

@@ -8,6 +8,7 @@ import platformdirs
 
 from agent.config.model import Config
 from agent.config.problems import ConfigErrors, Problem
+from agent.service import Service
 from agent.yamlfile import Place
 
 
@@ -41,14 +42,16 @@ def _places(env: Mapping[str, str]) -> list[Path]:
     return [folder / "bellcrank.yaml" for folder in folders]
 
 
-def state_dir(config: Config, env: Mapping[str, str] = os.environ) -> Path:
-    """Where the outbox lives."""
-    return default_state_dir(env) if config.agent.state_dir is None else config.agent.state_dir
+def state_dir(config: Config, file: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """Where the outbox lives; `file` is the configuration's."""
+    return default_state_dir(file, env) if config.agent.state_dir is None else config.agent.state_dir
 
 
-def default_state_dir(env: Mapping[str, str] = os.environ) -> Path:
-    """Where it lives when the configuration does not say."""
+def default_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path:
+    """Where it lives when the configuration does not say; that of a service never leads to another agent's."""
     if "STATE_DIRECTORY" in env:
         return Path(env["STATE_DIRECTORY"].partition(":")[0])
+    if service := Service.of_config(file):
+        return service.state
     system = Path("/var/lib/bellcrank")
     return system if os.access(system, os.W_OK) else platformdirs.user_state_path("bellcrank")

@@ -12,9 +12,10 @@ from agent.control_client import CommandRefused, NoAgent, NotAllowed, ask, proce
 from agent.control_socket import likely_state_dir, to_ask
 from agent.doctor.finding import Finding, Verdict
 from agent.doctor.processes import Account, account
+from agent.service import Service
 
-_CREDENTIALS = Path("/run/credentials/bellcrank.service")
-"""Where systemd keeps what `LoadCredential=` loaded for the service, while it runs; root may read there."""
+_CREDENTIALS = Path("/run/credentials")
+"""Where systemd keeps what `LoadCredential=` loaded for each service, while it runs; root may read there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def admit(path: Path | None, clock: DeviceClock, *, listen_s: float, send_test: 
     file, config, problems = None, None, tuple[str, ...]()
     try:
         file = find(path)
-        config = load(file, _environment())
+        config = load(file, _environment(file))
     except ConfigErrors as errors:
         problems = tuple(map(str, errors.problems))
     agent, kept_out = (None, None) if file is None else _ask(file)
@@ -69,7 +70,7 @@ def admit(path: Path | None, clock: DeviceClock, *, listen_s: float, send_test: 
         file=file,
         config=config,
         problems=problems,
-        state_dir=state_dir(config) if config else likely_state_dir(file or Path("bellcrank.yaml")),
+        state_dir=state_dir(config, file) if config and file else likely_state_dir(file or Path("bellcrank.yaml")),
         agent=agent,
         kept_out=kept_out,
         account=account(agent.pid if agent else None),
@@ -79,11 +80,12 @@ def admit(path: Path | None, clock: DeviceClock, *, listen_s: float, send_test: 
     )
 
 
-def _environment() -> Mapping[str, str]:
-    """As the service has it, so that `!credential` can be read."""
-    if "CREDENTIALS_DIRECTORY" in os.environ or not _CREDENTIALS.is_dir():
+def _environment(file: Path) -> Mapping[str, str]:
+    """As the service of this configuration has it, so that `!credential` can be read."""
+    service = Service.of_config(file)
+    if service is None or "CREDENTIALS_DIRECTORY" in os.environ or not (_CREDENTIALS / service.unit).is_dir():
         return os.environ
-    return {**os.environ, "CREDENTIALS_DIRECTORY": str(_CREDENTIALS)}
+    return {**os.environ, "CREDENTIALS_DIRECTORY": str(_CREDENTIALS / service.unit)}
 
 
 def without_config(subject: str) -> list[Finding]:

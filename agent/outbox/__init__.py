@@ -5,10 +5,10 @@ Nothing outside knows SQL.
 `batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
 `letters` finds what people ask for, `idle` does so, and moves it, while no agent runs; `backup` copies the file, and
 puts it back. Beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input
-was seen before), `untimed` (events whose time is not sure), `lock` (one agent for each file). When it is full:
-`bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is told), `disk` (its
-room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file), `salvage` (what is
-readable is saved), `placing` (of a new file).
+was seen before), `untimed` (events whose time is not sure), `lock` (one agent for each file), `owner` (whose the files
+are). When it is full: `bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is
+told), `disk` (its room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file),
+`salvage` (what is readable is saved), `placing` (of a new file).
 """
 
 from agent.outbox.backup import Restored, back_up, put_back

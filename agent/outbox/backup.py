@@ -18,6 +18,7 @@ from typing import NamedTuple
 from agent.outbox import placing
 from agent.outbox.inspection import check_whole, header_version, read_only
 from agent.outbox.lock import FileLock
+from agent.outbox.owner import hand_over
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ def put_back(state_dir: Path, file: Path, wall: float) -> Restored:
         with _told_of(file):
             _check(file)
             _copy(file, placing.part_of(path), log=False)
+            hand_over(placing.part_name(path))
         with _told_of(path), contextlib.closing(sqlite3.connect(placing.part_name(path), isolation_level=None)) as db:
             _fit(db, _present(path))
             pending = db.execute("SELECT TOTAL(pending) FROM webhooks").fetchone()[0]

@@ -12,6 +12,8 @@ import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.outbox.owner import hand_over
+
 DAMAGED, REPLACED = "outbox.damaged", "outbox.replaced"
 KEPT = 3
 """Folders with damaged files that are kept; when there is one more, the oldest goes, and that is told."""
@@ -23,6 +25,7 @@ def part_of(path: Path) -> Path:
     for suffix in ("", "-journal", "-wal", "-shm"):
         part.with_name(part.name + suffix).unlink(missing_ok=True)
     part.touch(0o600)
+    hand_over(part)
     return part
 
 
@@ -53,6 +56,7 @@ def set_aside(path: Path, name: str, wall: float) -> Path:
             break
         folder = path.with_name(f"{name}-{when}.{n}")
     folder.mkdir(0o700)
+    hand_over(folder)
     for suffix in ("", "-wal", "-shm"):
         with contextlib.suppress(FileNotFoundError):
             path.with_name(path.name + suffix).rename(folder / (path.name + suffix))

@@ -28,6 +28,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.outbox.owner import hand_over
+
 if TYPE_CHECKING:
     from sqlite_utils import Database
 
@@ -258,6 +260,7 @@ def _back_up(db: sqlite3.Connection, path: Path, version: int, wall: float) -> P
     part = backup.with_suffix(".part")
     part.unlink(missing_ok=True)
     part.touch(0o600)
+    hand_over(part)
     with contextlib.closing(sqlite3.connect(part)) as copy:
         db.backup(copy)
     part.replace(backup)

@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from agent.cli import main
+from agent.service import Service
 from tests.doctor.parts import SECRET, configure
 from tests.support.agent import AgentProcess, free_port
 from tests.support.mosquitto import Mosquitto, Said
@@ -121,12 +122,17 @@ async def test_what_a_broker_says_moves_no_cursor(tmp_path: Path) -> None:
     assert not {"\x1b", "\x9b", "\u202e"} & set(result.output)
 
 
+@pytest.mark.parametrize("service", [Service(), Service("garage")])
 def test_the_credentials_of_the_service_are_read_as_it_reads_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, service: Service
 ) -> None:
-    (tmp_path / "whsec").touch(0o600)
-    (tmp_path / "whsec").write_text(SECRET)
-    monkeypatch.setattr("agent.doctor.patient._CREDENTIALS", tmp_path)
+    credentials = tmp_path / "credentials" / service.unit
+    credentials.mkdir(parents=True)
+    (credentials / "whsec").touch(0o600)
+    (credentials / "whsec").write_text(SECRET)
+    monkeypatch.setattr("agent.doctor.patient._CREDENTIALS", tmp_path / "credentials")
+    monkeypatch.setattr("agent.service.CONFIG", tmp_path)
     webhook = "{url: 'https://example.com', secrets: [!credential whsec]}"
     file = configure(tmp_path, f"sources: {{}}\nwebhooks: {{ops: {webhook}}}\n")
+    file = file.rename(tmp_path / service.config.name)
     assert call("--config", file, "--only", "configuration").exit_code == 0

@@ -1,13 +1,16 @@
 """A backup is one state of the outbox, checked; put back it goes on from there, and the world's memory is kept."""
 
 import asyncio
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from agent.outbox import Locked, back_up, put_back
+from agent.cli import main
+from agent.outbox import Locked, back_up, put_back, switch_webhook
 from tests.outbox.parts import batch_of, deliver, event, opened, owe
 from tests.support.hands import HandClock
 
@@ -143,3 +146,65 @@ async def test_it_is_put_where_there_is_none_yet(tmp_path: Path) -> None:
     async with opened(tmp_path / "new", clock) as (outbox, loaded):
         assert loaded.subscriptions == {"broker:house": {"x/+": 1}}
         assert len(await deliver(outbox, clock, "ops", 2)) == 2
+
+
+def owners(folder: Path) -> dict[str, tuple[int, int]]:
+    """Of all that lies in it, and beneath."""
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_uid, path.lstat().st_gid) for path in sorted(folder.rglob("*"))
+    }
+
+
+def give_away(folder: Path, owner: int, group: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, owner, group)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another")
+async def test_what_root_restores_can_be_opened_by_the_agent_that_is_another_user(tmp_path: Path) -> None:
+    clock, state, file = HandClock(), tmp_path / "state", tmp_path / "copy"
+    await commit_ledger(state, clock)
+    back_up(state, file)
+    (state / "outbox.lock").unlink()
+    give_away(state, 12345, 12346)
+    done = put_back(state, file, WALL)
+    assert done.replaced
+    found = owners(state)
+    assert {"outbox.db", "outbox.lock", done.replaced.name, f"{done.replaced.name}/outbox.db"} <= set(found)
+    assert set(found.values()) == {(12345, 12346)}, found
+    assert owners(tmp_path)["copy"] == (0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another")
+async def test_a_webhook_that_root_switches_leaves_nothing_that_the_agent_cannot_open(tmp_path: Path) -> None:
+    await commit_ledger(tmp_path, HandClock())
+    (tmp_path / "outbox.lock").unlink()
+    give_away(tmp_path, 12345, 12346)
+    assert switch_webhook(tmp_path, "ops", enabled=False)
+    assert set(owners(tmp_path).values()) == {(12345, 12346)}, owners(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make files of another")
+async def test_root_gives_nothing_away_to_which_a_link_in_the_folder_leads(tmp_path: Path) -> None:
+    state, others = tmp_path / "state", tmp_path / "others"
+    await commit_ledger(state, HandClock())
+    others.touch()
+    (state / "outbox.lock").unlink()
+    (state / "outbox.lock").symlink_to(others)
+    os.chown(state, 12345, 12346)
+    switch_webhook(state, "ops", enabled=False)
+    assert (others.stat().st_uid, others.stat().st_gid) == (0, 0)
+
+
+async def test_the_commands_do_not_need_the_secrets_that_only_the_service_has(tmp_path: Path) -> None:
+    state, config = tmp_path / "state", tmp_path / "bellcrank.yaml"
+    await commit_ledger(state, HandClock())
+    webhook = "{url: 'https://example.com', secrets: [!credential whsec, !env BELLCRANK_TEST_NOWHERE]}"
+    config.write_text(f"version: 1\nagent: {{state_dir: {state}}}\nsources: {{}}\nwebhooks: {{ops: {webhook}}}\n")
+    for words in (["backup"], ["restore", "--yes"], ["webhooks", "disable"]):
+        about = "ops" if words[0] == "webhooks" else str(tmp_path / "copy")
+        done = CliRunner().invoke(main, [*words, about, "--config", str(config)])
+        assert done.exit_code == 0, done.output
+    config.write_text("agent: {state_dir: !env BELLCRANK_TEST_NOWHERE}")
+    done = CliRunner().invoke(main, ["restore", "--yes", str(tmp_path / "copy"), "--config", str(config)])
+    assert done.exit_code == 78
