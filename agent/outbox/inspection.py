@@ -2,7 +2,8 @@
 
 Read only, so that a write-ahead log that does not belong to it is not taken in. A full file of 64 MB takes 0.3 s of
 CPU (x86) to look through, and a card as long as it takes to read. So a start looks only where the last end was none
-(the log is still there), and no longer than QUICK_S: what is not found by then is found when it is read.
+(the log is still there), and no longer than QUICK_S: what is not found by then is found when it is read. Header, schema
+and the small tables are looked at each time.
 """
 
 import contextlib
@@ -17,7 +18,7 @@ from urllib.parse import quote
 
 from agent.outbox.checksums import differs, of_delivery, of_texts
 from agent.outbox.disk import size_bytes
-from agent.outbox.schema import VERSION, NewerSchema
+from agent.outbox.schema import FINGERPRINT, VERSION, NewerSchema, fingerprint
 
 QUICK_S = 2.0
 UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
@@ -107,10 +108,21 @@ def look(path: Path) -> None:
         _check_header(path)
     if found.st_size > 0 and has_log:
         check_quickly(path)
-    elif version:
+    if version:
+        _check_schema(path, log=has_log)
+    if version and not has_log:
         with read_only(path, log=False) as db:
             for table in _SMALL:
                 _tell(db.execute(f"PRAGMA quick_check({table})").fetchone()[0])
+
+
+def _check_schema(path: Path, *, log: bool) -> None:
+    """A flipped bit in a name or a trigger would let every commit fail. Raises Damaged."""
+    with read_only(path, log=log) as db:
+        db.execute("PRAGMA writable_schema = ON")  # it is read, whatever can be made of it
+        is_current = db.execute("PRAGMA user_version").fetchone()[0] == VERSION
+        if is_current and fingerprint(db) != FINGERPRINT:
+            raise Damaged("its schema is not that of an outbox")
 
 
 def _check_header(path: Path) -> None:

@@ -23,7 +23,7 @@ from agent.outbox import placing
 from agent.outbox.checksums import of_delivery
 from agent.outbox.disk import size_bytes
 from agent.outbox.inspection import UNREADABLE, Damaged, check_quickly, is_damage_at_start, read_only
-from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, migrate
+from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, VERSION, migrate, texts
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +117,12 @@ class _Saving:
 
     def save(self, path: Path) -> None:
         """Save what there is; where not even the schema can be read, by the first page of a new file."""
-        self._save_from(path, log=_is_log_its_own(path))
+        log_is_its_own = _is_log_its_own(path)
+        if _has_other_texts(path, self._new, log=log_is_its_own):
+            with _with_texts(path, self._new, log=log_is_its_own) as corrected:
+                self._save_from(corrected, log=True)
+        if not self._report.saved:
+            self._save_from(path, log=log_is_its_own)
         if not self._report.saved and size_bytes(path):
             with _with_first_page(path, placing.part_name(path)) as grafted:
                 self._save_from(grafted, log=True)
@@ -342,23 +347,61 @@ class _Rows:
             yield row
 
 
+def _has_other_texts(path: Path, new: sqlite3.Connection, *, log: bool) -> bool:
+    """Whether it is of this version, but its schema is not what this version makes."""
+    try:
+        with read_only(path, log=log) as old:
+            old.execute("PRAGMA writable_schema = ON")
+            return bool(old.execute("PRAGMA user_version").fetchone()[0] == VERSION and texts(old) != texts(new))
+    except UNREADABLE:
+        return False
+
+
+@contextlib.contextmanager
+def _with_texts(path: Path, new: sqlite3.Connection, *, log: bool) -> Iterator[Path]:
+    """A copy of a file with the schema of a new one: one flipped bit in a name would cost all of a table."""
+    with _copied(path, log=log) as copy:
+        with (
+            contextlib.suppress(*UNREADABLE),
+            contextlib.closing(sqlite3.connect(copy, isolation_level=None)) as db,
+        ):
+            db.execute("PRAGMA writable_schema = ON")
+            db.text_factory = _text
+            wanted = {row[:2]: row for row in new.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema")}
+            found = {(kind, name): row for row, kind, name in db.execute("SELECT rowid, type, name FROM sqlite_schema")}
+            pairs = [(found[key], key) for key in found.keys() & wanted.keys()]
+            unknown, missing = found.keys() - wanted.keys(), wanted.keys() - found.keys()
+            if len(unknown) == len(missing) == 1:  # it is the name itself
+                pairs.append((found[unknown.pop()], missing.pop()))
+            for row, key in pairs:
+                query = "UPDATE sqlite_schema SET type = ?, name = ?, tbl_name = ?, sql = ? WHERE rowid = ?"
+                db.execute(query, (*wanted[key], row))
+        yield copy
+
+
+@contextlib.contextmanager
+def _copied(path: Path, *, log: bool = True) -> Iterator[Path]:
+    copy = path.with_name(f"{path.name}.copy")
+    try:
+        for suffix in ("", "-wal") if log else ("",):
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copy(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+        yield copy
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _with_first_page(path: Path, new: Path) -> Iterator[Path]:
     """A copy of a file whose first page is that of a new one: in all of one version tables begin at the same pages."""
-    copy = path.with_name(f"{path.name}.copy")
-    try:
-        for suffix in ("", "-wal"):
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copy(path.with_name(path.name + suffix), copy.with_name(copy.name + suffix))
+    with _copied(path) as copy:
         with copy.open("r+b") as file:
             with new.open("rb") as other:
                 file.write(other.read(PAGE_BYTES))
             file.seek(_PAGES_AT)
             file.write((size_bytes(copy) // PAGE_BYTES).to_bytes(4, "big") + bytes(8))
         yield copy
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            copy.with_name(copy.name + suffix).unlink(missing_ok=True)
 
 
 def _text(data: bytes) -> str:

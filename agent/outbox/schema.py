@@ -23,6 +23,7 @@ import contextlib
 import errno
 import os
 import sqlite3
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -222,6 +223,8 @@ _MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""
+FINGERPRINT = 490335200
+"""Of the schema that they make (`fingerprint`), so that a start need not make it to compare."""
 
 
 class NewerSchema(Exception):
@@ -230,6 +233,23 @@ class NewerSchema(Exception):
     def __init__(self, version: int) -> None:
         knows = f"this version of bellcrank knows {VERSION}"
         super().__init__(f"the outbox has schema {version}, {knows}: update bellcrank")
+
+
+def texts(db: sqlite3.Connection) -> list[tuple[bytes, ...]]:
+    """The schema as the file has it, without what SQLite and sqlite-utils make for themselves.
+
+    It is the same in a file that was migrated, since a new one is made by all migrations too.
+    """
+    query = (
+        "SELECT CAST(type AS BLOB), CAST(name AS BLOB), CAST(tbl_name AS BLOB), CAST(sql AS BLOB) FROM sqlite_schema"
+        " WHERE tbl_name != '_sqlite_migrations' AND name NOT LIKE 'sqlite~_%' ESCAPE '~' ORDER BY type, name"
+    )
+    return db.execute(query).fetchall()
+
+
+def fingerprint(db: sqlite3.Connection) -> int:
+    """A CRC-32 of the schema: it sees every flipped bit."""
+    return zlib.crc32(repr(texts(db)).encode())
 
 
 def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:

@@ -281,3 +281,13 @@ async def test_with_any_one_flipped_bit_a_closed_outbox_opens_and_goes_on(tmp_pa
             assert outbox.counters["ops"].balanced, folder.name
             assert outbox.counters["ops"].owed > 0
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("text", [b"state INTEGER NOT NULL", b"owed_again", b"SET pending_events", b"headers TEXT"])
+async def test_a_flipped_bit_in_the_schema_is_found_at_the_start_and_costs_nothing(tmp_path: Path, text: bytes) -> None:
+    folder = tmp_path / "state"
+    await filled(folder, n=40)
+    at = file_of(folder).read_bytes().index(text)
+    write(file_of(folder), at, bytes([text[0] ^ 1]))
+    [notice] = await starts_and_goes_on(folder, HandClock(), 20)
+    assert notice.data["lost"] == {}

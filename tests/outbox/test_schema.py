@@ -168,3 +168,20 @@ async def test_where_there_is_no_room_for_the_backup_nothing_changes(tmp_path: P
         async with opened(tmp_path, HandClock()):
             pass
     assert (content(path), backups(tmp_path)) == (before, [])
+
+
+@pytest.mark.parametrize("version", range(1, schema.VERSION + 1))
+async def test_a_file_of_any_version_has_the_known_schema_once_it_is_migrated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:version])
+        patched.setattr(schema, "VERSION", version)
+        with closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as db:
+            schema.migrate(db, tmp_path / "outbox.db", 0.0)
+    for _ in range(2):
+        async with opened(tmp_path, HandClock()) as (outbox, _):
+            assert not outbox._notices, "it is taken for whole"
+            await owe(outbox, HandClock(), event(1))
+        with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
+            assert schema.fingerprint(db) == schema.FINGERPRINT, "a new migration makes another: write it there"
