@@ -34,23 +34,23 @@ class Live:
         self._now = now
         self._renderings: dict[Hashable, tuple[int, asyncio.Task[Regions]]] = {}
         """The second of each view's last rendering, and its outcome."""
-        self.listeners = 0
+        self._open: list[web.Request] = []
 
     async def stream(self, request: web.Request, view: Hashable, render: Render) -> web.StreamResponse:
         """Send until the listener goes, or its session. Raises HTTPServiceUnavailable where there are too many."""
-        if self.listeners >= LISTENERS_MAX:
+        if sum(one.transport is not None for one in self._open) >= LISTENERS_MAX:  # who has gone is noticed at a write
             raise web.HTTPServiceUnavailable(text=f"{LISTENERS_MAX} pages are open already, close one")
         response = web.StreamResponse(
             headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         )
-        self.listeners += 1
+        self._open.append(request)
         try:
             await response.prepare(request)
             await response.write(b"retry: %d\n\n" % _RETRY_MS)
             with suppress(ConnectionError, TimeoutError):
                 await self._send(request, response, view, render)
         finally:
-            self.listeners -= 1
+            self._open.remove(request)
         return response
 
     async def _send(self, request: web.Request, response: web.StreamResponse, view: Hashable, render: Render) -> None:
