@@ -1,7 +1,7 @@
 """`tls:` of a broker, a webhook or the status page, and what to tell people when TLS fails."""
 
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -65,10 +65,7 @@ class Tls(BaseModel):
     def _is_usable(self) -> Self:
         if self.key is not None and self.cert is None:
             raise ValueError("`key` without `cert`")
-        try:
-            self.context()
-        except OSError as error:
-            raise ValueError(str(error)) from None
+        _try(self.context)
         return self
 
     def context(self) -> ssl.SSLContext:
@@ -97,10 +94,7 @@ class ServerTls(BaseModel):
 
     @model_validator(mode="after")
     def _is_usable(self) -> Self:
-        try:
-            self.context()
-        except OSError as error:
-            raise ValueError(str(error)) from None
+        _try(self.context)
         return self
 
     def context(self) -> ssl.SSLContext:
@@ -141,6 +135,14 @@ def alert(text: str) -> str | None:
     """A sentence for OpenSSL's reason in a text, if one of those that people can do something about is there."""
     text = text.upper().replace(" ", "_")
     return next((sentence for word, sentence in _ALERTS.items() if word in text), None)
+
+
+def _try(context: Callable[[], ssl.SSLContext]) -> None:
+    """What the files are like is told where the configuration is read. Raises ValueError."""
+    try:
+        context()
+    except OSError as error:
+        raise ValueError(str(error)) from None
 
 
 def _load_own(context: ssl.SSLContext, cert: Path, key: Path | None) -> None:
