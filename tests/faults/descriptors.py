@@ -7,7 +7,8 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.house import House, Result, ask, house
+from tests.faults.fault import Result
+from tests.faults.house import House, ask, house
 from tests.faults.storm import CONFIG as STORM
 from tests.support.port import Port
 from tests.support.waiting import until

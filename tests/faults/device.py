@@ -18,8 +18,8 @@ import pytest
 
 from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
+from tests.faults.fault import Result
 from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
-from tests.faults.house import Result
 from tests.faults.memory import little_memory
 
 FAULTS: dict[str, Callable[..., Coroutine[Any, Any, Result]]] = {

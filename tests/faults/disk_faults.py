@@ -10,7 +10,8 @@ from random import Random
 
 import pytest
 
-from tests.faults.house import House, Result, house
+from tests.faults.fault import Result
+from tests.faults.house import House, house
 from tests.support.faulty import Faulty
 from tests.support.small_disk import small_disk
 

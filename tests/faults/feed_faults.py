@@ -7,7 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from random import Random
 
-from tests.faults.house import RATE_PER_S, House, Result, house
+from tests.faults.fault import Result
+from tests.faults.house import RATE_PER_S, House, house
 from tests.faults.storm import CONFIG as STORM
 from tests.faults.storm import Stream
 from tests.support.faulty import Faulty

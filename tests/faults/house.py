@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.faults.fault import Result
 from tests.faults.oracle import SECRET, Oracle
 from tests.faults.storm import CONFIG, Stream
 from tests.support.agent import AgentProcess
@@ -18,26 +19,6 @@ from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import until
 
 RATE_PER_S = 120.0
-
-
-@dataclass
-class Result:
-    """What a fault came to: figures to read, and in `bad` a sentence for each broken promise."""
-
-    figures: dict[str, float] = field(default_factory=dict)
-    bad: list[str] = field(default_factory=list)
-
-    @property
-    def good(self) -> bool:
-        return not self.bad
-
-    def demand(self, what: object, sentence: str) -> None:
-        """Note a promise that is broken where it does not hold."""
-        if not what and sentence not in self.bad:
-            self.bad.append(sentence)
-
-    def __str__(self) -> str:
-        return "\n".join([*(f"{name}: {value:g}" for name, value in self.figures.items()), *(self.bad or ["good"])])
 
 
 @dataclass
@@ -110,6 +91,7 @@ class House:
                 if len(oracle.ids) > told:
                     break
         lost, twice = stream.expected - oracle.told() - set(may_be_lost), oracle.told_twice().keys() - set(may_be_twice)
+        self.result.lost, self.result.duplicates = len(lost), len(twice)
         demand(not lost, f"{len(lost)} of {stream.count} lost: {sorted(lost)[:3]}")
         demand(not twice, f"{len(twice)} told twice: {sorted(twice)[:3]}")
         demand(oracle.told() <= stream.expected | set(may_be_lost), "something was told that was never said")

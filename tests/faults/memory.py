@@ -14,7 +14,8 @@ from agent.clock import SystemClock
 from agent.outbox import Limits, Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.writer import Writer
-from tests.faults.house import Result, ask
+from tests.faults.fault import Result
+from tests.faults.house import ask
 from tests.faults.oracle import SECRET, Oracle
 from tests.outbox.parts import event
 from tests.support.agent import AgentProcess
