@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.faults import mutants
 from tests.faults.fault import Result
 from tests.faults.oracle import SECRET, Oracle
 from tests.faults.storm import CONFIG, Stream
@@ -123,12 +124,16 @@ async def house(
     *settings: str,
     config: str = CONFIG,
     state: Path | None = None,
-    module: tuple[str, ...] = ("agent",),
+    mutant: str | None = None,
+    within: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
     pulses: float = 0.6,
     rate: float = RATE_PER_S,
 ) -> AsyncIterator[House]:
-    """Run it in a folder; the stream begins when the agent is ready. `settings` are mosquitto's."""
+    """Run it in a folder; the stream begins when the agent is ready.
+
+    `settings` are mosquitto's; `within`: modules that run the agent's, as `tests.faults.plain` does.
+    """
     random = Random(seed)
     broker, oracle = Mosquitto(folder, "max_queued_messages 20000", *settings), Oracle(random)
     broker.start()
@@ -140,7 +145,7 @@ async def house(
         await oracle.start()
         stack.push_async_callback(oracle.stop)
         places = {"link": link.port, "http": oracle.port, "secret": SECRET, "folder": folder}
-        agent = AgentProcess(folder, config.format(**places), module)
+        agent = AgentProcess(folder, config.format(**places), (*within, *mutants.module(mutant)))
         agent.state = state or agent.state
         stack.callback(agent.kill)
         agent.start(**env or {})
