@@ -18,10 +18,11 @@ from tests.faults import (
     disk_faults,
     feed_faults,
     memory,
+    soak,
 )
 from tests.faults.fault import Fault, Result
 
-MODULES = (disk_faults, descriptors, feed_faults, memory)
+MODULES = (disk_faults, descriptors, feed_faults, memory, soak)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 

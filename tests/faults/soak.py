@@ -216,10 +216,9 @@ async def soak(
     folder: Path, *, seconds: float, seed: int, mutant: str | None = None, pause_s_max: float = 10.0
 ) -> Result:
     """Run it in a folder."""
-    module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
     disk, random = Faulty(folder, folder / "state"), Random(seed)
     settings = ("log_type none", "persistence true", f"persistence_location {folder}/")
-    async with house(folder, seed, *settings, config=CONFIG, module=module, env=disk.env, rate=EVENTS_PER_S) as at:
+    async with house(folder, seed, *settings, config=CONFIG, mutant=mutant, env=disk.env, rate=EVENTS_PER_S) as at:
         at.oracle.any_time = True
         meters = Meters(at.broker.port, Random(seed))
         running = asyncio.create_task(meters.run())
