@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.connector import Connection
 from aiohttp.resolver import ThreadedResolver
 
 from agent.webhooks.config import Webhook, literal_address
@@ -58,6 +59,24 @@ class GuardedResolver(AbstractResolver):
         """Nothing is held."""
 
 
+class Unasked(aiohttp.ClientPayloadError):
+    """An answer that was there before the request: it is not of it."""
+
+
+class Request(aiohttp.ClientRequest):
+    """Goes out only where nothing has come in yet.
+
+    A receiver or a proxy that answers twice, or too early, has its surplus answer wait in a kept connection: aiohttp
+    would take it for the answer to the next request, and that delivery would be lost (RFC 9112, 9.2).
+    """
+
+    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
+        """Send it. Raises Unasked."""
+        if conn.protocol is not None and conn.protocol.should_close:
+            raise Unasked("an answer came before the request")
+        return await super().send(conn)
+
+
 class UnusableTls(OSError):
     """A file of `tls:` that is no longer what it was."""
 
@@ -87,7 +106,7 @@ class Transport:
             reused = SimpleNamespace(connection=False)
             try:
                 return await self._once(url, body, headers, reused, begin)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError) as error:
+            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError, Unasked) as error:
                 if may_repeat and reused.connection and not isinstance(error, aiohttp.ClientConnectorError):
                     continue
                 return await self._failed(error, begin)
@@ -137,6 +156,7 @@ class Transport:
                 headers=usual(self._webhook.header_texts()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
+                request_class=Request,
                 trace_configs=[trace],
             )
         return self._session
