@@ -24,6 +24,7 @@ from tests.faults import (
     feeds,
     memory,
     neighbours,
+    soak,
     storm,
     walk,
     week,
@@ -31,7 +32,21 @@ from tests.faults import (
 from tests.faults.fault import Fault, Result
 from tests.faults.reloads import reloading, reloads_told
 
-MODULES = (storm, walk, away, week, neighbours, feeds, feed_faults, clocks, disk_faults, damage, descriptors, memory)
+MODULES = (
+    storm,
+    walk,
+    away,
+    week,
+    neighbours,
+    feeds,
+    feed_faults,
+    clocks,
+    disk_faults,
+    damage,
+    descriptors,
+    memory,
+    soak,
+)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 

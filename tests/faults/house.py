@@ -45,9 +45,9 @@ class House:
         return None if said is None else str(said)
 
     async def goes_on(self, seconds: float = 60.0) -> None:
-        """Wait until something is told that is not said yet."""
-        said = set(self.stream.expected)
-        await until(lambda: self.oracle.told() - said, seconds, what=lambda: f"progress; {self.agent.said()[-2000:]}")
+        """Wait until a number is told that is not said yet."""
+        said = self.stream.count
+        await until(lambda: self.oracle.newest > said, seconds, what=lambda: f"progress; {self.agent.said()[-2000:]}")
 
     async def degrades(self, why: str) -> None:
         """Wait until it is shown that nothing can be written, and demand that all places show it."""
@@ -100,12 +100,16 @@ class House:
     async def settle(self, patience_s: float = 10.0) -> dict[str, Any]:
         """Let the stream end and wait for what is still to come; returns the status."""
         self.running.cancel()
+        await self.all_told(patience_s)
+        return await self._settled(patience_s)
+
+    async def all_told(self, patience_s: float = 10.0) -> None:
+        """Wait until all that was said is told, as long as more of it comes."""
         told = -1
         while len(self.oracle.ids) > told and not self.stream.expected <= self.oracle.told():
             told = len(self.oracle.ids)
             with suppress(AssertionError):
                 await until(lambda told=told: len(self.oracle.ids) > told, patience_s)  # type: ignore[misc]
-        return await self._settled(patience_s)
 
     async def _settled(self, within_s: float) -> dict[str, Any]:
         """The status, when nothing is pending any more."""

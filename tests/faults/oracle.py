@@ -38,6 +38,8 @@ class Oracle:
     """Whether the time of a request does not matter, since the test sets the agent's clock."""
     ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """What was told (`pulse 17`, `firing 1018`) -> the ids under which it was."""
+    newest: int = 0
+    """The highest number of which something was told."""
     told_at: dict[str, float] = field(default_factory=dict)
     """When it was told first, in monotonic seconds."""
     about_itself: Counter[str] = field(default_factory=Counter)
@@ -99,6 +101,7 @@ class Oracle:
             what = f"{data.get('state', 'pulse')} {data['value']}"
             self.ids[what].add(message_id)
             self.told_at.setdefault(what, time.monotonic())
+            self.newest = max(self.newest, abs(data["value"]))
         else:
             self.about_itself[event["type"]] += 1
         self.late_repeats += message_id in self._marked
