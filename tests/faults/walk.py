@@ -287,7 +287,7 @@ class Walk:
     def judge(self) -> Result:
         told: dict[Key, list[Said]] = {key: [] for key in self.history}
         with sqlite3.connect(self.folder / "outbox.db") as db:
-            for (body,) in db.execute("SELECT body FROM deliveries ORDER BY id"):
+            for (body,) in db.execute("SELECT body FROM letters ORDER BY delivery"):
                 rule, sensor, state, at, value = body.decode().split("|")
                 told[rule, sensor].append((state, int(at), value))
         db.close()
