@@ -14,6 +14,7 @@ import pytest
 from paho.mqtt import publish
 from standardwebhooks import Webhook
 
+from agent.outbox.packing import unpack
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -37,10 +38,12 @@ PAGE = 1024
 
 
 def flip(path: Path) -> None:
-    """One bit of one number in one body, which SQLite does not see."""
+    """One bit of one body, which SQLite does not see."""
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as db:
+        rows = db.execute("SELECT form, body FROM letters").fetchall()
+    [kept] = [kept for form, kept in rows if b'"value":31,' in (unpack(form, kept) or b"")]
     data = bytearray(path.read_bytes())
-    at = data.index(b'"value":31') + len(b'"value":31') - 1
-    data[at] ^= 1
+    data[data.index(kept) + len(kept) // 2] ^= 1
     path.write_bytes(data)
 
 
