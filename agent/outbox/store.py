@@ -43,6 +43,7 @@ from agent.outbox.schema import (
     RESOLVED,
     migrate,
 )
+from agent.outbox.writeahead import LogHeld, write_again
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -66,7 +67,6 @@ _OF_ITS_EVENT = (
 _LETTER = "LEFT JOIN letters l ON l.delivery = d.id"
 
 
-_HELD = "another process has been reading the outbox for too long, and holds up its log"
 _OF_A_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """What SQLite may say of one: that its shared memory could not grow, it calls an I/O error (SQLITE_IOERR_SHMSIZE)."""
 
@@ -88,12 +88,6 @@ class _Deleted(NamedTuple):
     webhook: str
     subject: str
     sequence: int
-
-
-class LogHeld(sqlite3.OperationalError):
-    """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
-
-    sqlite_errorcode = sqlite3.SQLITE_BUSY
 
 
 class DiskFull(sqlite3.OperationalError):
@@ -158,8 +152,6 @@ class Store:
         self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._db = self._connect()
-        self._durable_number = 0
-        """Of the last commit that is known to be durable."""
         self.offset_s = 0.0
         self._boot_id = ""
 
@@ -173,7 +165,6 @@ class Store:
             for name in webhooks:
                 self._webhook(name)
             memory, forgotten = self._read_memory()
-        self._durable_number = self.number()
         return self._loaded(downtime_s, memory, forgotten)
 
     def open_idle(self, clock: DeviceClock) -> Moment:
@@ -233,7 +224,6 @@ class Store:
             )
             if batch.exhausted_before is not None:
                 self._db.execute("UPDATE meta SET exhausted_before = ?", (batch.exhausted_before,))
-        self._durable_number = number
 
     def move(self, batch: Batch) -> None:
         """Send again and give up while no agent runs: when it lived last does not change by that."""
@@ -256,7 +246,7 @@ class Store:
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it, and durable.
 
-        Raises DiskFull and LogHeld too.
+        Raises DiskFull and LogNotWritten too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
@@ -265,11 +255,7 @@ class Store:
         self._db = self._connect()
         self._read_names()
         self._read_ledgers()
-        number = self.number()
-        if number > self._durable_number:
-            self._take_in_log()
-            self._durable_number = number
-        return number
+        return self.number()
 
     def close(self) -> None:
         """Close the file; the last connection takes the write-ahead log in."""
@@ -632,18 +618,7 @@ class Store:
         if size_bytes(self._log_path) > self.limits.max_bytes:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
-                raise LogHeld(_HELD)
-
-    def _take_in_log(self) -> None:
-        """Make durable what the write-ahead log holds of a commit that failed to be.
-
-        It is read from the kernel's memory. The card may not have it, and the next fsync(2) of the log may say that all
-        is well, as the kernel tells of each error once and takes the pages for written. So they are written once more,
-        into the file itself.
-        """
-        _, in_log, taken_in = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if taken_in < in_log:
-            raise LogHeld(_HELD)
+                raise LogHeld
 
     # -- history
 
@@ -764,6 +739,7 @@ class Store:
             if is_new:
                 with contextlib.suppress(OSError):  # of a file system without modes
                     self._path.chmod(0o600)  # before there is a log: that and the shared memory take its mode over
+            write_again(self._log_path)
             self._set_up(db)
         except sqlite3.Error as error:
             if (true := self.true(error)) is not error:
