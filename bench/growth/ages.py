@@ -195,9 +195,9 @@ def _started(folder: Path, house: _House) -> Figures:
 HISTORY = Cause(
     "history",
     "History",
-    "Ten sensors speak every two minutes for up to 30 days, watched by five rules with memories of all kinds. Each fires"
-    " every two hours, and all is delivered at once; delivered events are kept for 7 days, at most 10,000, histories of"
-    " sensors for a day.",
+    "Ten sensors speak every two minutes for up to 30 days, watched by five rules with memories of all kinds. Each"
+    " fires every two hours, and all is delivered at once; delivered events are kept for 7 days, at most 10,000,"
+    " histories of sensors for a day.",
     "hours",
     (1, 6, 24, 168, 720),
     _measure,

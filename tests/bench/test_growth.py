@@ -1,6 +1,7 @@
 """How cost grows: figures, page and plots come out. No figure is judged here."""
 
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ SQUARE = Cost("memory", "MiB", Growth.LINEAR, 1.0)
 MADE_UP = Cause("things", "Things", "Made up.", "things", (1, 10, 100), lambda points, _: made_up(points))
 
 
-def made_up(points: tuple[int, ...]) -> list[Figures]:
+def made_up(points: Sequence[int]) -> list[Figures]:
     return [{STEADY: 50.0, SQUARE: 20.0 + n**2} for n in points]
 
 
