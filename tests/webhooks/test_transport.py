@@ -1,6 +1,7 @@
 """One request: what is sent and which way, and what people are told where there is no answer, by real sockets."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,6 +29,10 @@ async def post(url: str) -> Outcome:
         return await transport.post(b"{}", {})
     finally:
         await transport.close()
+
+
+def told_by(outcome: Outcome) -> tuple[str, str]:
+    return outcome.error, outcome.detail
 
 
 @asynccontextmanager
@@ -70,10 +75,6 @@ async def test_a_port_without_tls_is_told_by_its_address() -> None:
     assert "ssl:default" not in outcome.detail
 
 
-def told_by(outcome: Outcome) -> tuple[str, str]:
-    return outcome.error, outcome.detail
-
-
 @asynccontextmanager
 async def transport(url: str, **given: Any) -> AsyncIterator[Transport]:
     made = Transport(Webhook.model_validate({"url": url, "unsigned": True, **given}), lambda: 0.0)
@@ -113,6 +114,56 @@ async def test_a_suffix_goes_behind_the_path(path: str, asked: str) -> None:
     async with Receiver() as receiver, transport(f"http://127.0.0.1:{receiver.port}{path}") as made:
         assert (await made.post(b"{}", {}, "/fail")).status == 204
     assert [got.path for got in receiver.got] == [asked]
+
+
+@pytest.mark.parametrize("headers", [{"webhook-id": "a\r\nX-Evil: 1"}, {"x": "a\nb"}, {"x\r\ny": "a"}])
+async def test_no_header_ends_before_its_end(headers: dict[str, str]) -> None:
+    async with Receiver() as receiver, transport(receiver.url) as made:
+        assert told_by(await made.post(b"{}", headers)) == ("network", "a header with a line break in it")
+    assert not receiver.got
+
+
+# -- connections
+
+
+async def test_a_connection_is_kept_for_the_next_request_and_each_at_once_has_its_own() -> None:
+    async with Receiver() as receiver, transport(receiver.url) as made:
+        await made.post(b"{}", {})
+        await asyncio.gather(*(made.post(b"{}", {}) for _ in range(3)))
+        await asyncio.gather(*(made.post(b"{}", {}) for _ in range(3)))
+    assert len({got.peer for got in receiver.got}) == 3
+
+
+async def test_what_is_said_though_nobody_asked_answers_nothing() -> None:
+    said = asyncio.Event()
+    bodies = list[bytes]()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        bodies.append(await reader.readexactly(2))
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await writer.drain()
+        if len(bodies) == 1:
+            writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+            await reader.read()
+            said.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as made:
+        assert (await made.post(b"{}", {})).status == 204
+        await said.wait()
+        assert (await made.post(b"{}", {})).status == 204
+    assert len(bodies) == 2
+
+
+async def test_an_answer_that_breaks_off_is_none() -> None:
+    async with port(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel") as broken:
+        outcome = await post(f"http://127.0.0.1:{broken}/")
+    assert told_by(outcome) == ("timeout", "no whole answer in time")
+    async with port(b"HTTP/1.1 two hundred\r\n\r\n") as broken:
+        outcome = await post(f"http://127.0.0.1:{broken}/")
+    assert told_by(outcome) == ("protocol", "it does not speak HTTP/1.1")
 
 
 # -- TLS
@@ -293,10 +344,10 @@ async def test_what_is_wrong_with_a_proxy_is_told_without_its_password(monkeypat
 
 
 async def test_a_proxy_is_guarded_as_any_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def metadata(*_: object) -> list[dict[str, Any]]:
-        return [{"host": "169.254.169.254", "port": 80, "hostname": "x", "family": 2, "proto": 0, "flags": 0}]
+    async def metadata(*_: object, **_more: object) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("169.254.169.254", 80))]
 
-    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", metadata)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", metadata)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     outcome = await sent("https://ops.example.com/")
     assert outcome.error == "address"
