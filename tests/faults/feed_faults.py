@@ -4,10 +4,11 @@ import asyncio
 import json
 import re
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 
-from tests.faults.fault import Result
+from tests.faults.fault import Fault, Result
 from tests.faults.house import RATE_PER_S, House, house
 from tests.faults.storm import CONFIG as STORM
 from tests.faults.storm import Stream
@@ -49,7 +50,7 @@ CLOCK = STORM.replace(
 
 
 async def broker_killed(
-    folder: Path, *, seconds: float, seed: int, times: int = KILLS, persistent: bool = True
+    folder: Path, *, seconds: float, seed: int, times: int = KILLS, persistent: bool = True, mutant: str | None = None
 ) -> Result:
     """`kill -9` of the broker in mid-flow, and a new one at its place, with what it has saved or with nothing.
 
@@ -57,13 +58,14 @@ async def broker_killed(
     repetition: only what was on its way when it was killed may be either.
     """
     settings = [line.format(folder=folder) for line in SAVES_ALL] if persistent else []
-    async with house(folder, seed, *settings, pulses=1.0) as at:
+    async with house(folder, seed, *settings, pulses=1.0, mutant=mutant) as at:
         on_their_way: set[str] = set()
         for _ in range(times):
             await asyncio.sleep(seconds / times)
             at.running.cancel()
             on_their_way |= at.stream.expected - at.oracle.told()
             at.broker.kill()
+            at.result.strikes += 1
             on_their_way |= at.stream.expected - at.oracle.told()
             at.stream.close()
             connections = _connections(at)
@@ -91,11 +93,13 @@ def _publish_anew(at: House) -> None:
     at.run_stream()
 
 
-async def usb_storm(folder: Path, *, seconds: float, seed: int, times: int = TIMES) -> Result:
+async def usb_storm(
+    folder: Path, *, seconds: float, seed: int, times: int = TIMES, mutant: str | None = None
+) -> Result:
     """A device comes and goes again and again, with garbage at each opening and half lines at each end."""
     random = Random(seed)
     port = Port(folder / "device")
-    async with house(folder, seed, config=USB) as at:
+    async with house(folder, seed, config=USB, mutant=mutant) as at:
         try:
             await _heard(at, port)
             descriptors, rss, threads = at.agent.descriptors(), at.agent.rss_bytes(), _threads(at.agent.pid)
@@ -120,7 +124,8 @@ async def usb_storm(folder: Path, *, seconds: float, seed: int, times: int = TIM
             grew = at.agent.rss_bytes() - rss
             refused = at.agent.status()["sources"]["device"]["refused"]
             at.result.demand(refused, "no garbage came to the agent, so it shows nothing")
-            at.result.figures.update(times=times, refused=refused, grew_bytes=grew)
+            at.result.strikes = times
+            at.result.figures.update(refused=refused, grew_bytes=grew)
             at.result.figures.update({f"{name} more": n for name, n in most.items()})
             at.result.demand(most["descriptors"] <= 12 and most["threads"] <= 6, f"unbounded: {most}")
             at.result.demand(grew <= GREW_BYTES_MAX, f"memory grew by {grew} bytes")
@@ -159,13 +164,14 @@ def _threads(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/task").iterdir()))
 
 
-async def clock_steps(folder: Path, *, seconds: float, seed: int) -> Result:
+async def clock_steps(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
     """The wall clock is set by an hour, by a year, back and forth: nothing fires, expires or is lost by that."""
     faulty = Faulty(folder, folder / "state")
-    async with house(folder, seed, config=CLOCK, env=faulty.env) as at:
+    async with house(folder, seed, config=CLOCK, env=faulty.env, mutant=mutant) as at:
         at.oracle.any_time = True
         for step_s in STEPS_S:
             faulty.step_clock(step_s)
+            at.result.strikes += 1
             await asyncio.sleep(seconds / len(STEPS_S))
             await at.goes_on()
             rules = at.agent.status()["rules"]
@@ -173,3 +179,16 @@ async def clock_steps(folder: Path, *, seconds: float, seed: int) -> Result:
             at.result.demand(not fires, f"{fires} fires, as the clock was set by {step_s} s")
         await at.judge()
         return at.result
+
+
+FAULTS = [
+    Fault("broker-killed", "`kill -9` of a broker that saves each change, under way", "kills", broker_killed),
+    Fault(
+        "broker-forgets",
+        "`kill -9` of a broker that saves nothing, under way",
+        "kills",
+        partial(broker_killed, persistent=False),
+    ),
+    Fault("usb-storm", "a serial device comes and goes, with garbage and half lines", "replugs", usb_storm),
+    Fault("clock-steps", "the wall clock is set by an hour and by a year, back and forth", "steps", clock_steps),
+]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from tests.faults import mutants
 from tests.faults.fault import Result
 from tests.faults.oracle import SECRET, Oracle
 from tests.faults.storm import CONFIG, Stream
@@ -46,9 +47,9 @@ class House:
         return None if said is None else str(said)
 
     async def goes_on(self, seconds: float = 60.0) -> None:
-        """Wait until something is told that is not said yet."""
-        said = set(self.stream.expected)
-        await until(lambda: self.oracle.told() - said, seconds, what=lambda: f"progress; {self.agent.said()[-2000:]}")
+        """Wait until a number is told that is not said yet."""
+        said = self.stream.count
+        await until(lambda: self.oracle.newest > said, seconds, what=lambda: f"progress; {self.agent.said()[-2000:]}")
 
     async def degrades(self, why: str) -> None:
         """Wait until it is shown that nothing can be written, and demand that all places show it."""
@@ -72,6 +73,16 @@ class House:
         more = self.acknowledged() - before
         self.result.demand(not more, f"{why}: {more} messages were acknowledged meanwhile")
 
+    async def all_told(self) -> None:
+        """Wait until all that was said is told, as long as more of it comes."""
+        told = -1
+        while len(self.oracle.ids) > told and not self.stream.expected <= self.oracle.told():
+            told = len(self.oracle.ids)
+            for _ in range(100):
+                await asyncio.sleep(0.1)
+                if len(self.oracle.ids) > told:
+                    break
+
     def run_stream(self) -> None:
         """Let it publish until it is cancelled."""
         self.running = asyncio.create_task(self.stream.run(lambda: len(self.oracle.ids)))
@@ -83,13 +94,7 @@ class House:
         """
         self.running.cancel()
         stream, oracle, demand = self.stream, self.oracle, self.result.demand
-        told = -1
-        while len(oracle.ids) > told and not stream.expected <= oracle.told():
-            told = len(oracle.ids)
-            for _ in range(100):
-                await asyncio.sleep(0.1)
-                if len(oracle.ids) > told:
-                    break
+        await self.all_told()
         lost, twice = stream.expected - oracle.told() - set(may_be_lost), oracle.told_twice().keys() - set(may_be_twice)
         self.result.lost, self.result.duplicates = len(lost), len(twice)
         demand(not lost, f"{len(lost)} of {stream.count} lost: {sorted(lost)[:3]}")
@@ -119,11 +124,16 @@ async def house(
     *settings: str,
     config: str = CONFIG,
     state: Path | None = None,
-    module: tuple[str, ...] = ("agent",),
+    mutant: str | None = None,
+    within: tuple[str, ...] = (),
     env: dict[str, str] | None = None,
     pulses: float = 0.6,
+    rate: float = RATE_PER_S,
 ) -> AsyncIterator[House]:
-    """Run it in a folder; the stream begins when the agent is ready. `settings` are mosquitto's."""
+    """Run it in a folder; the stream begins when the agent is ready.
+
+    `settings` are mosquitto's; `within`: modules that run the agent's, as `tests.faults.plain` does.
+    """
     random = Random(seed)
     broker, oracle = Mosquitto(folder, "max_queued_messages 20000", *settings), Oracle(random)
     broker.start()
@@ -135,12 +145,12 @@ async def house(
         await oracle.start()
         stack.push_async_callback(oracle.stop)
         places = {"link": link.port, "http": oracle.port, "secret": SECRET, "folder": folder}
-        agent = AgentProcess(folder, config.format(**places), module)
+        agent = AgentProcess(folder, config.format(**places), (*within, *mutants.module(mutant)))
         agent.state = state or agent.state
         stack.callback(agent.kill)
         agent.start(**env or {})
         await agent.ready()
-        stream = Stream(broker.port, random, RATE_PER_S, pulses)
+        stream = Stream(broker.port, random, rate, pulses)
         stack.callback(lambda: at.stream.close())
         at = House(broker, link, oracle, agent, stream, random)
         stack.callback(lambda: at.running.cancel())

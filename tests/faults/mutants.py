@@ -1,12 +1,19 @@
-"""Agents with one promise broken, which the storm must catch: `python -m tests.faults.mutants NAME run ...`."""
+"""Agents with one promise broken, which the faults must catch: `python -m tests.faults.mutants NAME run ...`."""
 
 import asyncio
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from unittest.mock import patch
 
 from agent.cli import main
 from agent.outbox import Ledger
 from agent.pipeline import Pipeline
 from drivers.base import Batch, Receipt
+
+Patch = tuple[object, str, Any]
+"""What is replaced: of which class or module, its name, and by what."""
 
 _true_take = Pipeline.take
 _running: set[asyncio.Task[None]] = set()
@@ -24,15 +31,26 @@ def know_nothing(_ledger: Ledger, receipt: Receipt) -> bool:
     return not receipt
 
 
-def mutate(name: str) -> None:
-    if name == "acknowledge-early":
-        Pipeline.take = acknowledge_early  # type: ignore[method-assign, assignment]
-    elif name == "no-ledger":
-        Ledger.knows = know_nothing  # type: ignore[method-assign, assignment]
-    else:
-        raise SystemExit(f"no mutant {name}")
+MUTANTS: dict[str, Callable[[], list[Patch]]] = {
+    "acknowledge-early": lambda: [(Pipeline, "take", acknowledge_early)],
+    "no-ledger": lambda: [(Ledger, "knows", know_nothing)],
+}
+
+
+@contextmanager
+def mutated(name: str | None) -> Iterator[None]:
+    """Be that mutant meanwhile: for faults that run the agent's parts in this process. None: be the agent."""
+    with ExitStack() as stack:
+        for what, part, replacement in MUTANTS[name]() if name else ():
+            stack.enter_context(patch.object(what, part, replacement))
+        yield
+
+
+def module(mutant: str | None) -> tuple[str, ...]:
+    """What runs in place of `python -m agent`, see `AgentProcess`."""
+    return ("tests.faults.mutants", mutant) if mutant else ("agent",)
 
 
 if __name__ == "__main__":
-    mutate(sys.argv.pop(1))
-    main(prog_name="bellcrank")
+    with mutated(sys.argv.pop(1)):
+        main(prog_name="bellcrank")

@@ -28,6 +28,8 @@ class Oracle:
     """Whether the time of a request does not matter, since the test sets the agent's clock."""
     ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """What was told (`pulse 17`, `firing 1018`) -> the ids under which it was."""
+    newest: int = 0
+    """The highest number that was told."""
     bodies: dict[str, bytes] = field(default_factory=dict)
     sequences: Counter[int] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
@@ -74,6 +76,7 @@ class Oracle:
             self.wrong.append(f"{message_id} carries the id {event['id']}")
         data = event["data"]
         self.ids[f"{data.get('state', 'pulse')} {data['value']}"].add(message_id)
+        self.newest = max(self.newest, abs(data["value"]))
         if message_id not in self.accepted:
             self.sequences[int(event["sequence"])] += 1
             self.sequences_by_subject[event["subject"]].append(int(event["sequence"]))

@@ -1,4 +1,4 @@
-"""Faults of the device, short; the long ones are `python -m tests.faults.device NAME`."""
+"""Faults of the device, short; the long ones are `python -m tests.faults NAME`."""
 
 from pathlib import Path
 
