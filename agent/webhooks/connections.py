@@ -49,11 +49,15 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.is_free = False
         """Whether it stands, and nothing is under way."""
+        self._why: Exception = Closed()
+        """Where it is not free: why it never will be."""
         self._reader = AnswerReader()
         self._answer: asyncio.Future[Answer] | None = None
 
     async def ask(self, request: bytes, *, to_connect: bool = False) -> Answer:
         """Send a request and wait for its answer. Raises Closed, BadAnswer, OSError; then it is closed."""
+        if not self.is_free:
+            raise self._why
         self._reader, self.is_free = AnswerReader(to_connect=to_connect), False
         answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answer = answered
@@ -81,7 +85,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
         if self._answer is None or self._answer.done():
-            self.is_free = False  # nobody has asked for anything
+            self.is_free, self._why = False, BadAnswer("it answers what nobody has asked")
             self.transport.abort()
             return
         try:

@@ -162,13 +162,30 @@ def _has_come_unasked(made: Transport) -> bool:
     return not any(kept.is_free for kept in made._connections._idle)
 
 
-async def test_an_answer_that_breaks_off_is_none() -> None:
-    async with port(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel") as broken:
-        outcome = await post(f"http://127.0.0.1:{broken}/")
-    assert told_by(outcome) == ("timeout", "no whole answer in time")
-    async with port(b"HTTP/1.1 two hundred\r\n\r\n") as broken:
-        outcome = await post(f"http://127.0.0.1:{broken}/")
-    assert told_by(outcome) == ("protocol", "it does not speak HTTP/1.1")
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", ("protocol", "the answer breaks off")),
+        (b"HTTP/1.1 two hundred\r\n\r\n", ("protocol", "it does not speak HTTP/1.1")),
+        (b"", ("reset", "it closes the connection")),
+    ],
+)
+async def test_what_is_no_whole_answer_is_told_in_words(says: bytes, told: tuple[str, str]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(says)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        outcome = await sent(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert told_by(outcome) == told
+
+
+async def test_who_answers_before_it_is_asked_is_not_asked() -> None:
+    async with port(b"220 mail.example.com ESMTP\r\n") as mail:
+        outcome = await sent(f"http://127.0.0.1:{mail}/")
+    assert outcome.error == "protocol"
 
 
 # -- TLS
