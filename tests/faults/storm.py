@@ -17,7 +17,6 @@ from typing import Any
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.stream import CONFIG
-from tests.support.waiting import until
 
 PERSISTENT = ("persistence true", "persistence_location {folder}/", "autosave_interval 1")
 """As in config/mosquitto.conf, but each second: to save with each change would make the broker what is waited for."""
@@ -49,9 +48,7 @@ class Storm:
     async def strike(self, kind: str) -> None:
         """Behind some progress."""
         oracle, aim = self.at.oracle, len(self.at.oracle.ids) + self.at.random.randrange(5, 60)
-        await until(
-            lambda: len(oracle.ids) >= aim, 60, what=lambda: f"progress; the agent said {self.at.agent.said()[-2000:]}"
-        )
+        await self.at.comes(lambda: len(oracle.ids) >= aim, "progress")
         ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "kill": self._kill,
             "cut": self._cut,
@@ -77,7 +74,7 @@ class Storm:
         await asyncio.sleep(self.at.random.uniform(0.02, 0.3))
 
     async def _reload(self) -> None:
-        await self.at.agent.ready()
+        await self.at.ready()
         self.configs.reverse()
         if deaf := self.at.random.random() < 0.5:
             await self._deafen()
@@ -99,8 +96,8 @@ async def kill_broker(at: House) -> set[str]:
     at.stream.close()
     connections = _connections(at)
     at.broker.start()
-    await until(lambda: _connections(at) > connections, what=lambda: f"it comes back; {at.agent.said()[-2000:]}")
-    await at.agent.ready()
+    await at.comes(lambda: _connections(at) > connections, "it comes back")
+    await at.ready()
     at.stream.connect(at.broker.port)
     at.run_stream()
     return unsure
@@ -117,7 +114,6 @@ async def kill_storm(
     seed: int,
     mutant: str | None = None,
     a_round: Mapping[str, int] = ROUND,
-    patience_s: float = 30.0,
 ) -> Result:
     """Round after round, at least one."""
     settings = [line.format(folder=folder) for line in PERSISTENT]
@@ -128,7 +124,7 @@ async def kill_storm(
             at.random.shuffle(kinds)
             for kind in kinds:
                 await storm.strike(kind)
-        await at.judge(storm.unsure, storm.unsure, patience_s=patience_s)
+        await at.judge(storm.unsure, storm.unsure)
         late = at.oracle.late_repeats
         at.result.demand(not late, f"{late} came again though they had long been answered when the agent was killed")
         at.result.strikes = sum(storm.struck.values())

@@ -19,5 +19,5 @@ async def test_nothing_is_lost_or_evaluated_twice_over_kills_cut_links_and_reloa
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("mutant", ["acknowledge-early", "no-ledger"])
 async def test_the_storm_catches_an_agent_with_a_broken_promise(tmp_path: Path, mutant: str) -> None:
-    result = await kill_storm(tmp_path, seconds=0, seed=7, mutant=mutant, a_round={"kill": 6, "cut": 6}, patience_s=8)
+    result = await kill_storm(tmp_path, seconds=0, seed=7, mutant=mutant, a_round={"kill": 6, "cut": 6})
     assert result.lost if mutant == "acknowledge-early" else result.duplicates, result
