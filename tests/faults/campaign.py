@@ -22,6 +22,7 @@ from tests.faults import (
     disk_faults,
     feed_faults,
     feeds,
+    fuzzing,
     memory,
     neighbours,
     soak,
@@ -45,6 +46,7 @@ MODULES = (
     damage,
     descriptors,
     memory,
+    fuzzing,
     soak,
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
