@@ -7,8 +7,8 @@ Three lists in the configuration, three stages, three types:
     webhooks:  ->  Delivery   who is still owed it        agent/outbox/, agent/webhooks/
 
 The way of a reading: a driver (`drivers.mqtt`, `serial`, `http`, `simulated`) yields a batch of messages; `supervise`
-hands it to the one `pipeline`, which puts it through the rules' `engine`, gathers what came of it in a
-`Draft` of the `outbox`, commits once, and only then lets the driver go on, which acknowledges. The commit
+hands it to the one `pipeline`, whose `round` puts it through the rules' `engine` and gathers what came of it in a
+`Draft` of the `outbox`; it commits once, and only then lets the driver go on, which acknowledges. The commit
 hands the new deliveries to the webhooks' mailboxes, from which each `webhooks.courier` takes what is due,
 sends it, and gives back a mark that rides in the next commit.
 
@@ -21,7 +21,7 @@ The floors, from the ground; a file imports only from floors below its own:
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
-    rules/                      pure: conditions, the state machine, the engine
+    rules/                      pure: conditions, the state machine, the directory of patterns, the engine
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
                                 breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
@@ -29,6 +29,8 @@ The floors, from the ground; a file imports only from floors below its own:
     secretfiles                 `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
+    round                       what the feeds have brought, put through the rules, with its commit in the making
+    counts                      what came and what was told since the start
     pipeline                    all feeds -> rules -> one commit -> acknowledge
     webhooks/transport          one POST
     webhooks/trial              one test event

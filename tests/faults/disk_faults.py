@@ -77,10 +77,8 @@ async def read_only(folder: Path, *, seconds: float, seed: int, mutant: str | No
         return at.result
 
 
-async def disk_full(
-    folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 3
-) -> Result:
-    """Somebody else's file takes all of a small disk, to the last block, and gives it back; at least so many times.
+async def disk_full(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 3) -> Result:
+    """Somebody else's file takes all of a small disk, to the last block, and gives it back, at least so often.
 
     Meanwhile either nothing is acknowledged, or what finds no room is dropped and counted (`dropped_by.full`): of all
     that is missing each one must be.
