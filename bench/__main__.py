@@ -20,7 +20,8 @@ from bench.contenders.contender import Contender, Missing
 from bench.contenders.registry import ALL
 from bench.figures import Figure
 from bench.running import Setting
-from bench.scenes import SCENES, Scene, Size
+from bench.scenes import SCENES, Scene
+from bench.size import Size
 from bench.surroundings import Surroundings
 
 
@@ -48,7 +49,8 @@ class Bench:
         for scene in scenes:
             who = [contender for contender in scene.who if contender in contenders]
             random.shuffle(who)
-            self._play(scene, who)
+            for group in [who] if scene.together else [[contender] for contender in who]:
+                self._play(scene, group)
 
     def _play(self, scene: Scene, who: Sequence[Contender]) -> None:
         with tempfile.TemporaryDirectory() as folder:

@@ -68,7 +68,7 @@ def measured(goal: Goal, results: Results) -> Spread | None:
 
 
 def reached(goal: Goal, found: Spread) -> bool:
-    """Whether the median of the rounds does; half a percent of a share is noise."""
+    """Whether the median of the rounds does."""
     if goal.at_least is not None:
         return found.median >= goal.at_least
     assert goal.at_most is not None

@@ -55,6 +55,17 @@ def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60, 
         time.sleep(every_s)
 
 
+def wait_until_idle(pid: int) -> None:
+    """Until a process has done nothing for a while."""
+
+    def idle() -> bool:
+        before = cpu_s(pid)
+        time.sleep(0.3)
+        return cpu_s(pid) == before
+
+    wait_for("a process to have nothing to do", idle)
+
+
 def cpu_s(pid: int) -> float:
     """User and system time of a process with all its threads."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
