@@ -15,10 +15,10 @@ from pathlib import Path
 
 import platformdirs
 
-from bench import report
 from bench.contenders.contender import Contender, Missing
 from bench.contenders.registry import ALL
 from bench.figures import Figure
+from bench.report import Report, write
 from bench.running import Setting
 from bench.scenes import SCENES, Scene
 from bench.size import Size
@@ -84,9 +84,10 @@ def main() -> None:
     for n in range(given.rounds):
         print(f"round {n + 1} of {given.rounds}", flush=True)
         bench.round(here, [scene for scene in SCENES if scene.name in given.scenes])
-    print(report.text(bench.results, here, missing, given.rounds))
+    found = Report(bench.results, here, missing, given.rounds)
+    print(found)
     if given.write:
-        report.write(given.write, bench.results, here, missing, given.rounds)
+        write(given.write, found)
 
 
 if __name__ == "__main__":
