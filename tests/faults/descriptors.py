@@ -7,9 +7,9 @@ import socket
 from contextlib import suppress
 from pathlib import Path
 
-from tests.faults.fault import Result
+from tests.faults.fault import Fault, Result
 from tests.faults.house import House, ask, house
-from tests.faults.storm import CONFIG as STORM
+from tests.faults.stream import CONFIG as STORM
 from tests.support.port import Port
 from tests.support.waiting import until
 
@@ -24,16 +24,17 @@ _GROWS_MAX = 8
 """Connections that are kept alive."""
 
 
-async def out_of_descriptors(folder: Path, *, seconds: float, seed: int, module: str = "tests.faults.plain") -> Result:
+async def out_of_descriptors(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
     """Feeds, couriers, page and control socket lose what they have, and get nothing new for a while.
 
     uvloop takes a connection for which there is no descriptor and closes it; asyncio's own loop tries again and again.
     """
     with Port(folder / "device") as port:
-        async with house(folder, seed, config=CONFIG, module=(module,)) as at:
+        async with house(folder, seed, config=CONFIG, mutant=mutant, within=("tests.faults.plain",)) as at:
             limits = resource.prlimit(at.agent.pid, resource.RLIMIT_NOFILE)
             before, lines, cpu_s = at.agent.descriptors(), at.agent.said().count("\n"), cpu_seconds(at.agent.pid)
             squeeze(at.agent.pid)
+            at.result.strikes += 1
             squeezing = asyncio.create_task(_keep_squeezing(at.agent.pid))
             knocking = [_knock(at.agent.port) for _ in range(_KNOCKS)]
             try:
@@ -114,3 +115,14 @@ def cpu_seconds(pid: int) -> float:
     """What a process has used of the processor."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+FAULTS = [
+    Fault(
+        "descriptors",
+        "no file descriptor is left, all connections break",
+        "times",
+        out_of_descriptors,
+        ("feeds-stay-lost", "no-pauses"),
+    )
+]

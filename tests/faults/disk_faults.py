@@ -10,12 +10,12 @@ from random import Random
 
 import pytest
 
-from tests.faults.fault import Result
+from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.support.faulty import Faulty
-from tests.support.small_disk import small_disk
+from tests.support.small_disk import Filler, small_disk
 
-FAULTS = {
+KINDS = {
     "EIO at fsync": {"sync": errno.EIO},
     "EIO at write": {"write": errno.EIO},
     "ENOSPC at fsync": {"sync": errno.ENOSPC},
@@ -25,42 +25,43 @@ FAULTS = {
 
 
 async def failing_disk(
-    folder: Path, *, seconds: float, seed: int, times: int = len(FAULTS), mutant: str | None = None
+    folder: Path, *, seconds: float, seed: int, times: int = len(KINDS), mutant: str | None = None
 ) -> Result:
     """Calls that write and make durable fail, each kind in turn; meanwhile nothing may be acknowledged.
 
     At least so many times.
     """
-    module = ("tests.faults.mutants", mutant) if mutant else ("agent",)
     faulty = Faulty(folder, folder / "state")
-    async with house(folder, seed, module=module, env=faulty.env) as at:
+    async with house(folder, seed, mutant=mutant, env=faulty.env) as at:
         loop, random = asyncio.get_running_loop(), Random(seed)
         end, done = loop.time() + seconds, 0
         while done < times or loop.time() < end:
-            name, fault = list(FAULTS.items())[done % len(FAULTS)]
+            name, fault = list(KINDS.items())[done % len(KINDS)]
             done += 1
             faulty.fail(**fault)
             await at.degrades(name)
             await at.acknowledges_nothing(random.uniform(0.2, 1.5), name)
-            if done > len(FAULTS) and random.random() < 0.3:
+            if done > len(KINDS) and random.random() < 0.3:
                 at.agent.kill()
                 faulty.heal()
                 at.agent.start(**faulty.env)
             faulty.heal()
             await at.recovers()
         await at.judge()
-        at.result.figures.update(times=done, refused_calls=faulty.refused, descriptors=at.agent.descriptors())
+        at.result.strikes = done
+        at.result.figures.update(refused_calls=faulty.refused, descriptors=at.agent.descriptors())
         at.result.demand(at.agent.said().count("cannot be written, nothing is") <= 2 * done, "the log is flooded")
         return at.result
 
 
-async def read_only(folder: Path, *, seconds: float, seed: int) -> Result:
+async def read_only(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
     """ext4 meets an error and goes read-only, as on a card that dies; a repaired copy is mounted in its place."""
     with small_disk(folder, "ext4") as disk:
         trigger = _trigger(disk)
-        async with house(folder, seed, state=disk) as at:
+        async with house(folder, seed, state=disk, mutant=mutant) as at:
             with suppress(OSError):  # it does what it is asked for, and says EROFS
                 trigger.write_text("test")
+            at.result.strikes += 1
             await at.degrades("read-only")
             await at.acknowledges_nothing(seconds / 3, "read-only")
             await asyncio.to_thread(_mount_repaired_copy, folder, disk)
@@ -72,6 +73,28 @@ async def read_only(folder: Path, *, seconds: float, seed: int) -> Result:
             finally:
                 at.agent.kill()
                 await asyncio.to_thread(_run, "umount", "--lazy", str(disk))
+        return at.result
+
+
+async def disk_full(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 3) -> Result:
+    """Somebody else's file takes all of a small disk, to the last block, and gives it back; at least so many times."""
+    loop = asyncio.get_running_loop()
+    with small_disk(folder, "ext4") as disk:
+        filler = Filler(disk)
+        async with house(folder, seed, state=disk, mutant=mutant) as at:
+            end = loop.time() + seconds
+            while at.result.strikes < times or loop.time() < end:
+                at.result.strikes += 1
+                await asyncio.to_thread(filler.fill)
+                await at.degrades("full")
+                await at.acknowledges_nothing(at.random.uniform(0.2, 1.5), "full")
+                if at.random.random() < 0.3:
+                    at.agent.kill()
+                    at.agent.start()
+                filler.free()
+                await at.recovers()
+            await at.judge()
+            at.agent.kill()
         return at.result
 
 
@@ -100,3 +123,28 @@ def _mount_repaired_copy(folder: Path, disk: Path) -> None:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True)
+
+
+FAULTS = [
+    Fault(
+        "failing-disk",
+        "`write` and `fsync` fail with EIO, ENOSPC or EROFS, now and then a `kill -9` meanwhile",
+        "failures",
+        failing_disk,
+        ("acknowledge-early",),
+    ),
+    Fault(
+        "disk-full",
+        "another file takes all of the disk, to the last block, now and then a `kill -9` meanwhile",
+        "times",
+        disk_full,
+        ("acknowledge-early",),
+    ),
+    Fault(
+        "read-only",
+        "ext4 meets an error and goes read-only; a repaired copy is mounted",
+        "times",
+        read_only,
+        ("acknowledge-early",),
+    ),
+]

@@ -14,7 +14,8 @@ from agent.clock import SystemClock
 from agent.outbox import Limits, Outbox
 from agent.webhooks.config import Webhook
 from agent.webhooks.writer import Writer
-from tests.faults.fault import Result
+from tests.faults import mutants
+from tests.faults.fault import Fault, Result
 from tests.faults.house import ask
 from tests.faults.oracle import SECRET, Oracle
 from tests.outbox.parts import event
@@ -44,7 +45,13 @@ WAITING, SENSORS, LARGE_BYTES, FLOODS = 100_000, 5_000, 64_000, 8
 
 
 async def little_memory(
-    folder: Path, *, seconds: float, seed: int, waiting: int = WAITING, sensors: int = SENSORS
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    waiting: int = WAITING,
+    sensors: int = SENSORS,
+    mutant: str | None = None,
 ) -> Result:
     """What is bounded stays so: the kernel, which would kill the agent, finds no reason to."""
     result = Result()
@@ -54,9 +61,8 @@ async def little_memory(
         broker.start()
         async with AsyncExitStack() as stack:
             stack.callback(broker.stop)
-            agent = AgentProcess(
-                folder, CONFIG.format(mqtt=broker.port, http=oracle.port, secret=SECRET), within=bound.within
-            )
+            config = CONFIG.format(mqtt=broker.port, http=oracle.port, secret=SECRET)
+            agent = AgentProcess(folder, config, mutants.module(mutant), bound.within)
             stack.callback(agent.kill)
             agent.start()
             await agent.ready()
@@ -64,6 +70,7 @@ async def little_memory(
             await asyncio.to_thread(_say, broker.port, [(f"many/{n}", b'{"n": 1}') for n in range(sensors)])
             await until(lambda: _known(agent) >= sensors, 60, what=agent.said)
             used["with the sensors"] = agent.rss_bytes()
+            result.strikes = FLOODS
             used["in the flood"] = await _flood(agent, broker.port, seconds)
             status = agent.status()
             result.demand(status, f"it does not answer: {agent.said()[-1000:]}")
@@ -147,3 +154,14 @@ async def _drains(agent: AgentProcess, oracle: Oracle, seconds: float) -> int:
         most = max(most, agent.rss_bytes())
         await asyncio.sleep(0.05)
     return most
+
+
+FAULTS = [
+    Fault(
+        "memory",
+        "96 MiB in all, while 100,000 events wait and large payloads pour in",
+        "floods",
+        little_memory,
+        ("no-bounds",),
+    )
+]
