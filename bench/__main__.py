@@ -7,6 +7,7 @@ folder (TMPDIR) has to be on a disk: what is written to a tmpfs is not counted.
 """
 
 import argparse
+import os
 import random
 import tempfile
 from collections.abc import Collection, Sequence
@@ -18,6 +19,7 @@ import platformdirs
 from bench.contenders.contender import Contender, Missing
 from bench.contenders.registry import ALL
 from bench.figures import Figure
+from bench.processes import Failed
 from bench.report import Report, write
 from bench.running import Setting
 from bench.scenes import SCENES, Scene
@@ -42,24 +44,29 @@ class Bench:
 
     def __init__(self, size: Size, peers: Path, concurrency: int) -> None:
         self._size, self._peers, self._concurrency = size, peers, concurrency
-        self.results: dict[str, dict[Figure, list[float]]] = {}
+        self.results: dict[str, dict[Figure, dict[int, float]]] = {}
+        self.failed: list[str] = []
 
-    def round(self, contenders: Collection[Contender], scenes: Sequence[Scene]) -> None:
-        """Measure each contender once in each scene."""
+    def round(self, number: int, contenders: Collection[Contender], scenes: Sequence[Scene]) -> None:
+        """Measure each contender once in each scene; what fails is noted, and the rest goes on."""
         for scene in scenes:
             who = [contender for contender in scene.who if contender in contenders]
             random.shuffle(who)
             for group in [who] if scene.together else [[contender] for contender in who]:
-                self._play(scene, group)
+                try:
+                    self._play(number, scene, group)
+                except (Failed, OSError) as why:
+                    self.failed.append(f"{scene.name} of {', '.join(c.name for c in group)} in round {number}: {why}")
+                    print(self.failed[-1], flush=True)
 
-    def _play(self, scene: Scene, who: Sequence[Contender]) -> None:
+    def _play(self, number: int, scene: Scene, who: Sequence[Contender]) -> None:
         with tempfile.TemporaryDirectory() as folder:
             surroundings = Surroundings(Path(folder), *scene.broker)
             with surroundings.open():
                 setting = Setting(surroundings, self._peers, self._concurrency)
                 for contender, found in scene.measure(setting, who, self._size):
                     for figure, value in found.items():
-                        self.results.setdefault(contender.name, {}).setdefault(figure, []).append(value)
+                        self.results.setdefault(contender.name, {}).setdefault(figure, {})[number] = value
                         print(f"{contender.name:18} {figure.name:50} {value:12,.2f} {figure.unit}", flush=True)
 
 
@@ -81,10 +88,11 @@ def main() -> None:
     given = arguments()
     here, missing = installed([c for c in ALL if c.key in given.contenders], given.peers.resolve())
     bench = Bench(replace(Size(), flood=given.count), given.peers.resolve(), given.concurrency)
-    for n in range(given.rounds):
-        print(f"round {n + 1} of {given.rounds}", flush=True)
-        bench.round(here, [scene for scene in SCENES if scene.name in given.scenes])
-    found = Report(bench.results, here, missing, given.rounds)
+    load = os.getloadavg()[0]
+    for number in range(1, given.rounds + 1):
+        print(f"round {number} of {given.rounds}", flush=True)
+        bench.round(number, here, [scene for scene in SCENES if scene.name in given.scenes])
+    found = Report(bench.results, here, missing, bench.failed, given.rounds, load)
     print(found)
     if given.write:
         write(given.write, found)

@@ -1,7 +1,7 @@
 """The goals of speed (DESIGN §11), and whether the figures reach them."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +14,10 @@ from bench.contenders.noop import NOOP
 from bench.contenders.paho_requests import PAHO_REQUESTS
 from bench.figures import Figure
 
-Results = Mapping[str, Mapping[Figure, Sequence[float]]]
-"""Name of a contender -> figure -> what it was in each round."""
+Rounds = Mapping[int, float]
+"""What a figure was in each round in which it could be measured."""
+Results = Mapping[str, Mapping[Figure, Rounds]]
+"""By the name of a contender and the figure."""
 
 
 @dataclass(frozen=True)
@@ -49,22 +51,23 @@ class Spread(NamedTuple):
     high: float
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Collection[float]) -> Spread:
     return Spread(min(values), statistics.median(values), max(values))
 
 
 def measured(goal: Goal, results: Results) -> Spread | None:
     """The figure, ratio or difference that the goal is about; None where it was not measured."""
-    ours = results.get(goal.contender.name, {}).get(goal.figure, [])
+    ours = results.get(goal.contender.name, {}).get(goal.figure, {})
     peer = goal.times or goal.more_than
     if peer is None:
-        return spread(ours) if ours else None
-    rounds = list(zip(ours, results.get(peer.name, {}).get(goal.figure, []), strict=False))
+        return spread(ours.values()) if ours else None
+    theirs = results.get(peer.name, {}).get(goal.figure, {})
+    rounds = [number for number in ours if number in theirs]
     if not rounds:
         return None
     if goal.more_than is not None:
-        return spread([own - theirs for own, theirs in rounds])
-    return spread([own / theirs for own, theirs in rounds])
+        return spread([ours[number] - theirs[number] for number in rounds])
+    return spread([ours[number] / theirs[number] for number in rounds])
 
 
 def reached(goal: Goal, found: Spread) -> bool:

@@ -6,7 +6,7 @@ import platform
 import re
 import sqlite3
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,18 +47,30 @@ class Report:
     """Who was measured, with the version."""
     missing: Mapping[Contender, str]
     """Who could not be, and why."""
+    failed: Sequence[str]
+    """What could not be measured, and why."""
     rounds: int
+    load: float
+    """The load average before the first round: what else the machine had to do."""
 
     def __str__(self) -> str:
         parts = [_GOALS.format(rounds=self.rounds), table.goals(self.results)]
         parts += ["## All figures\n", table.everything(self.results)]
-        parts += [_NOTES, "## Who was measured\n", self._who(), "## On what\n", machine()]
+        parts += [_NOTES, "## Who was measured\n", self._who(), "## On what\n", self._machine()]
         return "\n".join(part if part.endswith("\n") else f"{part}\n" for part in parts)
 
     def _who(self) -> str:
         lines = [f"- **{one.name}**{version and f' {version}'}: {one.what}" for one, version in self.here.items()]
         lines += [f"- **{one.name}** could not be installed: {why}" for one, why in self.missing.items()]
+        lines += [f"- Not measured: {what}" for what in self.failed]
         return "\n".join(lines)
+
+    def _machine(self) -> str:
+        """Facts that a reader needs, and none that tell whose machine it is."""
+        facts = [f"{len(os.sched_getaffinity(0))} cores {platform.machine()}", f"Python {platform.python_version()}"]
+        facts += [f"SQLite {sqlite3.sqlite_version}", _version("mosquitto", "-h"), _version("node", "--version")]
+        facts += [f"load average {self.load:.1f} before the first round", str(dt.datetime.now(dt.UTC).date())]
+        return f"{', '.join(filter(None, facts))}."
 
 
 def write(page: Path, report: Report) -> None:
@@ -67,13 +79,6 @@ def write(page: Path, report: Report) -> None:
     _draw(page.parent / plot, report.results)
     command = f"python -m bench --rounds {report.rounds} --write docs/{page.name}"
     page.write_text(f"{_HEAD.format(command=command, plot=plot)}\n{report}", encoding="utf-8")
-
-
-def machine() -> str:
-    """Facts that a reader needs, and none that tell whose machine it is."""
-    facts = [f"{len(os.sched_getaffinity(0))} cores {platform.machine()}", f"Python {platform.python_version()}"]
-    facts += [f"SQLite {sqlite3.sqlite_version}", _version("mosquitto", "-h"), _version("node", "--version")]
-    return f"{', '.join(filter(None, facts))}; {dt.datetime.now(dt.UTC).date()}."
 
 
 def _version(*command: str) -> str:
@@ -91,7 +96,7 @@ def _draw(path: Path, results: Results) -> None:
     bars = []
     for name, found in results.items():
         if values := found.get(figures.WEBHOOKS):
-            low, median, high = spread(values)
+            low, median, high = spread(values.values())
             bars.append(plots.Bar(name, low, median, high, ours=name.startswith("bellcrank")))
     bars.sort(key=lambda bar: -bar.median)
     plots.bars(path, "Delivered webhooks in a flood of alerts", "webhooks/s", bars)

@@ -5,18 +5,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Size:
-    """Of one round; three of them last some ten minutes."""
+    """Of one round; three of them last some twelve minutes on two quiet cores."""
 
-    warm: int = 500
-    """Readings before the first that count: connections are opened and code is compiled by them."""
-    flood: int = 8_000
-    paced: int = 500
-    """Readings at 100 a second, while a receiver is there or away."""
-    killed: int = 3_000
+    warm: int = 1_500
+    """Readings before the first that count: they open connections, and Node compiles what is hot."""
+    flood: int = 6_000
+    paced: int = 300
+    """Readings at 100 a second."""
+    killed: int = 1_500
     unchanged: int = 30_000
     """Readings that change nothing."""
-    limits_s: float = 4.0
-    idle_s: float = 20.0
+    limits_s: float = 3.0
+    idle_s: float = 15.0
     lone: int = 3
     """Events with nothing before and after them."""
     away: int = 300

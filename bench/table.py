@@ -39,7 +39,7 @@ def everything(results: Results) -> str:
     parts = []
     for title, group in _GROUPS:
         rows = [
-            (name, *(told(spread(found[figure])) if found.get(figure) else "" for figure in group))
+            (name, *(told(spread(found[figure].values())) if found.get(figure) else "" for figure in group))
             for name, found in results.items()
             if any(found.get(figure) for figure in group)
         ]

@@ -2,12 +2,13 @@
 
 import time
 
-from paho.mqtt import subscribe
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import figures
 from bench.contenders.contender import Contender
 from bench.figures import Figures
-from bench.processes import cpu_s, wait_until_idle, written_bytes
+from bench.processes import Failed, cpu_s, wait_for, wait_until_idle, written_bytes
 from bench.running import Running, Setting
 from bench.size import Size
 from bench.surroundings import Surroundings
@@ -30,6 +31,8 @@ def measure(setting: Setting, contender: Contender, size: Size) -> Figures:
         sent = at.publish(count, *_UNCHANGED, "--tell-last")
         at.settle(it.name, 1, 60)
         took_s = at.came(it.name, count)[-1] - sent[0]
+        if took_s < 0:
+            raise Failed(f"{contender.name} does not come to the last of the readings")
         return {
             figures.READINGS: count / took_s,
             figures.CPU_READINGS: 1000 * (cpu_s(it.pid) - cpu) / count,
@@ -56,5 +59,15 @@ def dropped(setting: Setting, contender: Contender, size: Size) -> Figures:
 
 def _dropped(at: Surroundings) -> int:
     """How many messages the broker has dropped since it began, for want of room in a client's queue."""
-    message = subscribe.simple(_DROPPED, port=at.mqtt)  # type: ignore[no-untyped-call]
-    return int(message.payload)
+    told: list[int] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda c, *_: c.subscribe(_DROPPED)
+    client.on_message = lambda _, __, message: told.append(int(message.payload))
+    client.connect("127.0.0.1", at.mqtt)
+    client.loop_start()
+    try:
+        wait_for("the broker to tell what it dropped", lambda: told)
+        return told[0]
+    finally:
+        client.disconnect()
+        client.loop_stop()

@@ -5,7 +5,7 @@ import time
 from bench import figures
 from bench.contenders.contender import Contender
 from bench.figures import Figures
-from bench.processes import cpu_s, forget_peak, peak_rss_mib, wait_for, written_bytes
+from bench.processes import Failed, cpu_s, forget_peak, peak_rss_mib, wait_for, written_bytes
 from bench.running import Running, Setting
 from bench.size import Size
 from bench.surroundings import Ways
@@ -57,5 +57,5 @@ def _all_told(setting: Setting, it: Running, count: int, *options: object) -> Wa
     at.settle(it.name, count, _PATIENCE_S)
     ways = Ways(sent, at.came(it.name, count))
     if ways.lost:
-        raise SystemExit(f"{it.contender.name} lost {ways.lost:.1%} though nothing was in its way")
+        raise Failed(f"{it.contender.name} lost {ways.lost:.1%} though nothing was in its way")
     return ways

@@ -33,8 +33,9 @@ SMALL = Size(
 
 def played(name: str, contender: Contender, peers: Path, size: Size = SMALL) -> Mapping[Figure, float]:
     bench = Bench(size, peers, concurrency=8)
-    bench.round([contender], [scene for scene in scenes.SCENES if scene.name == name])
-    return {figure: value for figure, [value] in bench.results[contender.name].items()}
+    bench.round(1, [contender], [scene for scene in scenes.SCENES if scene.name == name])
+    assert not bench.failed
+    return {figure: rounds[1] for figure, rounds in bench.results[contender.name].items()}
 
 
 def test_at_work_all_of_a_flood_comes_and_memory_cpu_and_bytes_are_told(tmp_path: Path) -> None:

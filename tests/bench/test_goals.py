@@ -7,22 +7,28 @@ from bench.contenders.bellcrank import BELLCRANK
 from bench.contenders.node_red import NODE_RED
 from bench.contenders.noop import NOOP
 from bench.figures import Figure
-from bench.goals import GOALS, Goal, Spread, measured, reached
+from bench.goals import GOALS, Goal, Results, Spread, measured, reached
 
 RATIO = Goal(BELLCRANK, figures.WEBHOOKS, at_least=1.5, times=NODE_RED)
 LOSS = Goal(BELLCRANK, figures.LOST_LIMITS, at_most=0, more_than=NOOP)
 BYTES = Goal(BELLCRANK, figures.WRITTEN_FLOOD, at_most=3000)
 
 
-def results(figure: Figure, **rounds: list[float]) -> dict[str, dict[Figure, list[float]]]:
+def results(figure: Figure, **rounds: list[float]) -> Results:
     names = {"ours": BELLCRANK.name, "node_red": NODE_RED.name, "noop": NOOP.name}
-    return {names[who]: {figure: values} for who, values in rounds.items()}
+    return {names[who]: {figure: dict(enumerate(values, 1))} for who, values in rounds.items()}
 
 
 def test_a_ratio_is_that_of_the_same_round() -> None:
     found = measured(RATIO, results(figures.WEBHOOKS, ours=[300, 100, 200], node_red=[100, 50, 200]))
     assert found == Spread(1, 2, 3)
     assert reached(RATIO, found)
+
+
+def test_a_round_in_which_one_of_them_failed_makes_no_ratio() -> None:
+    ours, theirs = {1: 300.0, 3: 100.0}, {2: 1.0, 3: 50.0}
+    found = {BELLCRANK.name: {figures.WEBHOOKS: ours}, NODE_RED.name: {figures.WEBHOOKS: theirs}}
+    assert measured(RATIO, found) == Spread(2, 2, 2)
 
 
 def test_no_more_than_a_peer_may_well_be_nothing() -> None:
@@ -46,11 +52,12 @@ def test_what_was_not_measured_reaches_nothing_and_is_said() -> None:
 def test_the_page_tells_its_command_the_peers_and_those_that_are_missing(tmp_path: Path) -> None:
     page = tmp_path / "bench.md"
     found = results(figures.WEBHOOKS, ours=[300, 400, 500])
-    report.write(page, report.Report(found, {BELLCRANK: ""}, {NODE_RED: "there is no npm"}, rounds=3))
+    report.write(page, report.Report(found, {BELLCRANK: ""}, {NODE_RED: "there is no npm"}, ["kill of x"], 3, 0.25))
     text = page.read_text()
     assert "python -m bench --rounds 3" in text
     assert "400 (300 to 500)" in text
     assert "**Node-RED** could not be installed: there is no npm" in text
+    assert "Not measured: kill of x" in text
     assert str(tmp_path) not in text
     assert (tmp_path / "images" / "bench.svg").exists()
 
