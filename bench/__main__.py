@@ -9,6 +9,9 @@ folder (TMPDIR) has to be on a disk: what is written to a tmpfs is not counted.
 import argparse
 import os
 import random
+import shlex
+import signal
+import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -84,15 +87,29 @@ def arguments() -> argparse.Namespace:
     return options.parse_args()
 
 
+def command(said: Sequence[str]) -> str:
+    """What makes the same on another machine: without the folder of the peers."""
+    kept = list(said)
+    if "--peers" in kept:
+        place = kept.index("--peers")
+        del kept[place : place + 2]
+    return shlex.join(("python", "-m", "bench", *kept))
+
+
 def main() -> None:
     given = arguments()
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, and what was measured is told
+        signal.signal(number, signal.default_int_handler)
     here, missing = installed([c for c in ALL if c.key in given.contenders], given.peers.resolve())
     bench = Bench(replace(Size(), flood=given.count), given.peers.resolve(), given.concurrency)
     load = os.getloadavg()[0]
-    for number in range(1, given.rounds + 1):
-        print(f"round {number} of {given.rounds}", flush=True)
-        bench.round(number, here, [scene for scene in SCENES if scene.name in given.scenes])
-    found = Report(bench.results, here, missing, bench.failed, given.rounds, load)
+    try:
+        for number in range(1, given.rounds + 1):
+            print(f"round {number} of {given.rounds}", flush=True)
+            bench.round(number, here, [scene for scene in SCENES if scene.name in given.scenes])
+    except KeyboardInterrupt:
+        bench.failed.append(f"what was left when round {number} of {given.rounds} was interrupted")
+    found = Report(bench.results, here, missing, bench.failed, command(sys.argv[1:]), given.rounds, load)
     print(found)
     if given.write:
         write(given.write, found)

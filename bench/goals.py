@@ -57,17 +57,34 @@ def spread(values: Collection[float]) -> Spread:
 
 def measured(goal: Goal, results: Results) -> Spread | None:
     """The figure, ratio or difference that the goal is about; None where it was not measured."""
-    ours = results.get(goal.contender.name, {}).get(goal.figure, {})
-    peer = goal.times or goal.more_than
+    ours, peer = _rounds(results, goal.contender, goal.figure), goal.times or goal.more_than
     if peer is None:
         return spread(ours.values()) if ours else None
-    theirs = results.get(peer.name, {}).get(goal.figure, {})
-    rounds = [number for number in ours if number in theirs]
-    if not rounds:
+    pairs = _pairs(ours, _rounds(results, peer, goal.figure))
+    if not pairs:
         return None
     if goal.more_than is not None:
-        return spread([ours[number] - theirs[number] for number in rounds])
-    return spread([ours[number] / theirs[number] for number in rounds])
+        return spread([own - theirs for own, theirs in pairs])
+    return spread([own / theirs for own, theirs in pairs])
+
+
+def by_cpu(goal: Goal, results: Results) -> Spread | None:
+    """The ratio of a rate once more, as that of the peer's CPU time to ours; None where there is none."""
+    if goal.times is None or goal.figure not in figures.CPU_OF:
+        return None
+    figure = figures.CPU_OF[goal.figure]
+    pairs = _pairs(_rounds(results, goal.contender, figure), _rounds(results, goal.times, figure))
+    ratios = [theirs / own for own, theirs in pairs if own]  # the clock ticks in hundredths of a second
+    return spread(ratios) if ratios else None
+
+
+def _rounds(results: Results, contender: Contender, figure: Figure) -> Rounds:
+    return results.get(contender.name, {}).get(figure, {})
+
+
+def _pairs(ours: Rounds, theirs: Rounds) -> Sequence[tuple[float, float]]:
+    """What both had in the same round."""
+    return [(ours[number], theirs[number]) for number in ours if number in theirs]
 
 
 def reached(goal: Goal, found: Spread) -> bool:

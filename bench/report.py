@@ -24,7 +24,8 @@ bellcrank beside its peers, in one run, with the same broker and the same receiv
 """
 _GOALS = """## Goals
 
-The median of {rounds} rounds, with the extremes. A ratio is that of two figures of the same round.
+The median of {rounds} rounds, with the extremes. A ratio is that of two figures of the same round; *by CPU* is the
+ratio of the CPU time that each needs for the same, on which a busy machine has less influence.
 """
 _NOTES = """## What is measured
 
@@ -49,6 +50,8 @@ class Report:
     """Who could not be, and why."""
     failed: Sequence[str]
     """What could not be measured, and why."""
+    command: str
+    """What made it."""
     rounds: int
     load: float
     """The load average before the first round: what else the machine had to do."""
@@ -77,8 +80,7 @@ def write(page: Path, report: Report) -> None:
     """The page with its plot beside it."""
     plot = Path("images") / page.with_suffix(".svg").name
     _draw(page.parent / plot, report.results)
-    command = f"python -m bench --rounds {report.rounds} --write docs/{page.name}"
-    page.write_text(f"{_HEAD.format(command=command, plot=plot)}\n{report}", encoding="utf-8")
+    page.write_text(f"{_HEAD.format(command=report.command, plot=plot)}\n{report}", encoding="utf-8")
 
 
 def _version(*command: str) -> str:

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from bench import figures, report, table
+from bench.__main__ import command
 from bench.contenders.bellcrank import BELLCRANK
 from bench.contenders.node_red import NODE_RED
 from bench.contenders.noop import NOOP
 from bench.figures import Figure
-from bench.goals import GOALS, Goal, Results, Spread, measured, reached
+from bench.goals import GOALS, Goal, Results, Spread, by_cpu, measured, reached
 
 RATIO = Goal(BELLCRANK, figures.WEBHOOKS, at_least=1.5, times=NODE_RED)
 LOSS = Goal(BELLCRANK, figures.LOST_LIMITS, at_most=0, more_than=NOOP)
@@ -52,7 +53,8 @@ def test_what_was_not_measured_reaches_nothing_and_is_said() -> None:
 def test_the_page_tells_its_command_the_peers_and_those_that_are_missing(tmp_path: Path) -> None:
     page = tmp_path / "bench.md"
     found = results(figures.WEBHOOKS, ours=[300, 400, 500])
-    report.write(page, report.Report(found, {BELLCRANK: ""}, {NODE_RED: "there is no npm"}, ["kill of x"], 3, 0.25))
+    missing, made = {NODE_RED: "there is no npm"}, "python -m bench --rounds 3"
+    report.write(page, report.Report(found, {BELLCRANK: ""}, missing, ["kill of x"], made, 3, 0.25))
     text = page.read_text()
     assert "python -m bench --rounds 3" in text
     assert "400 (300 to 500)" in text
@@ -60,6 +62,18 @@ def test_the_page_tells_its_command_the_peers_and_those_that_are_missing(tmp_pat
     assert "Not measured: kill of x" in text
     assert str(tmp_path) not in text
     assert (tmp_path / "images" / "bench.svg").exists()
+
+
+def test_the_command_of_the_page_names_no_folder_of_this_machine() -> None:
+    assert command(["--rounds", "3", "--peers", "/somewhere", "--write", "docs/bench.md"]) == (
+        "python -m bench --rounds 3 --write docs/bench.md"
+    )
+
+
+def test_a_rate_is_told_by_cpu_time_too() -> None:
+    ours, theirs = {figures.CPU: {1: 0.5, 2: 0.25}}, {figures.CPU: {1: 1.0, 2: 1.0}}
+    assert by_cpu(RATIO, {BELLCRANK.name: ours, NODE_RED.name: theirs}) == Spread(2, 3, 4)
+    assert by_cpu(BYTES, {BELLCRANK.name: ours}) is None
 
 
 def test_every_goal_has_one_bound() -> None:
