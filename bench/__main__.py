@@ -98,8 +98,8 @@ def command(said: Sequence[str]) -> str:
 
 def main() -> None:
     given = arguments()
-    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, and what was measured is told
-        signal.signal(number, signal.default_int_handler)
+    for ending in (signal.SIGINT, signal.SIGTERM):  # what was started is ended, and what was measured is told
+        signal.signal(ending, signal.default_int_handler)
     here, missing = installed([c for c in ALL if c.key in given.contenders], given.peers.resolve())
     bench = Bench(replace(Size(), flood=given.count), given.peers.resolve(), given.concurrency)
     load = os.getloadavg()[0]
