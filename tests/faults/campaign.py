@@ -17,12 +17,13 @@ from tests.faults import (
     descriptors,
     disk_faults,
     feed_faults,
+    fuzzing,
     memory,
     soak,
 )
 from tests.faults.fault import Fault, Result
 
-MODULES = (disk_faults, descriptors, feed_faults, memory, soak)
+MODULES = (disk_faults, descriptors, feed_faults, memory, fuzzing, soak)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from tests.support.agent import free_port
 from tests.support.certificates import Authority, Pair, tls_server
 from tests.support.proxy import proxy
 from tests.support.receiver import Receiver, answer
+from tests.support.waiting import until
 
 
 async def post(url: str) -> Outcome:
@@ -68,6 +69,37 @@ async def test_a_port_without_tls_is_told_by_its_address() -> None:
     assert outcome.error == "tls"
     assert outcome.detail.startswith(f"127.0.0.1:{plain}: ")
     assert "ssl:default" not in outcome.detail
+
+
+async def test_a_second_answer_is_not_taken_for_that_to_the_next_request() -> None:
+    ok, requests = b"HTTP/1.1 204 No Content\r\n\r\n", 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"{}"):
+                requests += 1
+                writer.write(ok if requests < 3 else b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+                await asyncio.sleep(0.05)
+                writer.write(ok)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as made:
+        statuses = []
+        for _ in range(4):
+            statuses.append((await made.post(b"{}", {})).status)
+            await until(lambda: _has_come_unasked(made))
+    assert statuses == [204, 204, 503, 503]
+
+
+def _has_come_unasked(made: Transport) -> bool:
+    """Whether the kept connection holds an answer that nobody has asked for."""
+    session = made._session
+    assert session is not None
+    assert session.connector is not None
+    kept = [protocol for connections in session.connector._conns.values() for protocol, _ in connections]
+    return all(protocol.should_close for protocol in kept)
 
 
 def told_by(outcome: Outcome) -> tuple[str, str]:
