@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import math
+import os
 import secrets
 import sqlite3
 from collections import Counter, defaultdict, deque
@@ -54,6 +55,7 @@ _LOOK_ROWS = 5_000
 _NUMBER_MAX = 2**62
 LOG_BYTES = 2 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it was taken in."""
+_WRITTEN_AT_ONCE_BYTES = 2**20
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
     "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
@@ -90,6 +92,12 @@ class LogHeld(sqlite3.OperationalError):
     """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
 
     sqlite_errorcode = sqlite3.SQLITE_BUSY
+
+
+class NotDurable(sqlite3.OperationalError):
+    """What is read may not be on the disk, and cannot be brought there."""
+
+    sqlite_errorcode = sqlite3.SQLITE_IOERR
 
 
 class DiskFull(sqlite3.OperationalError):
@@ -251,7 +259,7 @@ class Store:
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it, and durable.
 
-        Raises DiskFull and LogHeld too.
+        Raises DiskFull, LogHeld and NotDurable too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
@@ -262,6 +270,7 @@ class Store:
         self._read_ledgers()
         number = self.number()
         if number > self._durable_number:
+            self._write_log_again()
             self._take_in_log()
             self._durable_number = number
         return number
@@ -655,13 +664,29 @@ class Store:
             if busy:
                 raise LogHeld(_HELD)
 
-    def _take_in_log(self) -> None:
-        """Make durable what the write-ahead log holds of a commit that failed to be.
+    def _write_log_again(self) -> None:
+        """Make durable what the write-ahead log holds, where a call to make it so may have failed. Raises NotDurable.
 
         It is read from the kernel's memory. The card may not have it, and the next fsync(2) of the log may say that all
-        is well, as the kernel tells of each error once and takes the pages for written. So they are written once more,
-        into the file itself.
+        is well, as the kernel tells of each error once and takes the pages for written, also over a `kill -9`. So they
+        are written once more, as they are. Nobody sees that, and SQLite has no locks on this file.
         """
+        try:
+            log = os.open(self._log_path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return
+        try:
+            at = 0
+            while held := os.pread(log, _WRITTEN_AT_ONCE_BYTES, at):
+                at += os.pwrite(log, held, at)
+            os.fsync(log)
+        except OSError as error:
+            raise NotDurable(f"the write-ahead log cannot be written: {error}") from error
+        finally:
+            os.close(log)
+
+    def _take_in_log(self) -> None:
+        """Bring into the file what the log holds of a commit that failed: where that fails too, the disk is full."""
         _, in_log, taken_in = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         if taken_in < in_log:
             raise LogHeld(_HELD)
@@ -700,7 +725,8 @@ class Store:
     # -- the parts of a start
 
     def _prepare(self, clock: DeviceClock) -> None:
-        """Migrate, and make what a new file begins with."""
+        """Migrate, and make what a new file begins with. What an agent left in the log that was killed is durable."""
+        self._write_log_again()
         migrate(self._db, self._path, clock.wall())
         self._boot_id = clock.boot_id()
         self._db.execute(
