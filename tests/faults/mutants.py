@@ -105,6 +105,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
     "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
     "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
+    "log-believed": [(Store, "_write_log_again", lambda _store: None)],
     "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 

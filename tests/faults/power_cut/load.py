@@ -13,7 +13,6 @@ from random import Random
 from tests.faults.house import House, house
 from tests.faults.power_cut.recording import Record, Recorder
 from tests.support.faulty import Faulty
-from tests.support.waiting import until
 
 _BUSY = 0.1
 _CALLS_MAX = {"kill": 200, "fail, kill": 3}
@@ -46,22 +45,21 @@ async def record(
     faulty, recorder, chance = Faulty(folder, state), Recorder(folder, state), Random(seed)
     libraries = f"{recorder.env['LD_PRELOAD']} {faulty.env['LD_PRELOAD']}"
     env = recorder.env | faulty.env | {"LD_PRELOAD": libraries}
-    async with house(folder, seed, mutant=mutant, env=env) as at:
-        at.oracle.busy = _BUSY
+    async with house(folder, seed, mutant=mutant, env=env, busy=_BUSY) as at:
         for n, trouble in enumerate(troubles, 1):
             await _until_said(at, messages * n // (len(troubles) + 1))
             if "fail" in trouble:
                 before = faulty.refused
                 faulty.fail_sync()
-                await until(lambda before=before: faulty.refused > before)  # type: ignore[misc]
+                await at.comes(lambda before=before: faulty.refused > before, "a failure")  # type: ignore[misc]
                 await asyncio.sleep(chance.uniform(0, 0.2))
             if "kill" in trouble:
                 recorder.kill_after(chance.randint(1, _CALLS_MAX[trouble]))
-                await until(lambda: not at.agent.lives(), 60)
+                await at.comes(lambda: not at.agent.lives(), "its end")
                 at.running.cancel()
                 faulty.heal()
                 at.agent.start(**env)
-                await at.agent.ready()
+                await at.ready()
                 at.run_stream()
             faulty.heal()
             await at.goes_on()
@@ -73,4 +71,4 @@ async def record(
 
 
 async def _until_said(at: House, messages: int) -> None:
-    await until(lambda: at.stream.count >= messages, 120)
+    await at.comes(lambda: at.stream.count >= messages, f"{messages} messages")

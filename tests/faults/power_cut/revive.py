@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.faults.oracle import SECRET, Oracle
 from tests.faults.power_cut.story import Story
-from tests.faults.storm import CONFIG
+from tests.faults.stream import CONFIG
 from tests.support.agent import AgentProcess
 from tests.support.rawbroker import CONNACK_SESSION, CONNECT, RawBroker, publish
 from tests.support.waiting import until
