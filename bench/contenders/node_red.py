@@ -47,7 +47,8 @@ def _program(peers: Path) -> Path:
 def _flow(place: Place) -> list[_Node]:
     """The webhook as users build it; keep-alive is on, which is faster than Node-RED's default."""
     broker: _Node = {"id": "b1", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(place.mqtt)}
-    broker |= {"keepalive": "60", "protocolVersion": "4", "cleansession": True, "autoConnect": True, "usetls": False, "clientid": ""}
+    broker |= {"keepalive": "60", "protocolVersion": "4", "cleansession": True, "autoConnect": True}
+    broker |= {"usetls": False, "clientid": ""}
     heard: _Node = {"id": "n1", "type": "mqtt in", "z": "f1", "topic": "bench/+", "qos": "1", "datatype": "json"}
     heard |= {"broker": "b1", "nl": False, "rap": True, "rh": 0, "wires": [["n2"]]}
     rule: _Node = {"t": "gt", "v": "0", "vt": "num"}

@@ -14,7 +14,6 @@ from pathlib import Path
 from tests.faults import table
 from tests.faults.campaign import FAULTS, Record, run
 from tests.faults.fault import Fault
-from tests.faults.mutants import MUTANTS
 
 MUTANT_SECONDS_MAX = 20.0
 """A mutant is caught soon."""
@@ -72,8 +71,9 @@ def _options() -> argparse.ArgumentParser:
     options.add_argument("name", nargs="?", choices=[*FAULTS, "all"], metavar="NAME|all")
     options.add_argument("--seconds", type=float, default=60, help="how long it strikes (default: %(default)g)")
     options.add_argument("--seed", type=int, default=1)
-    mutants = {name for fault in FAULTS.values() for name in fault.mutants} | MUTANTS.keys()
-    options.add_argument("--mutant", choices=["all", *sorted(mutants)])
+    options.add_argument(
+        "--mutant", choices=["all", *sorted({name for fault in FAULTS.values() for name in fault.mutants})]
+    )
     options.add_argument("--reloads", action="store_true", help="meanwhile change the configuration again and again")
     options.add_argument("--list", action="store_true", help="what there is")
     options.add_argument("--results", type=Path, metavar="FILE", help="append each run to it, as a line of JSON")

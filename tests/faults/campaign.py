@@ -41,6 +41,7 @@ MODULES = (
     week,
     neighbours,
     feeds,
+    fuzzing,
     feed_faults,
     clocks,
     disk_faults,
