@@ -15,6 +15,7 @@ import pytest
 from agent.clock import DeviceClock, SystemClock
 from agent.model import Content, Ending, Event, Notice, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
+from agent.outbox.packing import unpack
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule, Site
@@ -87,7 +88,8 @@ class House:
         return int(self.rows("SELECT commit_number FROM meta")[0][0])
 
     def bodies(self) -> list[str]:
-        return [row[0].decode() for row in self.rows("SELECT body FROM deliveries ORDER BY id")]
+        rows = self.rows("SELECT form, body FROM letters ORDER BY delivery")
+        return [(unpack(*row) or b"").decode() for row in rows]
 
 
 @asynccontextmanager
@@ -636,7 +638,10 @@ async def test_a_webhook_does_not_hear_of_itself(tmp_path: Path) -> None:
         at.pipeline.tell(notice(2, about="phone"))
         at.pipeline.tell(notice(3))
         await at.take()
-        rows = at.rows("SELECT w.name, d.body FROM deliveries d JOIN webhooks w ON w.id = d.webhook ORDER BY d.id")
+        rows = at.rows(
+            "SELECT w.name, l.body FROM deliveries d JOIN letters l ON l.delivery = d.id"
+            " JOIN webhooks w ON w.id = d.webhook ORDER BY d.id"
+        )
         told = [(name, body.split()[2]) for name, body in rows]
         assert told == [("phone", b"1"), ("ops", b"2"), ("ops", b"3"), ("phone", b"3")]
 

@@ -16,7 +16,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
-from tests.faults.storm import CONFIG as STORM
+from tests.faults.stream import CONFIG as STORM
 from tests.support.faulty import Faulty
 from tests.support.waiting import until
 
@@ -218,7 +218,9 @@ async def soak(
     """Run it in a folder."""
     disk, random = Faulty(folder, folder / "state"), Random(seed)
     settings = ("log_type none", "persistence true", f"persistence_location {folder}/")
-    async with house(folder, seed, *settings, config=CONFIG, mutant=mutant, env=disk.env, rate=EVENTS_PER_S) as at:
+    async with house(
+        folder, seed, *settings, config=CONFIG, mutant=mutant, env=disk.env, rate_per_s=EVENTS_PER_S
+    ) as at:
         at.oracle.any_time = True
         meters = Meters(at.broker.port, Random(seed))
         running = asyncio.create_task(meters.run())
@@ -244,5 +246,6 @@ FAULTS = [
         "500 readings a second, and receiver, links, broker, disk, clock and configuration that go wrong in turn",
         "faults",
         soak,
+        ("marks-lost",),
     )
 ]

@@ -15,9 +15,11 @@
 #include <unistd.h>
 
 struct control {
-    int64_t step_s;        /* added to the wall clock */
+    int64_t step_ns;       /* added to the wall clock */
+    int32_t sync_us;       /* how much longer fsync and fdatasync take */
     int32_t sync_errno;    /* of fsync and fdatasync; 0: they work */
-    int32_t write_errno;   /* of write, pwrite and ftruncate */
+    int32_t write_us;      /* the same of write, pwrite and ftruncate */
+    int32_t write_errno;
     uint64_t refused;      /* calls that were */
 };
 
@@ -37,13 +39,15 @@ __attribute__((constructor)) static void begin(void) {
     }
 }
 
-static int refuses(int fd, int number) {
+static int is_meant(int fd) {
     char link[64], path[4096];
-    if (!number)
-        return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
-    if (n < 0 || strncmp(path, folder, strlen(folder)) != 0)
+    return n >= 0 && strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int refuses(int fd, int number) {
+    if (!number || !is_meant(fd))
         return 0;
     __sync_fetch_and_add(&control->refused, 1);
     errno = number;
@@ -55,9 +59,15 @@ static int refuses(int fd, int number) {
     if (!found) \
         found = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
+static void takes(int fd, int us) {
+    if (us && is_meant(fd))
+        usleep(us);
+}
+
 #define REFUSABLE(kind, result, name, parameters, ...) \
     result name parameters { \
         TRUE_ONE(name); \
+        takes(fd, control->kind##_us); \
         return refuses(fd, control->kind##_errno) ? -1 : found(__VA_ARGS__); \
     }
 
@@ -69,10 +79,20 @@ REFUSABLE(write, ssize_t, pwrite64, (int fd, const void *data, size_t n, off64_t
 REFUSABLE(write, int, ftruncate, (int fd, off_t n), fd, n)
 REFUSABLE(write, int, ftruncate64, (int fd, off64_t n), fd, n)
 
+static void add(struct timespec *at, int64_t ns) {
+    at->tv_sec += ns / 1000000000;
+    at->tv_nsec += ns % 1000000000;
+    if (at->tv_nsec < 0 || at->tv_nsec >= 1000000000) {
+        int sign = at->tv_nsec < 0 ? -1 : 1;
+        at->tv_sec += sign;
+        at->tv_nsec -= sign * 1000000000L;
+    }
+}
+
 int clock_gettime(clockid_t clock, struct timespec *at) {
     TRUE_ONE(clock_gettime);
     int failed = found(clock, at);
     if (!failed && clock == CLOCK_REALTIME)
-        at->tv_sec += control->step_s;
+        add(at, control->step_ns);
     return failed;
 }
