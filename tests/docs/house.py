@@ -21,7 +21,7 @@ ROOMS: dict[str, tuple[str, list[str]]] = {
         "agent.yamlhints", "agent.yamlfile", "agent.secretfiles", "agent.config",
     ]),
     "pipeline": ("pipeline<br>all feeds, rules, one commit, acknowledge", [
-        "agent.round", "agent.counts", "agent.pipeline",
+        "agent.pipeline", "agent.round", "agent.counts",
     ]),
     "couriers": ("webhooks/courier, heartbeat<br>send what is owed", [
         "agent.webhooks.connections", "agent.webhooks.transport", "agent.webhooks.trial",
