@@ -69,7 +69,7 @@ class Rules:
     def told_by(self) -> defaultdict[str, dict[str, int]]:
         """Rule, empty for the agent itself -> type of event -> how many were told since the start."""
         found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for told, n in self._pipeline.told.items():
+        for told, n in self._pipeline.counts.told.items():
             found[told.rule][told.type] = n
         return found
 

@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt import publish
 from standardwebhooks import Webhook
 
-from tests.faults.damage import cut_off, flip_bit, overwrite_root
+from tests.faults.damage import cut_off, flip_bit, overwrite_root, places_of_bodies
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -35,8 +35,9 @@ N = 60
 
 
 def flip(path: Path) -> None:
-    """One bit of one number in one body, which SQLite does not see."""
-    flip_bit(path, path.read_bytes().index(b'"value":31') + len(b'"value":31') - 1)
+    """One bit of one body, which SQLite does not see."""
+    [at] = places_of_bodies(path, b'"value":31,')
+    flip_bit(path, at)
 
 
 KINDS: dict[str, tuple[Callable[[Path], object], int]] = {
