@@ -156,5 +156,6 @@ def _see(path: str) -> web.Response:
 @cache
 def _template() -> "jinja2.Template":
     import jinja2  # not before somebody logs in
+
     text = (files("agent.status") / "templates" / "login.html").read_text(encoding="utf-8")
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
