@@ -21,9 +21,9 @@ def owe(file: File, batch: Batch, letters: Mapping[int, Kept], deltas: Deltas, r
         of_rule = (event.id, event.type, event.rule, event.subject, event.alert_id)
         facts, kind = (*of_rule, event.at, event.wall, event.synced), _kind(event)
         for d in owed:
-            deltas[d.webhook].update(owed=1)
+            deltas[d.webhook]["owed"] += 1
         for d in taken:
-            deltas[d.webhook].update(pending=1)
+            deltas[d.webhook]["pending"] += 1
             if d.untimed and (text := untimed.dump(event)) is not None:
                 texts.append((d.id, text, of_texts(str(d.id), text)))
             row = (d.id, number, len(owed), file.row(d.webhook), d.sequence, d.subject, PENDING, kind, 0)
