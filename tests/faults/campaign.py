@@ -25,6 +25,7 @@ from tests.faults import (
     fuzzing,
     memory,
     neighbours,
+    power_cut,
     soak,
     storm,
     walk,
@@ -49,6 +50,7 @@ MODULES = (
     memory,
     fuzzing,
     soak,
+    power_cut,
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""

@@ -16,7 +16,6 @@ from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.oracle import conserved
 from tests.faults.stream import CONFIG
-from tests.support.waiting import until
 
 PAGE_BYTES = 1024
 _VALUE = b'"value":'
@@ -118,7 +117,7 @@ async def damaged(
 async def _damage(at: House, kind: str) -> set[str]:
     """Returns what may be lost by it, or may come again."""
     at.oracle.busy = 1.0
-    await until(lambda: at.agent.status().get("outbox", {}).get("pending", 0) >= _WAITING, 60, what=at.agent.said)
+    await at.comes(lambda: at.agent.status().get("outbox", {}).get("pending", 0) >= _WAITING, "it")
     at.running.cancel()
     at.stream.close()
     recent = at.oracle.told_since(_RECENT_S)
@@ -130,7 +129,7 @@ async def _damage(at: House, kind: str) -> set[str]:
     unsure = recent | (at.stream.expected - at.oracle.told())
     at.oracle.busy = 0.0
     at.agent.start()
-    await at.agent.ready()
+    await at.ready()
     at.stream.connect(at.broker.port)
     at.run_stream()
     await at.goes_on()

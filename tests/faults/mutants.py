@@ -17,6 +17,7 @@ from agent.cli import main
 from agent.clock import SystemClock
 from agent.model import Ending, Settlement
 from agent.outbox import Ledger, Outbox, checksums, counting
+from agent.outbox import file as outbox_file
 from agent.outbox.file import File
 from agent.pipeline import Pipeline
 from agent.rules import Engine
@@ -105,6 +106,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
     "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
     "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
+    "log-believed": [(outbox_file, "write_again", lambda _log: None)],
     "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 
