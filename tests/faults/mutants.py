@@ -16,7 +16,7 @@ from agent import supervise
 from agent.cli import main
 from agent.clock import SystemClock
 from agent.model import Ending, Settlement
-from agent.outbox import Ledger, Outbox, checksums
+from agent.outbox import Ledger, Outbox, checksums, store
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine
@@ -105,7 +105,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
     "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
     "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
-    "log-believed": [(Store, "_write_log_again", lambda _store: None)],
+    "log-believed": [(store, "write_again", lambda _log: None)],
     "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 

@@ -17,10 +17,13 @@ from typing import Any
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.stream import CONFIG
+from tests.support.faulty import Faulty
 
 PERSISTENT = ("persistence true", "persistence_location {folder}/", "autosave_interval 1")
 """As in config/mosquitto.conf, but each second: to save with each change would make the broker what is waited for."""
 _SAVED_WITHIN_S = 4.0
+SYNC_S = 0.03
+"""As on an SD card, so that a kill finds messages that are not committed yet."""
 OTHER = {
     "sensors: {{press:": "labels: {{floor: cellar}}, sensors: {{press:",
     "rest: {{": "concurrency: 3\n    rest: {{",
@@ -38,7 +41,8 @@ class Storm:
     at: House
     configs: list[str]
     """The running one, and the other."""
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str]
+    """With what an agent is started."""
     unsure: set[str] = field(default_factory=set)
     """What a broker may have lost, or said twice."""
     struck: Counter[str] = field(default_factory=Counter)
@@ -116,9 +120,11 @@ async def kill_storm(
     a_round: Mapping[str, int] = ROUND,
 ) -> Result:
     """Round after round, at least one."""
-    settings = [line.format(folder=folder) for line in PERSISTENT]
-    async with house(folder, seed, *settings, mutant=mutant, busy=0.10, lose=0.05) as at:
-        storm, end = Storm(at, [at.config_of(CONFIG), at.config_of(changed(CONFIG))]), time.monotonic() + seconds
+    settings, faulty = [line.format(folder=folder) for line in PERSISTENT], Faulty(folder, folder / "state")
+    faulty.slow_sync(SYNC_S)
+    async with house(folder, seed, *settings, mutant=mutant, busy=0.10, lose=0.05, env=faulty.env) as at:
+        configs, end = [at.config_of(CONFIG), at.config_of(changed(CONFIG))], time.monotonic() + seconds
+        storm = Storm(at, configs, faulty.env)
         while not storm.struck or time.monotonic() < end:
             kinds = [kind for kind, count in a_round.items() for _ in range(count)]
             at.random.shuffle(kinds)

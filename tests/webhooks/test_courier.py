@@ -609,7 +609,7 @@ async def test_without_order_one_subject_fills_all_places_and_a_failed_one_is_ov
 
 
 async def test_a_probe_is_brought_forward_by_the_network(tmp_path: Path) -> None:
-    async with Receiver(answer(503)) as receiver, desk(tmp_path, receiver.url, rest={"min": "1h", "max": "2h"}) as at:
+    async with Receiver(reset) as receiver, desk(tmp_path, receiver.url, rest={"min": "1h", "max": "2h"}) as at:
         await at.owe(*"abcde")
         await until(lambda: at.courier.view().state == "resting")
         receiver.script = answer(204)
