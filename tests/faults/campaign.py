@@ -19,6 +19,7 @@ from tests.faults import (
     clocks,
     damage,
     descriptors,
+    disk_copied,
     disk_faults,
     feed_faults,
     feeds,
@@ -51,6 +52,7 @@ MODULES = (
     fuzzing,
     soak,
     power_cut,
+    disk_copied,
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""

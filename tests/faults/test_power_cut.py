@@ -1,4 +1,4 @@
-"""The power is cut, short; the long one is `python -m tests.faults power-cut`."""
+"""The power is cut, and a disk copied, short; the long ones: `python -m tests.faults power-cut`, and `disk-copied`."""
 
 import os
 import subprocess
@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from tests.faults.disk_copied import disk_copied
 from tests.faults.power_cut import power_cut
 from tests.faults.power_cut.disk import WAYS, Disk
 from tests.faults.power_cut.judge import lay_out
@@ -25,15 +26,18 @@ async def test_a_cut_of_power_costs_nothing_that_was_acknowledged_or_told(tmp_pa
     assert result.strikes > 50
 
 
-@pytest.mark.parametrize("mutant", ["acknowledge-early", "synchronous-normal"])
-async def test_an_agent_that_acknowledges_what_is_not_durable_is_caught_by_a_cut(tmp_path: Path, mutant: str) -> None:
-    result = await power_cut(tmp_path, seconds=1, seed=1, mutant=mutant)
+async def test_an_agent_that_acknowledges_what_is_not_durable_is_caught_by_a_cut(tmp_path: Path) -> None:
+    result = await power_cut(tmp_path, seconds=1, seed=1, mutant="synchronous-normal")
     assert result.lost, result
+
+
+async def test_a_disk_that_is_copied_under_load_has_all_that_was_acknowledged_or_told(tmp_path: Path) -> None:
+    result = await disk_copied(tmp_path, seconds=0, seed=0)
+    assert result.good, result
 
 
 CHILD = """
 import asyncio, errno, os, pathlib, struct, sys
-from tests.faults.mutants import mutated
 from tests.outbox.parts import event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
@@ -50,13 +54,11 @@ async def main():
         print(outbox.counters["ops"].owed, flush=True)
         os._exit(0)
 
-with mutated(sys.argv[3] or None):
-    asyncio.run(main())
+asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("mutant", [None, "log-believed"])
-async def test_what_a_start_finds_behind_a_failed_sync_is_made_durable(tmp_path: Path, mutant: str | None) -> None:
+async def test_what_a_start_finds_behind_a_failed_sync_is_made_durable(tmp_path: Path) -> None:
     state = tmp_path / "state"
     state.mkdir()
     faulty, recorder = Faulty(tmp_path, state), Recorder(tmp_path, state)
@@ -64,7 +66,7 @@ async def test_what_a_start_finds_behind_a_failed_sync_is_made_durable(tmp_path:
     env = {**os.environ, **faulty.env, **recorder.env, "LD_PRELOAD": libraries}
 
     def owed(what: str) -> str:
-        command = [sys.executable, "-c", CHILD, str(state), what, mutant or ""]
+        command = [sys.executable, "-c", CHILD, str(state), what]
         return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()
 
     assert owed("owe") == "1", "the second is not durable, so it does not count"
@@ -75,7 +77,7 @@ async def test_what_a_start_finds_behind_a_failed_sync_is_made_durable(tmp_path:
         disk.follow(record)
     lay_out(disk.dropped(), tmp_path / "cut", Random(1))
     async with opened(tmp_path / "cut", HandClock()) as (outbox, _):
-        assert outbox.counters["ops"].owed == (2 if mutant is None else 1)
+        assert outbox.counters["ops"].owed == 2
 
 
 def followed(*calls: tuple[Kind, str | int]) -> Disk:

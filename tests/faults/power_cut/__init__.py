@@ -16,7 +16,7 @@ from tests.faults.fault import Fault, Result
 from tests.faults.power_cut.cuts import Cuts
 from tests.faults.power_cut.load import TROUBLES, record
 
-SHORT_S, JUDGE_S = 10.0, 30.0
+SHORT_S, JUDGE_S = 10.0, 60.0
 """What takes less is short: one small recording. At most so long one is cut; then comes another."""
 MESSAGES, MESSAGES_SHORT = 400, 60
 """What a state costs grows with them."""
@@ -25,19 +25,15 @@ MESSAGES, MESSAGES_SHORT = 400, 60
 async def power_cut(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
     """Record and cut, for about so many seconds, at least once."""
     result, loop, chance = Result(), asyncio.get_running_loop(), Random(seed)
-    end, n = loop.time() + seconds, 0
+    end, n, is_short = loop.time() + seconds, 0, seconds < SHORT_S
     while n == 0 or loop.time() < end:
         place, n = folder / f"recording-{n}", n + 1
         place.mkdir()
-        if seconds < SHORT_S:
-            recording = await record(place, chance.randrange(2**32), messages=MESSAGES_SHORT, mutant=mutant)
-        else:
-            troubles = chance.sample(TROUBLES, len(TROUBLES))
-            recording = await record(
-                place, chance.randrange(2**32), messages=MESSAGES, troubles=troubles, mutant=mutant
-            )
+        troubles = () if is_short else chance.sample(TROUBLES, len(TROUBLES))
+        messages = MESSAGES_SHORT if is_short else MESSAGES
+        recording = await record(place, chance.randrange(2**32), messages=messages, troubles=troubles, mutant=mutant)
         cuts = Cuts(recording, place, Random(chance.randrange(2**32)), result)
-        await cuts.make(min(JUDGE_S, seconds))
+        await cuts.make(min(JUDGE_S, seconds), with_agent=not is_short)
         shutil.rmtree(place)
     return result
 
@@ -48,6 +44,6 @@ FAULTS = [
         "the power is cut: of what was not made durable any part is there or not, in any order, torn",
         "states",
         power_cut,
-        ("acknowledge-early", "synchronous-normal"),
+        ("acknowledge-early", "synchronous-normal", "log-believed"),
     )
 ]

@@ -35,19 +35,24 @@ class Cuts:
     twice: set[str] = field(default_factory=set)
     started: set[int] = field(default_factory=set)
     """States from which something was started."""
+    agents: int = 0
+    """That were started."""
 
     def __post_init__(self) -> None:
         self.story = Story(self.recording.mqtt, self.recording.http)
         self._dropped: tuple[int, Found] = -1, Found()
         self._where = ""
 
-    async def make(self, seconds: float) -> None:
-        """Cut for about so long: at points by chance, and whenever something new is promised."""
+    async def make(self, seconds: float, *, with_agent: bool) -> None:
+        """Cut for about so long: at points by chance, and whenever something new is promised.
+
+        `with_agent`: at one point the agent itself is started too, which takes some seconds.
+        """
         records = self.recording.records
         points = [i for i, one in enumerate(records) if one.kind not in OF_SOCKETS]
         n = max(_POINTS_MIN, int(seconds / _STATE_S / (2 + SAMPLES)))
         chosen = set(self.chance.sample(points, min(n, len(points))))
-        lives = self.chance.choice(points[len(points) // 4 :])
+        lives = self.chance.choice(points[len(points) // 4 :]) if with_agent else None
         for i, one in enumerate(records):
             promised, self._where = self.story.version, f"behind call {i} of {len(records)}"
             self.disk.follow(one)
@@ -81,6 +86,7 @@ class Cuts:
         return await start(self.folder / "cut")
 
     async def _revive(self) -> None:
+        self.agents += 1
         state = self.folder / "revived"
         lay_out(self.disk.sampled(self.chance), state, self.chance)
         for sentence in await revive(self.folder, state, self.story, self.chance.randrange(2**32)):
@@ -115,7 +121,7 @@ class Cuts:
         self.result.duplicates += len(self.twice)
         figures = Counter(self.result.figures)
         figures.update({"recordings": 1, "calls": len(made.records), "messages": made.published})
-        figures.update({"agents started": 1, **{f"troubles: {name}": n for name, n in made.troubles.items()}})
+        figures.update({"agents started": self.agents, **{f"troubles: {name}": n for name, n in made.troubles.items()}})
         self.result.figures = dict(figures)
 
 

@@ -101,9 +101,14 @@ class Recorder:
         """
         _CONTROL.pack_into(self._page, 0, calls)
 
-    def records(self) -> Iterator[Record]:
-        """All that were written until now."""
+    def size_bytes(self) -> int:
+        """Of all records: what is behind it comes later."""
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def records(self, first: int = 0, end: int | None = None) -> Iterator[Record]:
+        """All that were written until now, or between two sizes."""
         with self._log.open("rb") as log:
-            while head := log.read(_RECORD.size):
+            log.seek(first)
+            while (end is None or log.tell() < end) and (head := log.read(_RECORD.size)):
                 kind, pid, fd, result, at, length, size = _RECORD.unpack(head)
                 yield Record(Kind(kind), pid, fd, result, at, length, log.read(size))
