@@ -109,7 +109,8 @@ def main() -> None:
             bench.round(number, here, [scene for scene in SCENES if scene.name in given.scenes])
     except KeyboardInterrupt:
         bench.failed.append(f"what was left when round {number} of {given.rounds} was interrupted")
-    found = Report(bench.results, here, missing, bench.failed, command(sys.argv[1:]), given.rounds, load)
+    results = {contender.name: bench.results.get(contender.name, {}) for contender in here}
+    found = Report(results, here, missing, bench.failed, command(sys.argv[1:]), given.rounds, load)
     print(found)
     if given.write:
         write(given.write, found)

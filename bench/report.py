@@ -32,8 +32,8 @@ _NOTES = """## What is measured
 - **In a flood** every reading is an alert; they are of 16 sensors. bellcrank and the bare chain send 8 at once,
   bellcrank one at a time for each sensor. Both have a file with an fsync between; the others keep what they hear in
   memory.
-- **Receiver away**: readings are published for 3 s while nobody listens; what has not come 4 s after the last that came
-  is lost. **`kill -9`**: once a quarter of a flood has come; then it is started again.
+- **Receiver away**: readings are published for 3 s while nobody listens, nor for 2 s more; what has not come 4 s after
+  the last that came is lost. **`kill -9`**: once a quarter of a flood has come; then it is started again.
 - **Readings that change nothing** are below the rule's threshold. What the broker drops it tells itself (`$SYS`).
 - Memory, CPU and bytes are those of the contender's process, as Linux counts them (`/proc`).
 """

@@ -100,10 +100,10 @@ class Chain:
             await asyncio.sleep(1)
 
 
-def connected(port: int, chain: Chain) -> mqtt.Client:
+def connected(port: int, client_id: str, chain: Chain) -> mqtt.Client:
     """A client on the running loop that feeds the chain; its session outlives the process."""
     client = mqtt.Client(
-        CallbackAPIVersion.VERSION2, "bare-chain", protocol=mqtt.MQTTv311, clean_session=False, manual_ack=True
+        CallbackAPIVersion.VERSION2, client_id, protocol=mqtt.MQTTv311, clean_session=False, manual_ack=True
     )
     loop = asyncio.get_running_loop()
 
@@ -122,7 +122,7 @@ def connected(port: int, chain: Chain) -> mqtt.Client:
 
 async def run(port: int, hook: str, file: Path, concurrency: int, codec: tuple[Any, Any]) -> None:
     chain = Chain(file, hook, *codec)
-    client = connected(port, chain)
+    client = connected(port, file.parent.name, chain)
     connector = aiohttp.TCPConnector(limit=concurrency)
     async with aiohttp.ClientSession(connector=connector) as session:
         tasks = [asyncio.create_task(chain.deliver(session)) for _ in range(concurrency)]

@@ -52,6 +52,7 @@ def _receiver_away(at: Surroundings, its: Sequence[Running], size: Size) -> list
     """The share of the readings published meanwhile that never comes, though the receiver is back."""
     at.take_receiver_away()
     sent = at.publish(size.away, "--rate", _RATE)
+    time.sleep(size.calm_s)  # who is slow comes to the last of them
     at.bring_receiver()
     for it in its:
         at.settle(it.name, size.away, size.quiet_s)
