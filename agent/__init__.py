@@ -30,6 +30,7 @@ The floors, from the ground; a file imports only from floors below its own:
     config/                     YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
     pipeline                    all feeds -> rules -> one commit -> acknowledge
+    webhooks/connections        connections to who may say anything
     webhooks/transport          one POST
     webhooks/trial              one test event
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
 from aiohttp.resolver import ThreadedResolver
 
 from agent.webhooks.config import Webhook, literal_address
+from agent.webhooks.connections import Connector, Request, Unasked
 from agent.webhooks.headers import usual
 from agent.webhooks.proxies import BadProxy, proxy_for
 from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
@@ -57,24 +57,6 @@ class GuardedResolver(AbstractResolver):
 
     async def close(self) -> None:
         """Nothing is held."""
-
-
-class Unasked(aiohttp.ClientPayloadError):
-    """An answer that was there before the request: it is not of it."""
-
-
-class Request(aiohttp.ClientRequest):
-    """Goes out only where nothing has come in yet.
-
-    A receiver or a proxy that answers twice, or too early, has its surplus answer wait in a kept connection: aiohttp
-    would take it for the answer to the next request, and that delivery would be lost (RFC 9112, 9.2).
-    """
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Send it. Raises Unasked."""
-        if conn.protocol is not None and conn.protocol.should_close:
-            raise Unasked("an answer came before the request")
-        return await super().send(conn)
 
 
 class UnusableTls(OSError):
@@ -150,9 +132,7 @@ class Transport:
             trace = aiohttp.TraceConfig()
             trace.on_connection_reuseconn.append(_note_reuse)
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook)
-                ),
+                connector=Connector(limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook)),
                 headers=usual(self._webhook.header_texts()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,

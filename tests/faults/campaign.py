@@ -14,14 +14,18 @@ from typing import Any, Self
 import pytest
 
 from tests.faults import (
+    broker_abuse,
     descriptors,
     disk_faults,
     feed_faults,
     memory,
+    poison,
+    receivers,
+    serial_abuse,
 )
 from tests.faults.fault import Fault, Result
 
-MODULES = (disk_faults, descriptors, feed_faults, memory)
+MODULES = (disk_faults, descriptors, feed_faults, memory, receivers, poison, serial_abuse, broker_abuse)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from tests.faults import mutants
 from tests.faults.fault import Result
@@ -92,7 +93,8 @@ class House:
                 if len(oracle.ids) > told:
                     break
         lost, twice = stream.expected - oracle.told() - set(may_be_lost), oracle.told_twice().keys() - set(may_be_twice)
-        self.result.lost, self.result.duplicates = len(lost), len(twice)
+        self.result.lost += len(lost)
+        self.result.duplicates += len(twice)
         demand(not lost, f"{len(lost)} of {stream.count} lost: {sorted(lost)[:3]}")
         demand(not twice, f"{len(twice)} told twice: {sorted(twice)[:3]}")
         demand(oracle.told() <= stream.expected | set(may_be_lost), "something was told that was never said")
@@ -101,15 +103,21 @@ class House:
         await self._counters()
         self.result.figures["published"] = stream.count
 
+    def counts(self, webhook: str = "oracle") -> dict[str, Any]:
+        """What the API says of one webhook; {} where it does not answer."""
+        found: dict[str, Any] = self.agent.status().get("webhooks", {}).get(webhook, {})
+        return found
+
     async def _counters(self) -> None:
-        counts = self.agent.status().get("outbox", {})
+        counts = self.counts()
         for _ in range(100):
             if counts and not counts["pending"]:
                 break
             await asyncio.sleep(0.1)
-            counts = self.agent.status().get("outbox", {})
+            counts = self.counts()
         unique = len(self.oracle.accepted)
-        agree = counts and counts["balanced"] and counts["owed"] == counts["delivered"] == unique
+        balanced = self.agent.status().get("outbox", {}).get("balanced")
+        agree = counts and balanced and counts["owed"] == counts["delivered"] == unique
         self.result.demand(agree, f"the counters are not the oracle's {unique}: {json.dumps(counts)[:300]}")
 
 

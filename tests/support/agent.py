@@ -155,12 +155,23 @@ class AgentProcess:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def rss_bytes(self) -> int:
-        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+        return self._memory_bytes("VmRSS")
+
+    def forget_peak(self) -> None:
+        """From now on `peak_bytes` is what it is at most, see proc(5)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """The most that it ever had resident."""
+        return self._memory_bytes("VmHWM")
 
     def written_bytes(self) -> int:
         lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
+
+    def _memory_bytes(self, which: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith(which)))
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None

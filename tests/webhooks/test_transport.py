@@ -15,6 +15,7 @@ from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.support.agent import free_port
 from tests.support.certificates import Authority, Pair, tls_server
+from tests.support.liar import Talk
 from tests.support.proxy import proxy
 from tests.support.receiver import Receiver, answer
 from tests.support.waiting import until
@@ -91,6 +92,30 @@ async def test_a_second_answer_is_not_taken_for_that_to_the_next_request() -> No
             statuses.append((await made.post(b"{}", {})).status)
             await until(lambda: _has_come_unasked(made))
     assert statuses == [204, 204, 503, 503]
+
+
+async def test_answers_without_end_are_no_answer() -> None:
+    async with port(b"HTTP/1.1 100 Continue\r\n\r\n" * 5000) as flooding:
+        outcome = await post(f"http://127.0.0.1:{flooding}/")
+    assert told_by(outcome) == ("protocol", "answers without end")
+
+
+async def test_a_reset_within_an_answer_without_length_is_not_its_end() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        await Talk(reader, writer).say([b"HTTP/1.1 200 OK\r\n\r\nhalf an ans"], pause_s=0.05)
+        Talk(reader, writer).reset()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        outcome = await post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert told_by(outcome) == ("protocol", "the connection was reset within the answer")
+
+
+async def test_an_answer_may_be_said_to_come() -> None:
+    async with port(b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.1 204 No Content\r\n\r\n") as hinting:
+        outcome = await post(f"http://127.0.0.1:{hinting}/")
+    assert outcome.status == 204
 
 
 def _has_come_unasked(made: Transport) -> bool:
