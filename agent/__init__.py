@@ -21,7 +21,7 @@ The floors, from the ground; a file imports only from floors below its own:
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
-    rules/                      pure: conditions, the state machine, the engine
+    rules/                      pure: conditions, the state machine, the directory of patterns, the engine
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
                                 breaker, tally
     outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts

@@ -116,6 +116,10 @@ class _ShallowComposer(Composer):
 
     _depth = -1
 
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False  # YAML allows them (1.2, 3.2.2.2)
+
     def compose_node(self, parent: Any, index: int) -> Any:
         self._depth += 1
         if self._depth > DEPTH_MAX:

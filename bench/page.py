@@ -7,8 +7,8 @@ machine that is busy with other things disturbs all alike.
 
 import argparse
 import asyncio
+import json
 import math
-import os
 import re
 import statistics
 import tempfile
@@ -16,13 +16,18 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from bench.__main__ import Bench, wait_for
+from bench.contenders.bellcrank import BELLCRANK_FAST, command
+from bench.processes import cpu_s, free_port, wait_for
+from bench.running import Setting
+from bench.surroundings import Surroundings
 
 PAGES = (0, 1, 5)
 VIEWS = ("/", "/", "/sensors/meter.0.t", "/events", "/")
@@ -85,15 +90,9 @@ async def pages(status: int, count: int) -> AsyncIterator[None]:
         await asyncio.gather(*listening, return_exceptions=True)
 
 
-def cpu_s(pid: int) -> float:
-    """User and system time of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def share(bench: Bench, pid: int, readings: Readings, count: int, seconds: float) -> float:
+async def share(status: int, pid: int, readings: Readings, count: int, seconds: float) -> float:
     """Percent of a core that the agent takes with so many pages open."""
-    async with pages(bench.status, count):
+    async with pages(status, count):
         begin, before = time.monotonic(), cpu_s(pid)
         await readings.run(seconds)
         return 100 * (cpu_s(pid) - before) / (time.monotonic() - begin)
@@ -108,24 +107,32 @@ def weight(status: int) -> int:
     return whole
 
 
+def messages(status: int) -> int:
+    """How many readings the agent has heard."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{status}/api/v1/status") as answer:
+        return int(json.load(answer)["sources"]["meter"]["messages"])
+
+
 def measure(sensors: int, rate: float, seconds: float, rounds: int) -> None:
+    status = free_port()
+    agent = replace(BELLCRANK_FAST, command=partial(command, fast=True, status=status))
     with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(Path(folder))
-        with bench.surroundings(), bench.agent() as agent:
-            readings = Readings(bench.mqtt, sensors, rate)
+        surroundings = Surroundings(Path(folder))
+        with surroundings.open(), Setting(surroundings, Path(folder), 8).running(agent) as running:
+            readings = Readings(surroundings.mqtt, sensors, rate)
             readings.say(sensors)
-            wait_for("the sensors", lambda: bench.messages() >= sensors)
+            wait_for("the sensors", lambda: messages(status) >= sensors)
             shares: dict[int, list[float]] = {count: [] for count in PAGES}
             for _ in range(rounds):
                 for count in PAGES:
-                    shares[count].append(asyncio.run(share(bench, agent.pid, readings, count, seconds)))
+                    shares[count].append(asyncio.run(share(status, running.pid, readings, count, seconds)))
             readings.close()
             none = statistics.median(shares[0])
             print(f"{sensors} sensors, {rate:g} readings/s, {rounds} rounds of {seconds:g} s; medians")
             for count in PAGES:
                 taken = statistics.median(shares[count])
                 print(f"    {count} pages open {taken:8.2f} % of a core, {taken - none:+.2f}")
-            print(f"    the page weighs {weight(bench.status) / 1000:.1f} kB with all it needs", flush=True)
+            print(f"    the page weighs {weight(status) / 1000:.1f} kB with all it needs", flush=True)
 
 
 def main() -> None:

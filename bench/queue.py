@@ -23,7 +23,7 @@ from aiohttp import web
 
 from agent.clock import SystemClock
 from agent.outbox.store import Store
-from bench.__main__ import free_port, listening, wait_for
+from bench.processes import free_port, listening, rss_mib, wait_for
 
 CONFIG = """
 version: 1
@@ -136,10 +136,6 @@ class Agent:
             self.process.terminate()
             await self.process.wait()
 
-    def memory_mib(self) -> float:
-        lines = Path(f"/proc/{self.process.pid}/status").read_text(encoding="ascii").splitlines()
-        return int(next(line.split()[1] for line in lines if line.startswith("VmRSS"))) / 1024
-
 
 async def measure(events: int, subjects: int, drain: int, ordering: str) -> dict[str, float]:
     """Figures of one queue."""
@@ -149,7 +145,7 @@ async def measure(events: int, subjects: int, drain: int, ordering: str) -> dict
         agent = Agent(folder, http, ordering)
         async with agent.run() as start_s:
             await asyncio.sleep(10)  # it finds that nobody answers, and reads the subjects beside that
-            figures = {"start, s": start_s, "RSS waiting, MiB": agent.memory_mib()}
+            figures = {"start, s": start_s, "RSS waiting, MiB": rss_mib(agent.process.pid)}
             if events:
                 figures |= await _drained(agent, http, min(drain, events))
         return figures
@@ -164,7 +160,7 @@ async def _drained(agent: Agent, http: int, count: int) -> dict[str, float]:
         return {
             f"until {count} have arrived, s": took_s,
             "events/s": count / took_s,
-            "RSS draining, MiB": agent.memory_mib(),
+            "RSS draining, MiB": rss_mib(agent.process.pid),
             "connections at most": receiver.most_connections,
             "out of order": receiver.out_of_order,
         }

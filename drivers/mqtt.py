@@ -17,11 +17,10 @@ is in doubt: it may be a new one, and the ledger that of the old one, whose pack
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, Self
 
-import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from drivers.base import (
@@ -41,6 +40,7 @@ from drivers.base import (
 )
 from drivers.mqtt_config import Availability, BrokerConfig, MqttSource
 from drivers.mqtt_connection import Connection, Listener, Login, Subscription, VersionRefused
+from drivers.mqtt_packets import Publish
 from drivers.mqtt_routing import NOBODY, Router, Routes, decoded, said
 from drivers.mqtt_standings import Standings
 from drivers.tls import Tls
@@ -63,19 +63,15 @@ _VERSIONS = {"auto": MQTTProtocolVersion.MQTTv5, "5": MQTTProtocolVersion.MQTTv5
 class _Arrived(NamedTuple):
     at: float
     connection: Connection
-    packet_id: int
-    """0 for QoS 0."""
-    dup: bool
-    retained: bool
+    message: Publish
     topic: str
     """Empty: it was no UTF-8."""
-    payload: bytes
     routes: Routes
 
     @property
     def size(self) -> int:
         """What it holds of the intake's bytes."""
-        return len(self.topic) + len(self.payload)
+        return len(self.topic) + len(self.message.payload)
 
 
 _Waiting = _Arrived | Presence | Subscriptions
@@ -192,7 +188,7 @@ class MqttDriver(Driver):
         return await self._open()
 
     async def _connect(self) -> bool:
-        listener = Listener(self._on_message, self._on_suback, self._on_unsuback, self._on_lost)
+        listener = Listener(self._on_messages, self._on_suback, self._on_unsuback, self._on_lost)
         connection = self._connection = Connection(self._login, self._version, listener)
         self._standings.connecting()
         self._opening = asyncio.ensure_future(connection.open())
@@ -236,7 +232,7 @@ class MqttDriver(Driver):
         return self._answered or self._has_repeats() or self._full(1.0)
 
     def _has_repeats(self) -> bool:
-        return any(isinstance(waiting, _Arrived) and waiting.dup for waiting in self._intake)
+        return any(isinstance(waiting, _Arrived) and waiting.message.dup for waiting in self._intake)
 
     def _on_lost(self, connection: Connection) -> None:
         if connection is self._connection:
@@ -325,24 +321,24 @@ class MqttDriver(Driver):
 
     # -- the intake
 
-    def _on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
-        now, payload = self._clock.now(), bytes(message.payload)
-        topic, routes = "", NOBODY
-        try:
-            topic = message.topic
-            routes = self._router.route(tuple(getattr(message.properties, "SubscriptionIdentifier", ())), topic)
-        except UnicodeDecodeError:
-            pass  # it is acknowledged, and nobody's
-        packet_id = message.mid if message.qos else 0
-        arrived = _Arrived(now, connection, packet_id, message.dup, message.retain, topic, payload, routes)
-        self._intake.append(arrived)
-        self._intake_bytes += arrived.size
+    def _on_messages(self, connection: Connection, messages: Iterator[Publish]) -> None:
+        now, route = self._clock.now(), self._router.route
         self._wake.set()
-        if routes.devices:
-            for source, prefix, online in said(routes, payload):
-                self._tell(self._standings.said(now, source, prefix, online=online))
-        if self._full(1.0):
-            self._pause(connection)
+        for message in messages:
+            topic, routes = "", NOBODY
+            try:
+                topic = message.topic.decode()
+                routes = route(message.numbers, topic)
+            except UnicodeDecodeError:
+                pass  # it is acknowledged, and nobody's
+            self._intake.append(_Arrived(now, connection, message, topic, routes))
+            self._intake_bytes += len(topic) + len(message.payload)
+            if routes.devices:
+                for source, prefix, online in said(routes, message.payload):
+                    self._tell(self._standings.said(now, source, prefix, online=online))
+            if self._full(1.0):
+                self._pause(connection)
+                return
 
     def _tell(self, waiting: Iterable[Presence | Subscriptions]) -> None:
         """Let it wait in the intake, behind the messages that came before it."""
@@ -389,18 +385,22 @@ class MqttDriver(Driver):
         return taken
 
     def _acknowledge(self, taken: Iterable[_Waiting]) -> None:
+        by_connection: dict[Connection, list[int]] = {}
         for arrived in taken:
-            if isinstance(arrived, _Arrived) and arrived.packet_id:
-                arrived.connection.acknowledge(arrived.packet_id)
+            if isinstance(arrived, _Arrived) and arrived.message.packet_id:
+                by_connection.setdefault(arrived.connection, []).append(arrived.message.packet_id)
+        for connection, packet_ids in by_connection.items():
+            connection.acknowledge(packet_ids)
 
     def _batch(self, taken: Iterable[_Waiting]) -> Batch:
         return [self._message(waiting) if isinstance(waiting, _Arrived) else waiting for waiting in taken]
 
     def _message(self, arrived: _Arrived) -> Message:
-        at, _, packet_id, _, retained, topic, payload, routes = arrived
+        at, _, message, topic, routes = arrived
         if self._tap is not None:
-            self._tap(Raw(at, self.name, topic, None, payload, 1 if packet_id else 0, retained))
-        return self._read(at, topic, payload, routes, retained=retained, receipt=_receipt(arrived))
+            self._tap(Raw(at, self.name, topic, None, message.payload, 1 if message.packet_id else 0, message.retained))
+        receipt = _receipt(message) if message.packet_id else None
+        return self._read(at, topic, message.payload, routes, retained=message.retained, receipt=receipt)
 
     def _read(
         self, at: float, topic: str, payload: bytes, routes: Routes, *, retained: bool, receipt: Receipt | None
@@ -431,8 +431,6 @@ def _login(config: BrokerConfig, around: Surroundings) -> Login:
     )
 
 
-def _receipt(arrived: _Arrived) -> Receipt | None:
-    if not arrived.packet_id:
-        return None
-    digest = hashlib.blake2b(arrived.topic.encode() + b"\0" + arrived.payload, digest_size=6).digest()
-    return Receipt(arrived.packet_id, arrived.dup, digest)
+def _receipt(message: Publish) -> Receipt:
+    digest = hashlib.blake2b(message.topic + b"\0" + message.payload, digest_size=6).digest()
+    return Receipt(message.packet_id, message.dup, digest)

@@ -2,12 +2,15 @@
 
 paho connects in a thread, because it blocks on names, TCP and TLS, and is attached to the loop afterwards.
 Nothing that a callback does may raise into paho, which would keep the packet and handle it for ever.
+
+paho reads three times for each packet and makes a dozen objects of a message. So the socket is read here, as much as
+there is, messages go straight to the listener, and paho is given the other packets, one by one.
 """
 
 import asyncio
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,14 +23,15 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers import tls
 from drivers.base import DriverError
+from drivers.mqtt_packets import Inbox, NotMqtt, Publish, pubacks
 from drivers.threads import in_daemon_thread
 from drivers.tls import Tls
 
 _CONNECT_TIMEOUT_S = 5.0
 _CONNACK_TIMEOUT_S = 10.0
 _MISC_EVERY_S = 1.0
-_PACKETS_AT_ONCE = 200
-"""So that a flood leaves room for the other tasks of the loop."""
+_READ_BYTES = 64 * 1024
+"""At once, so that a flood leaves room for the other tasks of the loop."""
 _PACKET_BYTES_MAX = 16 * 1024 * 1024
 """The broker is told not to send more at once: paho holds a packet in memory while it arrives."""
 _RECEIVE_MAX = 4000
@@ -37,6 +41,7 @@ _RETAINED_ALWAYS, _RETAINED_IF_NEW = 0, 1
 _TAKEN_OVER = 0x8E
 _NO_ANSWER, _NO_MQTT = 0x8D, 0x82
 """How paho tells of a keepalive that ran out, and of what it cannot read."""
+_NO_PACKET = "the broker sent what is no MQTT packet"
 _OTHER_VERSION = 0x84
 _HINTS = {
     0x84: "see `protocol`",
@@ -84,7 +89,8 @@ class Subscription(NamedTuple):
 class Listener(NamedTuple):
     """What is told of a connection. Nothing of it may raise."""
 
-    message: Callable[["Connection", mqtt.MQTTMessage], None]
+    messages: Callable[["Connection", Iterator[Publish]], None]
+    """It takes as many as it has room for, and where some are left it has the connection pause."""
     subscribed: Callable[["Connection", str, str | None], None]
     """A filter, and why it was refused if it was."""
     unsubscribed: Callable[["Connection", str], None]
@@ -92,7 +98,44 @@ class Listener(NamedTuple):
 
 
 class _Client(mqtt.Client):
-    """Closes what paho leaves open when a connection cannot be made."""
+    """paho, that reads what it is given, and closes what it leaves open when a connection cannot be made."""
+
+    _given = b""
+    _broken: OSError | None = None
+    """Why there is no more to read."""
+
+    def read(self) -> bytes:
+        """What has come on the socket; nothing where nothing has, or where it `is_broken`."""
+        try:
+            data = super()._sock_recv(_READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as error:
+            self._broken = error
+            return b""
+        if not data:
+            self._broken = ConnectionResetError()
+        return data
+
+    def handle(self, packet: bytes = b"") -> bool:
+        """Do what a packet asks for, or find that there will be none. Returns whether the connection still stands."""
+        self._given = packet
+        return self.loop_read() == mqtt.MQTT_ERR_SUCCESS
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether there is no more to read; paho does not know of it before it is to handle something."""
+        return self._broken is not None
+
+    def acknowledge(self, packet_ids: Iterable[int]) -> None:
+        """Send PUBACKs, in one piece."""
+        self._packet_queue(mqtt.PUBACK, pubacks(packet_ids), 0, 1)
+
+    def _sock_recv(self, bufsize: int) -> bytes:
+        if not self._given:
+            raise self._broken or BlockingIOError
+        taken, self._given = self._given[:bufsize], self._given[bufsize:]
+        return taken
 
     def _create_unix_socket_connection(self) -> socket.socket:
         sock = socket.socket(socket.AF_UNIX)
@@ -127,13 +170,13 @@ class Connection:
         self._connack: asyncio.Future[bool] = self._loop.create_future()
         self._subscribing: dict[int | None, str] = {}
         self._unsubscribing: dict[int | None, str] = {}
-        self._received = 0
+        self._inbox = Inbox(is_5=version is MQTTProtocolVersion.MQTTv5)
         self._reading = False
         self._alert: str | None = None
         self._misc: asyncio.TimerHandle | None = None
         self._rest: asyncio.Handle | None = None
 
-    def _new_client(self) -> mqtt.Client:
+    def _new_client(self) -> _Client:
         login, is_5 = self._login, self._version is MQTTProtocolVersion.MQTTv5
         client = _Client(
             CallbackAPIVersion.VERSION2,
@@ -192,10 +235,10 @@ class Connection:
         """Publish with QoS 1; what becomes of it is not told."""
         self._client.publish(topic, payload, qos=1)
 
-    def acknowledge(self, packet_id: int) -> None:
-        """Send a PUBACK, if the connection still stands."""
+    def acknowledge(self, packet_ids: Iterable[int]) -> None:
+        """Send PUBACKs in this order, if the connection still stands."""
         if self.lost is None:
-            self._client.ack(packet_id, 1)
+            self._client.acknowledge(packet_ids)
 
     def pause(self) -> None:
         """Read no more, until `resume`."""
@@ -210,7 +253,7 @@ class Connection:
         if not self._reading and sock is not None:
             self._loop.add_reader(sock, self._readable)
             self._reading = True
-            self._read_the_rest()
+            self._go_on()
 
     def close(self, why: str = "closed", *, for_good: bool = False) -> None:
         """Say goodbye, which keeps the session, and close the socket. `for_good`: the agent is offline from now on."""
@@ -249,7 +292,6 @@ class Connection:
             self._end(self._why_closed())
             return
         client.on_connect = self._connected
-        client.on_message = self._message
         client.on_subscribe = self._subscribed
         client.on_unsubscribe = self._unsubscribed
         client.on_disconnect = self._disconnected
@@ -266,24 +308,47 @@ class Connection:
         self._loop.remove_writer(sock)
         self._reading = False
 
-    def _want_write(self, client: mqtt.Client, _userdata: Any, sock: Any) -> None:
-        self._loop.add_writer(sock, client.loop_write)
+    def _want_write(self, _client: mqtt.Client, _userdata: Any, _sock: Any) -> None:
+        """Most often the socket takes it at once, and nobody has to be asked when."""
+        self._loop.call_soon(self._write)
+
+    def _write(self) -> None:
+        client = self._client
+        client.loop_write()
+        sock = client.socket()
+        if sock is not None and client.want_write():
+            self._loop.add_writer(sock, client.loop_write)
 
     def _no_write(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
         self._loop.remove_writer(sock)
 
     def _readable(self) -> None:
-        for _ in range(_PACKETS_AT_ONCE):
-            before = self._received
-            if self._client.loop_read() != mqtt.MQTT_ERR_SUCCESS or not self._reading:
-                return  # lost, of which `_disconnected` has told, or paused
-            if self._received == before and not self._pending():
-                return
-        self._read_the_rest()
+        self._inbox.put(self._client.read())
+        self._take_in()
 
-    def _read_the_rest(self) -> None:
-        """TLS takes more from the socket than was asked for, and the loop does not see that it is there."""
-        if self._pending() and self._rest is None:
+    def _take_in(self) -> None:
+        """Take in what was read, until something is not there as a whole or the listener has the connection pause."""
+        try:
+            while self._reading and (packet := self._next_packet()) is not None:
+                if not self._client.handle(packet):
+                    return  # lost, of which `_disconnected` has told
+        except NotMqtt:
+            self.pause()
+            self._end(_NO_PACKET)
+            return
+        if self._client.is_broken and self._reading:
+            self._client.handle()
+        elif self._pending():
+            self._go_on()
+
+    def _next_packet(self) -> bytes | None:
+        """What is for paho, once the listener has taken the messages in front of it."""
+        self._listener.messages(self, self._inbox.messages())
+        return self._inbox.packet() if self._reading else None
+
+    def _go_on(self) -> None:
+        """TLS takes more from the socket than was asked for, and a pause leaves some: the loop sees neither."""
+        if self._rest is None and (self._inbox or self._pending()):
             self._rest = self._loop.call_soon(self._rest_is_readable)
 
     def _rest_is_readable(self) -> None:
@@ -340,10 +405,6 @@ class Connection:
         self._say(ONLINE, 1)
         self._connack.set_result(flags.session_present)
 
-    def _message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        self._received += 1
-        self._listener.message(self, message)
-
     def _subscribed(
         self, _client: mqtt.Client, _userdata: Any, packet_id: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
@@ -379,7 +440,7 @@ class Connection:
         elif code == _NO_ANSWER:
             self._end("the broker no longer answers")
         elif code == _NO_MQTT:
-            self._end("the broker sent what is no MQTT packet")
+            self._end(_NO_PACKET)
         else:
             self._end(self._why_closed())
 

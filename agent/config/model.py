@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Union
 from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
 
 from agent.config.outbox import OutboxConfig
-from agent.config.patterns import may_match, sensor_parts
+from agent.config.patterns import named_by, sensor_parts
 from agent.config.status import StatusConfig
 from agent.config.zones import system_zone, zone
 from agent.rules import Site
@@ -148,14 +148,8 @@ class Config(BaseModel):
         ]
 
     def _decoding(self, rule: Rule) -> str:
-        patterns = [pattern.split(".") for pattern in rule.patterns()]
-        seen = [
-            f"{name}.{sensor} {source.decoding(sensor)}"
-            for name, source in sorted(self.sources.items())
-            for sensor in sorted(source.sensors)
-            if any(may_match(pattern, sensor_parts(name, source, sensor)) for pattern in patterns)
-        ]
-        return "\n".join(seen)
+        seen = {named for pattern in rule.patterns() for named in named_by(pattern, self.sources)}
+        return "\n".join(f"{name}.{sensor} {self.sources[name].decoding(sensor)}" for name, sensor in sorted(seen))
 
 
 @cache

@@ -1,7 +1,7 @@
 """Which sensors a rule may see: the patterns that it names, against the names that the sources may bring."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from agent.config.values import Where
 from agent.rules.config import Condition, Rule, placeholders
@@ -20,12 +20,25 @@ def sensor_parts(source: str, model: SourceConfig, sensor: str) -> list[str]:
     return [source, *(f"{{{name}}}" for name in named), sensor]
 
 
-def may_match(pattern: list[str], parts: list[str]) -> bool:
+def may_match(pattern: Sequence[str], parts: Sequence[str]) -> bool:
     """Whether a pattern may name a sensor; a placeholder in it is one of the topic, by its name."""
     return len(pattern) == len(parts) and all(
         wanted in ("*", part) or (bool(placeholders(part)) and not placeholders(wanted))
         for wanted, part in zip(pattern, parts, strict=True)
     )
+
+
+def named_by(pattern: str, sources: Mapping[str, SourceConfig]) -> Iterator[tuple[str, str]]:
+    """The sensors that a pattern may name, each by its source and its own name.
+
+    These are the first part and the last, so that no pattern is compared with every sensor there is.
+    """
+    source, *_, last = parts = pattern.split(".")
+    if source in sources:
+        model = sources[source]
+        for sensor in model.sensors if last == "*" else model.sensors.keys() & {last}:
+            if may_match(parts, sensor_parts(source, model, sensor)):
+                yield source, sensor
 
 
 def with_stars(text: str) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from agent.config.model import Config
-from agent.config.patterns import may_match, patterns, with_stars
+from agent.config.patterns import named_by, patterns, with_stars
 from agent.config.suggestions import unknown
 from agent.config.values import Where, mapping_at
 from agent.rules.config import Rule
@@ -77,8 +77,8 @@ def _wrong_listening(config: Config) -> Wrong:
 def _wrong_sensors(where: Where, rule: Rule, config: Config, unsound: Iterable[str]) -> Wrong:
     """Sensors that no source brings; one of a source that is wrong itself may be right."""
     for at, pattern in patterns(where, rule):
-        parts = pattern.split(".")
-        if parts[0] not in unsound and not any(may_match(parts, sensor) for sensor in config.sensors()):
+        source = pattern.partition(".")[0]
+        if source not in unsound and not any(named_by(pattern, config.sources)):
             known = [".".join(sensor) for sensor in config.sensors()]
             yield at, unknown("sensor", pattern, known if rule.is_compound else map(with_stars, known))
 

@@ -49,13 +49,14 @@ def sources_yaml(
     """The `sources:` for them, with what was seen in comments. `baudrate`: they are serial ports of this speed."""
     known = {(one.topic, one.path): one for one in announced}
     names: set[str] = set()
-    lines = ["sources:"]
+    lines: list[str] = []
     for one in suggested:
         if baudrate is None and _NO_TOPIC & set(one.where.replace(_PLACEHOLDER, "")):
             lines.append(f"  # {_quoted(one.where)} cannot be a source: + # and braces mean something in a topic")
         else:
             lines += _source(one, known, names, span_s, baudrate)
-    return "\n".join(lines) + "\n"
+    head = "sources:" if names else "sources: {}"
+    return "\n".join([head, *lines]) + "\n"
 
 
 def _largest_group(places: Mapping[str, Place]) -> tuple[str, Sequence[str]] | None:
@@ -68,7 +69,7 @@ def _largest_group(places: Mapping[str, Place]) -> tuple[str, Sequence[str]] | N
     (shape, *_), members = max(groups.items(), key=lambda group: len(group[1]))
     if len(members) < 2:
         return None
-    return "/".join(level or _PLACEHOLDER for level in shape), sorted(members)
+    return "/".join(_PLACEHOLDER if level is None else level for level in shape), sorted(members)
 
 
 def _source(

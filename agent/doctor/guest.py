@@ -2,16 +2,16 @@
 
 import asyncio
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from drivers.base import DriverError
 from drivers.mqtt import BrokerConfig
 from drivers.mqtt_connection import Connection, Listener, Login, Subscription, VersionRefused
+from drivers.mqtt_packets import Publish
 from drivers.tls import Tls
 
 SYS_VERSION = "$SYS/broker/version"
@@ -85,7 +85,7 @@ class _Guest:
         self._version, self._echo = version, echo
         self._lost, self._answered, self._echoed = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._awaited: set[str] = set()
-        listener = Listener(self._on_message, self._on_suback, lambda *_: None, self._on_lost)
+        listener = Listener(self._on_messages, self._on_suback, lambda *_: None, self._on_lost)
         self._connection = Connection(login, version, listener)
 
     async def stay(self, filters: Sequence[str], listen_s: float) -> Visit:
@@ -123,29 +123,27 @@ class _Guest:
         for event in (self._lost, self._answered, self._echoed):
             event.set()
 
-    def _on_message(self, connection: Connection, message: mqtt.MQTTMessage) -> None:
-        if message.qos:
-            connection.acknowledge(message.mid)
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            topic = repr(message._topic)  # noqa: SLF001  # paho decodes it in the property
-        if topic == self._echo:
-            self._echoed.set()
-        elif topic in SYS:
-            self._visit.sys[topic] = message.payload[:_SYS_BYTES_MAX].decode(errors="replace")
-        else:
-            self._count(topic, message)
+    def _on_messages(self, connection: Connection, messages: Iterator[Publish]) -> None:
+        for message in messages:
+            if message.packet_id:
+                connection.acknowledge([message.packet_id])
+            topic = message.topic.decode(errors="backslashreplace")
+            if topic == self._echo:
+                self._echoed.set()
+            elif topic in SYS:
+                self._visit.sys[topic] = message.payload[:_SYS_BYTES_MAX].decode(errors="replace")
+            else:
+                self._count(topic, message)
 
-    def _count(self, topic: str, message: mqtt.MQTTMessage) -> None:
+    def _count(self, topic: str, message: Publish) -> None:
         topics = self._visit.topics
         if topic not in topics and len(topics) >= _TOPICS_MAX:
             self._visit.overlooked += 1
             return
         heard = topics.setdefault(topic, Heard())
         heard.messages += 1
-        heard.retained += message.retain
-        heard.qos_0 += message.qos == 0
+        heard.retained += message.retained
+        heard.qos_0 += message.packet_id == 0
 
 
 async def _within(seconds: float, event: asyncio.Event) -> bool:

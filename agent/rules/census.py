@@ -1,6 +1,6 @@
 """Which memories are in which state, by rule: kept with each change, so that nobody has to look through all of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 
 from agent.rules.memory import Key, State
 
@@ -26,6 +26,10 @@ class Census:
         """Those of a rule that are in a state: who has been in it longest comes first."""
         states = self._subjects.get(rule)
         return () if states is None else states[state].keys()
+
+    def keys(self, rule: str) -> Iterator[Key]:
+        """Of all memories of a rule, but for what its bindings share."""
+        return ((rule, subject) for subjects in self._subjects.get(rule, {}).values() for subject in subjects)
 
     def counts(self, rule: str) -> dict[State, int]:
         """How many are in each state."""

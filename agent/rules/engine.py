@@ -13,6 +13,7 @@ from agent.model import Moment
 from agent.rules.census import Census
 from agent.rules.compiled import Compiled, Route, compile_rule
 from agent.rules.config import Rule
+from agent.rules.directory import Directory
 from agent.rules.memory import Key, Memory
 from agent.rules.step import Latest, Standing, Step
 from agent.rules.telling import SOURCES
@@ -85,7 +86,7 @@ class Engine:
         self.unfit: dict[str, int] = {}
         """Readings, by sensor, of a kind that one of its rules cannot judge."""
         self.unsaved: dict[Key, float] = {}
-        """Soft changes that are not on disk, and since when."""
+        """Soft changes that are not on disk, and since when, the oldest first."""
         self.timers: list[tuple[float, Key]] = []
         """One for each memory that time will change, in order."""
         self.timed: defaultdict[str, set[Key]] = defaultdict(set)
@@ -94,10 +95,7 @@ class Engine:
         self.clock: tuple[bool, float] | None = None
         """Whether the wall clock was right, and its distance to the agent's time line."""
         self._routes: dict[str, tuple[Route, ...]] = {}
-        self._by_length: defaultdict[int, list[Compiled]] = defaultdict(list)
-        for compiled in self.rules.values():
-            for length in {len(pattern) for pattern in compiled.patterns}:
-                self._by_length[length].append(compiled)
+        self._directory = Directory(self.rules.values())
         self.rules[SOURCES] = compile_rule(SOURCES, _SOURCE_RULE, tuple(site.events_to), "", UTC)
 
     def load(
@@ -134,7 +132,7 @@ class Engine:
 
     def soft_since(self) -> float | None:
         """Since when a soft change waits to be written."""
-        return min(self.unsaved.values(), default=None)
+        return next(iter(self.unsaved.values()), None)
 
     def due(self, key: Key) -> float | None:
         """When the installed state of a key changes by itself."""
@@ -154,8 +152,7 @@ class Engine:
         """The memories that a sensor's readings are part of."""
         routes = self._routes.get(sensor)
         if routes is None:
-            candidates = self._by_length.get(sensor.count(".") + 1, ())
-            routes = tuple(route for rule in candidates for route in rule.routes(sensor))
+            routes = tuple(route for rule in self._directory.candidates(sensor) for route in rule.routes(sensor))
             if len(self._routes) < _ROUTES_MAX:
                 self._routes[sensor] = routes
         return routes

@@ -321,9 +321,10 @@ class Step:
 
     def _judge_bindings(self, rule: Compiled, at: float, said: Said | None) -> None:
         """What all bindings have in common has changed."""
-        for key in list({**self._engine.memory, **self._memory}):
-            memory = self._known(key) if key[0] == rule.name else None
-            if memory is not None and not rule.is_shared(key):
+        staged = [key for key in self._memory if key[0] == rule.name and not rule.is_shared(key)]
+        for key in dict.fromkeys([*self._engine.census.keys(rule.name), *staged]):
+            memory = self._known(key)
+            if memory is not None:
                 self._judge(key, rule, memory, at, said=said)
 
     def _look(self, key: Key, rule: Compiled, memory: Memory, at: float) -> tuple[Memory, bool]:

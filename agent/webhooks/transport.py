@@ -6,13 +6,14 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from types import SimpleNamespace
-from typing import Any
+from contextvars import ContextVar
+from functools import cached_property
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
+from yarl import URL
 
 from agent.webhooks.config import Webhook, literal_address
 from agent.webhooks.connections import Connector, Request, Unasked
@@ -24,6 +25,15 @@ from drivers.tls import Tls
 
 ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_KEPT = 512
+
+
+class _Way:
+    """Of one request: by a connection that was there before it, until a socket is made for it."""
+
+    reused = True
+
+
+_way: ContextVar[_Way] = ContextVar("way")
 
 
 class RefusedAddress(OSError):
@@ -74,7 +84,7 @@ class Transport:
         self._webhook = webhook
         self._wall = wall
         self._is_https = urlsplit(webhook.url).scheme == "https"
-        self._session: aiohttp.ClientSession | None = None
+        self._urls: dict[str, URL] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], suffix: str = "") -> Outcome:
@@ -82,14 +92,14 @@ class Transport:
 
         `suffix` goes behind the path of the URL.
         """
-        url = _with_suffix(self._webhook.url, suffix)
         begin = _now()
         for may_repeat in (True, False):
-            reused = SimpleNamespace(connection=False)
+            way = _Way()
+            _way.set(way)
             try:
-                return await self._once(url, body, headers, reused, begin)
+                return await self._once(self._url(suffix), body, headers, begin)
             except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError, Unasked) as error:
-                if may_repeat and reused.connection and not isinstance(error, aiohttp.ClientConnectorError):
+                if may_repeat and way.reused and not isinstance(error, aiohttp.ClientConnectorError):
                     continue
                 return await self._failed(error, begin)
             except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
@@ -98,23 +108,18 @@ class Transport:
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session is not None:
+        if "_session" in self.__dict__:
             await self._session.close()
 
-    async def _once(
-        self, url: str, body: bytes, headers: Mapping[str, str], reused: SimpleNamespace, begin: float
-    ) -> Outcome:
-        timeout, proxy = self._webhook.timeout, self._proxy()
-        async with self._open().request(
+    async def _once(self, url: URL, body: bytes, headers: Mapping[str, str], begin: float) -> Outcome:
+        async with self._session.request(
             self._webhook.method,
             url,
             data=body,
             headers=headers,
-            proxy=proxy,
+            proxy=self._proxy,
             ssl=self._context() if self._is_https else True,
             allow_redirects=False,  # a redirect would be sent the body and the signature
-            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
-            trace_request_ctx=reused,
         ) as answer:
             text = await _read(answer)
             return Outcome(
@@ -127,20 +132,21 @@ class Transport:
                 date=parse_date(answer.headers.get("Date")),
             )
 
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            trace = aiohttp.TraceConfig()
-            trace.on_connection_reuseconn.append(_note_reuse)
-            self._session = aiohttp.ClientSession(
-                connector=Connector(limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook)),
-                headers=usual(self._webhook.header_texts()),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                request_class=Request,
-                trace_configs=[trace],
-            )
-        return self._session
+    @cached_property
+    def _session(self) -> aiohttp.ClientSession:
+        timeout = self._webhook.timeout
+        return aiohttp.ClientSession(
+            connector=Connector(
+                limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook), socket_factory=_new_socket
+            ),
+            headers=usual(self._webhook.header_texts()),
+            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            request_class=Request,
+        )
 
+    @cached_property
     def _proxy(self) -> str | None:
         """The proxy to go through. Raises RefusedAddress where nobody knows whom http:// would reach behind it."""
         proxy = proxy_for(self._webhook.url)
@@ -148,6 +154,13 @@ class Transport:
         if proxy and not self._is_https and not self._webhook.allow_http and not literal_address(host):
             raise RefusedAddress(f"{host}: behind a proxy http:// may go anywhere: say `allow_http: true`")
         return proxy
+
+    def _url(self, suffix: str) -> URL:
+        """Suffixes are words of presets: few."""
+        url = self._urls.get(suffix)
+        if url is None:
+            url = self._urls[suffix] = URL(_with_suffix(self._webhook.url, suffix))
+        return url
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -188,19 +201,20 @@ def _with_suffix(url: str, suffix: str) -> str:
     return parts._replace(path=parts.path.rstrip("/") + suffix).geturl() if suffix else url
 
 
-async def _note_reuse(_session: object, context: Any, _params: object) -> None:
-    context.trace_request_ctx.connection = True
+def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
+    _way.get().reused = False
+    family, kind, protocol, *_ = address
+    return socket.socket(family, kind, protocol)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
     """At most 64 KiB; of a longer answer the connection is dropped."""
     text = b""
-    while len(text) < ANSWER_BYTES_MAX:
-        chunk = await answer.content.read(ANSWER_BYTES_MAX - len(text))
-        if not chunk:
-            return text
-        text += chunk
-    answer.close()
+    while not answer.content.at_eof():
+        if len(text) >= ANSWER_BYTES_MAX:
+            answer.close()
+            break
+        text += await answer.content.read(ANSWER_BYTES_MAX - len(text))
     return text
 
 

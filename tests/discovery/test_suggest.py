@@ -33,6 +33,19 @@ def test_topics_that_differ_in_one_level_become_one_source_with_a_placeholder(tm
     assert topics == {"home/{device}/climate", "home/kitchen/light", "home/garden/climate"}
 
 
+def test_an_empty_level_is_a_level(tmp_path: Path) -> None:
+    seen = Seen()
+    seen.add("/a/t", b"1", 1.0)
+    seen.add("/b/t", b"1", 1.0)
+    assert [source.topic for source in loaded(tmp_path, suggested(seen)).sources.values()] == ["/{device}/t"]
+
+
+def test_where_nothing_can_be_a_source_it_is_a_configuration_without_sources(tmp_path: Path) -> None:
+    seen = Seen()
+    seen.add("a/{b", b"1", 1.0)
+    assert loaded(tmp_path, suggested(seen)).sources == {}
+
+
 def test_names_and_units_come_from_what_was_announced(tmp_path: Path) -> None:
     seen = Seen()
     seen.add("bed/state", b'{"temperature": 23.2}', 1.0)

@@ -39,7 +39,6 @@ SOURCES = """  told{n}: {{driver: mqtt, broker: bad{n}, topic: TOPIC, sensors: {
 """.replace("QUIET_TOPIC", QUIET_TOPIC).replace("TOPIC", TOPIC)
 RULE = """  told{n}: {{sensor: told{n}.n, each: reading}}
 """
-FIRST = 1_000_000
 DESCRIPTORS_MAX = 12
 FLOOD = 6000
 """More than the agent lets a broker leave unacknowledged, and more than its ledger holds."""
@@ -212,7 +211,7 @@ async def broker_abuse(
     """Each broker does all of it in some order, again and again for so long; `share`: only so much of it."""
     random = Random(seed)
     async with AsyncExitStack() as stack:
-        bad = [BadBroker(FIRST * (n + 1), random, is_3=n % 2 == 1) for n in range(brokers)]
+        bad = [BadBroker(n + 1, random, is_3=n % 2 == 1) for n in range(brokers)]
         for broker in bad:
             await stack.enter_async_context(broker)
         at = await stack.enter_async_context(house(folder, seed, config=_config(bad), mutant=mutant))
@@ -270,9 +269,9 @@ async def _is_heard(at: House, broker: BadBroker) -> None:
             if connections < 0:
                 broker.raw.say(b"".join(broker.unacknowledged()))
             connections = broker.connections
-        return f"pulse {number}" in at.oracle.told()
+        return f"pulse {number}" in at.oracle.ids
 
-    await until(heard, 60, what=lambda: f"{number} is told; {at.agent.said()[-2000:]}")
+    await until(heard, 120, what=lambda: f"{number} is told; {at.agent.said()[-2000:]}")
     await broker.settled()
     broker.welcome()
 

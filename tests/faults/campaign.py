@@ -6,26 +6,58 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, Self
 
 import pytest
 
 from tests.faults import (
+    away,
     broker_abuse,
+    clocks,
+    damage,
     descriptors,
     disk_faults,
     feed_faults,
+    feeds,
+    fuzzing,
     memory,
+    neighbours,
     poison,
     receivers,
     serial_abuse,
+    soak,
+    storm,
+    walk,
+    week,
 )
 from tests.faults.fault import Fault, Result
+from tests.faults.reloads import reloading, reloads_told
 
-MODULES = (disk_faults, descriptors, feed_faults, memory, receivers, poison, serial_abuse, broker_abuse)
+MODULES = (
+    storm,
+    walk,
+    away,
+    week,
+    neighbours,
+    feeds,
+    fuzzing,
+    feed_faults,
+    receivers,
+    poison,
+    serial_abuse,
+    broker_abuse,
+    clocks,
+    disk_faults,
+    damage,
+    descriptors,
+    memory,
+    fuzzing,
+    soak,
+)
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 
@@ -69,21 +101,31 @@ class Record:
         return f"== {', '.join(words)}, mutant {self.mutant}: {self.took_s:.0f} s\n{outcome}"
 
 
-def run(fault: Fault, *, seconds: float, seed: int, mutant: str | None = None) -> Record:
-    """Run it once in a folder of its own. A run that breaks off is a broken promise too, and is recorded."""
+def run(fault: Fault, *, seconds: float, seed: int, mutant: str | None = None, reloads: bool = False) -> Record:
+    """Run it once in a folder of its own. A run that breaks off is a broken promise too, and is recorded.
+
+    `reloads`: meanwhile the configuration is changed again and again.
+    """
     begin, skipped = time.monotonic(), ""
     with tempfile.TemporaryDirectory(prefix=f"bellcrank-{fault.name}-") as folder, _quiet():
         try:
-            result = asyncio.run(_result(fault, Path(folder), seconds, seed, mutant))
+            result = asyncio.run(_result(fault, Path(folder), seconds, seed, mutant, reloads=reloads))
         except pytest.skip.Exception as skip:
             result, skipped = Result(), str(skip)
         except Exception as error:  # noqa: BLE001  # whatever it is, the campaign tells it and goes on
             result = Result(bad=[f"the run broke off: {type(error).__name__}: {str(error)[:600]}"])
-    return Record(fault.name, seed, seconds, time.monotonic() - begin, result, mutant, skipped=skipped)
+    return Record(fault.name, seed, seconds, time.monotonic() - begin, result, mutant, reloads, skipped)
 
 
-async def _result(fault: Fault, folder: Path, seconds: float, seed: int, mutant: str | None) -> Result:
-    return await fault.run(folder, seconds=seconds, seed=seed, mutant=mutant)
+async def _result(
+    fault: Fault, folder: Path, seconds: float, seed: int, mutant: str | None, *, reloads: bool
+) -> Result:
+    async with reloading(folder, Random(seed)) if reloads else nullcontext():
+        result = await fault.run(folder, seconds=seconds, seed=seed, mutant=mutant)
+    if reloads:
+        result.figures["reloads"] = told = reloads_told(folder)
+        result.demand(told, "no other configuration was taken, so it shows nothing")
+    return result
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, ask, house
-from tests.faults.storm import CONFIG as STORM
+from tests.faults.stream import CONFIG as STORM
 from tests.support.port import Port
 from tests.support.waiting import until
 
@@ -117,4 +117,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-FAULTS = [Fault("descriptors", "no file descriptor is left, all connections break", "times", out_of_descriptors)]
+FAULTS = [
+    Fault(
+        "descriptors",
+        "no file descriptor is left, all connections break",
+        "times",
+        out_of_descriptors,
+        ("feeds-stay-lost", "no-pauses"),
+    )
+]

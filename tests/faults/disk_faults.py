@@ -13,7 +13,7 @@ import pytest
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.support.faulty import Faulty
-from tests.support.small_disk import small_disk
+from tests.support.small_disk import Filler, small_disk
 
 KINDS = {
     "EIO at fsync": {"sync": errno.EIO},
@@ -76,6 +76,28 @@ async def read_only(folder: Path, *, seconds: float, seed: int, mutant: str | No
         return at.result
 
 
+async def disk_full(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 3) -> Result:
+    """Somebody else's file takes all of a small disk, to the last block, and gives it back; at least so many times."""
+    loop = asyncio.get_running_loop()
+    with small_disk(folder, "ext4") as disk:
+        filler = Filler(disk)
+        async with house(folder, seed, state=disk, mutant=mutant) as at:
+            end = loop.time() + seconds
+            while at.result.strikes < times or loop.time() < end:
+                at.result.strikes += 1
+                await asyncio.to_thread(filler.fill)
+                await at.degrades("full")
+                await at.acknowledges_nothing(at.random.uniform(0.2, 1.5), "full")
+                if at.random.random() < 0.3:
+                    at.agent.kill()
+                    at.agent.start()
+                filler.free()
+                await at.recovers()
+            await at.judge()
+            at.agent.kill()
+        return at.result
+
+
 def _demand_words(at: House) -> None:
     said = at.agent.said()
     at.result.demand("nothing is acknowledged meanwhile" in said, "the log does not tell")
@@ -111,5 +133,18 @@ FAULTS = [
         failing_disk,
         ("acknowledge-early",),
     ),
-    Fault("read-only", "ext4 meets an error and goes read-only; a repaired copy is mounted", "times", read_only),
+    Fault(
+        "disk-full",
+        "another file takes all of the disk, to the last block, now and then a `kill -9` meanwhile",
+        "times",
+        disk_full,
+        ("acknowledge-early",),
+    ),
+    Fault(
+        "read-only",
+        "ext4 meets an error and goes read-only; a repaired copy is mounted",
+        "times",
+        read_only,
+        ("acknowledge-early",),
+    ),
 ]

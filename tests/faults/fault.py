@@ -38,7 +38,7 @@ class Result:
 class Run(Protocol):
     """One run of a fault."""
 
-    def __call__(self, folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Awaitable[Result]:
+    def __call__(self, folder: Path, /, *, seconds: float, seed: int, mutant: str | None = None) -> Awaitable[Result]:
         """Strike for some `seconds` an agent that lives in `folder`; `mutant` is one of `tests.faults.mutants`."""
         ...
 
@@ -56,3 +56,5 @@ class Fault:
     run: Run
     mutants: tuple[str, ...] = ()
     """The broken agents that it must catch."""
+    can_reload: bool = True
+    """Whether the agent is a process, whose configuration can be changed meanwhile (`tests.faults.reloads`)."""

@@ -1,26 +1,22 @@
-"""Feeds that go and come: `python -m tests.faults.feeds --times 20`.
+"""Feeds that go and come: the broker is stopped and started, and the serial device unplugged and replugged.
 
-The broker is restarted and the serial device unplugged and replugged, again and again; each time readings must come
-again within ten seconds, and no descriptor may leak.
+Each time readings must come again within ten seconds, and no descriptor may leak.
 """
 
-import argparse
 import asyncio
 import json
-import os
-import pty
-import sys
-import tempfile
-import tty
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.faults import mutants
+from tests.faults.fault import Fault, Result
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
+from tests.support.port import Port
+from tests.support.waiting import until
 
 CONFIG = """
 version: 1
@@ -35,112 +31,60 @@ status: {{listen: "{{status}}"}}
 """
 WITHIN_S = 10.0
 DESCRIPTORS_MAX = 2
+SENSORS = ("room.n", "device.n")
 
 
-@dataclass(frozen=True)
-class Result:
-    """What it came to."""
-
-    times: int
-    slowest_broker_s: float
-    slowest_device_s: float
-    descriptors_grew: int
-
-    @property
-    def good(self) -> bool:
-        return (
-            max(self.slowest_broker_s, self.slowest_device_s) <= WITHIN_S and self.descriptors_grew <= DESCRIPTORS_MAX
-        )
-
-
-class Device:
-    """A serial device that can be unplugged; it comes back behind the same path."""
-
-    def __init__(self, link: Path) -> None:
-        self._link = link
-        self._ours = self._theirs = -1
-
-    def plug(self) -> None:
-        self._ours, self._theirs = pty.openpty()
-        tty.setraw(self._theirs)
-        os.set_blocking(self._ours, False)
-        self._link.symlink_to(os.ttyname(self._theirs))
-
-    def unplug(self) -> None:
-        self._link.unlink(missing_ok=True)
-        os.close(self._ours)
-        os.close(self._theirs)
-
-    def say(self, number: int) -> None:
-        os.write(self._ours, json.dumps({"n": number}).encode() + b"\n")
-
-
-async def feeds(folder: Path, *, times: int) -> Result:
-    """Run it in a folder."""
-    broker, device = Mosquitto(folder), Device(folder / "device")
-    broker.start()
-    device.plug()
+async def feeds(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 3) -> Result:
+    """At least so many times; there is no chance in it, so the seed changes nothing."""
+    result, loop = Result(), asyncio.get_running_loop()
+    end = loop.time() + seconds
     async with AsyncExitStack() as stack:
-        stack.callback(broker.stop)
-        stack.callback(device.unplug)
-        agent = AgentProcess(folder, CONFIG.format(mqtt=broker.port, port=folder / "device"))
+        broker, device = stack.enter_context(Mosquitto(folder)), stack.enter_context(Port(folder / "device"))
+        config = CONFIG.format(mqtt=broker.port, port=device.path)
+        agent = AgentProcess(folder, config, mutants.module(mutant))
         stack.callback(agent.kill)
         agent.start()
         await agent.ready()
         before = agent.descriptors()
-        slowest = {"room.n": 0.0, "device.n": 0.0}
-        for number in range(1, times + 1):
+        while result.strikes < times or loop.time() < end:
+            result.strikes += 1
             broker.stop()
             device.unplug()
-            await _until_lost(agent)
+            await until(lambda: _states(agent) == {"lost"}, 10, what="the agent sees that its feeds are lost")
             broker.start()
             device.plug()
-            client = mqtt.Client(CallbackAPIVersion.VERSION2)
-            client.connect("127.0.0.1", broker.port)
-            client.loop_start()
-            for sensor, took_s in (await _heard(agent, client, device, number)).items():
-                slowest[sensor] = max(slowest[sensor], took_s)
-            client.disconnect()
-            client.loop_stop()
+            await _speak(agent, broker, device, seed * 1000 + result.strikes, result)
         grew = agent.descriptors() - before
-        return Result(times, slowest["room.n"], slowest["device.n"], grew)
+        result.figures["descriptors grew by"] = grew
+        result.demand(grew <= DESCRIPTORS_MAX, f"{grew} descriptors leaked")
+    return result
 
 
-async def _until_lost(agent: AgentProcess) -> None:
-    for _ in range(500):
-        status = await asyncio.to_thread(agent.status)
-        if all(source["state"] == "lost" for source in status["sources"].values()):
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the agent does not see that its feeds are lost")
+def _states(agent: AgentProcess) -> set[str]:
+    return {source["state"] for source in agent.status().get("sources", {}).values()}
 
 
-async def _heard(agent: AgentProcess, client: mqtt.Client, device: Device, number: int) -> dict[str, float]:
-    """Let both speak until the agent has heard both. Returns the seconds that each took."""
-    begin = asyncio.get_running_loop().time()
-    took: dict[str, float] = {}
-    while len(took) < 2:
-        now = asyncio.get_running_loop().time() - begin
-        if now > 3 * WITHIN_S:
-            raise AssertionError(f"not heard again: only {took}; it said {agent.said()[-2000:]}")
+async def _speak(agent: AgentProcess, broker: Mosquitto, device: Port, number: int, result: Result) -> None:
+    """Let both say a number until the agent has heard it from both, and note the seconds that each took."""
+    loop = asyncio.get_running_loop()
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.connect("127.0.0.1", broker.port)
+    client.loop_start()
+    begin, missing = loop.time(), set(SENSORS)
+    while missing and (took_s := loop.time() - begin) < 3 * WITHIN_S:
         client.publish("feeds/room", json.dumps({"n": number}), qos=1)
-        device.say(number)
+        device.write(json.dumps({"n": number}).encode() + b"\n")
         await asyncio.sleep(0.1)
-        for sensor, facts in (await asyncio.to_thread(agent.status)).get("sensors", {}).items():
-            if facts["value"] == number:
-                took.setdefault(sensor, now)
-    return took
+        facts = (await asyncio.to_thread(agent.status)).get("sensors", {})
+        for sensor in [one for one in missing if facts.get(one, {}).get("value") == number]:
+            missing.remove(sensor)
+            result.figures[f"slowest {sensor}, s"] = max(result.figures.get(f"slowest {sensor}, s", 0.0), took_s)
+            result.demand(took_s <= WITHIN_S, f"{sensor} is not heard again within {WITHIN_S:g} s")
+    result.demand(not missing, f"not heard again: {sorted(missing)}; it said {agent.said()[-600:]}")
+    client.disconnect()
+    client.loop_stop()
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m tests.faults.feeds", description=__doc__)
-    options.add_argument("--times", type=int, default=20)
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(feeds(Path(folder), times=given.times))
-    print(result)
-    sys.exit(0 if result.good else 1)
-
-
-if __name__ == "__main__":
-    main()
+FAULTS = [
+    Fault("feeds", "the broker is restarted and the serial device replugged", "times", feeds, ("feeds-stay-lost",)),
+]

@@ -157,5 +157,11 @@ async def _drains(agent: AgentProcess, oracle: Oracle, seconds: float) -> int:
 
 
 FAULTS = [
-    Fault("memory", "96 MiB in all, while 100,000 events wait and large payloads pour in", "floods", little_memory)
+    Fault(
+        "memory",
+        "96 MiB in all, while 100,000 events wait and large payloads pour in",
+        "floods",
+        little_memory,
+        ("no-bounds",),
+    )
 ]

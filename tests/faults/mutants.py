@@ -1,20 +1,29 @@
 """Agents with one promise broken, which the faults must catch: `python -m tests.faults.mutants NAME run ...`."""
 
 import asyncio
+import sqlite3
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
 import aiohttp
 
+from agent import supervise
 from agent.cli import main
-from agent.outbox import Ledger
+from agent.clock import SystemClock
+from agent.model import Ending, Settlement
+from agent.outbox import Ledger, Outbox, checksums
+from agent.outbox.store import Store
 from agent.pipeline import Pipeline
-from agent.webhooks import transport
-from agent.webhooks.retry import Outcome
+from agent.rules import Engine
+from agent.webhooks import connections, retry, transport
+from agent.webhooks.retry import Fate, Health, Outcome
 from agent.webhooks.transport import Transport
 from drivers import mqtt, serial
 from drivers.base import Batch, Receipt
@@ -22,9 +31,11 @@ from drivers.base import Batch, Receipt
 Patch = tuple[object, str, Any]
 """What is replaced: of which class or module, its name, and by what."""
 
-_true_take, _true_post, _true_acknowledge = Pipeline.take, Transport.post, mqtt.MqttDriver._acknowledge
-_true_open = serial.SerialDriver._open
+_true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Outbox.settle, retry.judge, Engine.load
+_true_count, _true_post = Store._count, Transport.post
+_true_acknowledge, _true_open = mqtt.MqttDriver._acknowledge, serial.SerialDriver._open
 _running: set[asyncio.Task[None]] = set()
+_one_at_a_time = asyncio.Lock()
 
 
 async def acknowledge_early(pipeline: Pipeline, feed: str, batch: Batch) -> None:
@@ -39,10 +50,41 @@ def know_nothing(_ledger: Ledger, receipt: Receipt) -> bool:
     return not receipt
 
 
-async def believe_any_answer(*request: Any) -> Outcome:
-    """Whoever answers has taken it."""
-    outcome = await _true_post(*request)
-    return outcome if outcome.status is None else replace(outcome, status=200, disable=False)
+def lose_marks(outbox: Outbox, settlement: Settlement) -> None:
+    """That something is delivered is never stored, so that a start sends it again."""
+    if settlement.ending is not Ending.DELIVERED:
+        _true_settle(outbox, settlement)
+
+
+def count_wrong(store: Store, deltas: Mapping[str, Counter[str]]) -> None:
+    """What is dropped is counted nowhere."""
+    kept = {
+        webhook: Counter({column: n for column, n in delta.items() if not column.startswith("dropped")})
+        for webhook, delta in deltas.items()
+    }
+    _true_count(store, kept)
+
+
+def forget_memory(engine: Engine, _rows: object, *more: Any) -> Any:
+    """What rules remember does not outlive a start."""
+    return _true_load(engine, {}, *more)
+
+
+def take_any_answer(outcome: Outcome) -> tuple[Fate, Health]:
+    """Whatever a receiver answers is a success."""
+    return _true_judge(outcome) if outcome.status is None else (Fate.DELIVERED, Health.ANSWERS)
+
+
+def give_up(outcome: Outcome) -> tuple[Fate, Health]:
+    """What fails once is a dead letter; with REFUSALS_MAX = 1."""
+    fate, health = _true_judge(outcome)
+    return (fate if fate is Fate.DELIVERED else Fate.NEXT_FEW), health
+
+
+async def post_one_at_a_time(sender: Transport, *what: Any) -> Outcome:
+    """All webhooks together send one request at a time."""
+    async with _one_at_a_time:
+        return await _true_post(sender, *what)
 
 
 async def believe_the_head(answer: aiohttp.ClientResponse) -> bytes:
@@ -64,14 +106,33 @@ async def open_and_glue(driver: serial.SerialDriver) -> None:
     driver._framer._partial[:] = half
 
 
-MUTANTS: dict[str, Callable[[], list[Patch]]] = {
-    "acknowledge-early": lambda: [(Pipeline, "take", acknowledge_early)],
-    "lines-glued": lambda: [(serial.SerialDriver, "_open", open_and_glue)],
-    "no-ledger": lambda: [(Ledger, "knows", know_nothing)],
-    "any-answer-counts": lambda: [(Transport, "post", believe_any_answer)],
-    "first-line-counts": lambda: [(transport, "_read", believe_the_head)],
-    "poison-stays": lambda: [(mqtt.MqttDriver, "_acknowledge", leave_poison)],
-    "surplus-answer-counts": lambda: [(transport, "Request", aiohttp.ClientRequest)],
+class _Lax(sqlite3.Connection):
+    """The log of SQLite is made durable at checkpoints only, so that a power cut takes commits back."""
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        return super().execute(sql.replace("synchronous = FULL", "synchronous = NORMAL"), *parameters)
+
+
+MUTANTS: dict[str, list[Patch]] = {
+    "acknowledge-early": [(Pipeline, "take", acknowledge_early)],
+    "no-ledger": [(Ledger, "knows", know_nothing)],
+    "marks-lost": [(Outbox, "settle", lose_marks)],
+    "memory-lost": [(Engine, "load", forget_memory)],
+    "counts-wrong": [(Store, "_count", count_wrong)],
+    "any-answer": [(retry, "judge", take_any_answer)],
+    "first-line-counts": [(transport, "_read", believe_the_head)],
+    "surplus-answer-counts": [(transport, "Request", aiohttp.ClientRequest)],
+    "answers-without-end": [(connections, "_ANSWERS_MAX", 2**40)],
+    "poison-stays": [(mqtt.MqttDriver, "_acknowledge", leave_poison)],
+    "lines-glued": [(serial.SerialDriver, "_open", open_and_glue)],
+    "gives-up": [(retry, "judge", give_up), (retry, "REFUSALS_MAX", 1)],
+    "webhooks-wait": [(Transport, "post", post_one_at_a_time)],
+    "feeds-stay-lost": [(supervise, "pause_s", lambda *_: 1e9)],
+    "no-pauses": [(supervise, "pause_s", lambda *_: 0.0)],
+    "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
+    "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
+    "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
+    "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 
 
@@ -79,7 +140,7 @@ MUTANTS: dict[str, Callable[[], list[Patch]]] = {
 def mutated(name: str | None) -> Iterator[None]:
     """Be that mutant meanwhile: for faults that run the agent's parts in this process. None: be the agent."""
     with ExitStack() as stack:
-        for what, part, replacement in MUTANTS[name]() if name else ():
+        for what, part, replacement in MUTANTS[name] if name else ():
             stack.enter_context(patch.object(what, part, replacement))
         yield
 

@@ -13,7 +13,6 @@ from random import Random
 
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
-from tests.faults.oracle import SECRET
 from tests.support.hostile import HOSTILE
 from tests.support.mosquitto import Said
 from tests.support.receiver import Receiver
@@ -92,8 +91,7 @@ async def poison(folder: Path, *, seconds: float, seed: int, mutant: str | None 
             await at.goes_on()
         kept = [Said(f"kept/{n}", at.random.choice(poisons(at.random)), 1, retain=True) for n in range(KEPT_TOPICS)]
         await _publish(at, kept)
-        places = {"link": at.link.port, "http": at.oracle.port, "secret": SECRET}
-        await at.agent.reload(config.replace("\nrules:", KEPT, 1).format(**places))
+        await at.agent.reload(at.config_of(config.replace("\nrules:", KEPT, 1)))
         await _refused(at, "kept", len(kept))
         await at.goes_on()
         at.result.strikes = bad + len(kept)

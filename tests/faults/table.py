@@ -15,7 +15,8 @@ What bellcrank promises ([architecture](architecture.md)), under what goes wrong
 `python -m tests.faults --list` names the faults, `python -m tests.faults NAME --seconds 60 --seed 1` runs one.
 *Lost*: never told, though the agent had acknowledged it. *Twice*: told under more than one `webhook-id`. *Broken*: runs
 in which a promise did not hold, or that could not be brought to an end. Each fault has to catch agents with a promise
-broken on purpose (`tests/faults/mutants.py`), else it would show nothing.
+broken on purpose (`tests/faults/mutants.py`), else it would show nothing. *With reloads*: in the middle of it the
+configuration changed again and again (`--reloads`).
 
 """
 
@@ -39,19 +40,24 @@ def page(faults: Mapping[str, Fault], records: Sequence[Record]) -> str:
 
 def _row(fault: Fault, records: Sequence[Record]) -> str:
     runs = [one for one in records if not one.mutant and not one.skipped]
-    results = [one.result for one in runs]
     skipped = next((one.skipped for one in records if one.skipped), "not run")
-    cells: list[object] = [f"`{fault.name}`", fault.what, len(runs) if runs else skipped]
-    cells += [
-        f"{sum(one.strikes for one in results):,} {fault.unit}",
-        sum(one.lost for one in results),
-        sum(one.duplicates for one in results),
-        sum(not one.good for one in results),
-    ]
+    cells = [f"`{fault.name}`", fault.what, *(_counts(fault, runs) if runs else [skipped, *"----"])]
     tried = {one.mutant: one for one in records if one.mutant}
     cells.append("; ".join(f"{name}: {_tried(tried.get(name))}" for name in fault.mutants) or "-")
     cells.append(_duration(sum(one.took_s for one in records)))
-    return "| " + " | ".join(_cell(str(cell)) for cell in cells) + " |\n"
+    return "| " + " | ".join(map(_cell, cells)) + " |\n"
+
+
+def _counts(fault: Fault, runs: Sequence[Record]) -> list[str]:
+    """Runs, strikes, lost, told twice, broken runs."""
+    results, reloaded = [one.result for one in runs], sum(one.reloads for one in runs)
+    return [
+        f"{len(runs)}" + (f", {reloaded} with reloads" if reloaded else ""),
+        f"{sum(one.strikes for one in results):,} {fault.unit}",
+        str(sum(one.lost for one in results)),
+        str(sum(one.duplicates for one in results)),
+        str(sum(not one.good for one in results)),
+    ]
 
 
 def _tried(record: Record | None) -> str:

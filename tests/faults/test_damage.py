@@ -2,11 +2,9 @@
 
 import asyncio
 import json
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ import pytest
 from paho.mqtt import publish
 from standardwebhooks import Webhook
 
+from tests.faults.damage import cut_off, flip_bit, overwrite_root
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -33,32 +32,20 @@ webhooks:
 status: {{listen: "{{status}}"}}
 """
 N = 60
-PAGE = 1024
 
 
 def flip(path: Path) -> None:
     """One bit of one number in one body, which SQLite does not see."""
-    data = bytearray(path.read_bytes())
-    at = data.index(b'"value":31') + len(b'"value":31') - 1
-    data[at] ^= 1
-    path.write_bytes(data)
-
-
-def overwrite(path: Path, name: str) -> None:
-    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as db:
-        page = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (name,)).fetchone()[0]
-    data = bytearray(path.read_bytes())
-    data[(page - 1) * PAGE : page * PAGE] = bytes(range(7, 135)) * 8
-    path.write_bytes(data)
+    flip_bit(path, path.read_bytes().index(b'"value":31') + len(b'"value":31') - 1)
 
 
 KINDS: dict[str, tuple[Callable[[Path], object], int]] = {
     # how, and at least so many of N arrive
     "flipped bit": (flip, N - 1),
     "header": (lambda path: path.write_bytes(bytes(100) + path.read_bytes()[100:]), N),
-    "index": (lambda path: overwrite(path, "pending"), N),
-    "counters": (lambda path: overwrite(path, "webhooks"), N),
-    "half": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2 // PAGE * PAGE]), 1),
+    "index": (lambda path: overwrite_root(path, "pending"), N),
+    "counters": (lambda path: overwrite_root(path, "webhooks"), N),
+    "half": (lambda path: cut_off(path, 0.5), 1),
     "empty": (lambda path: path.write_bytes(b""), 0),
 }
 

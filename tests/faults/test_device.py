@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.clocks import clock_steps
 from tests.faults.descriptors import out_of_descriptors
 from tests.faults.disk_faults import failing_disk, read_only
-from tests.faults.feed_faults import broker_killed, clock_steps, usb_storm
+from tests.faults.feed_faults import broker_killed, usb_storm
 from tests.faults.memory import little_memory
 
 pytestmark = pytest.mark.timeout(180)

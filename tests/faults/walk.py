@@ -3,27 +3,26 @@
 The real pipeline, engine and outbox, on a clock set by hand and a real SQLite file; the broker is a list that sends
 again, with the DUP flag, what was not acknowledged. What was told is held against the naive model of the rules, which
 knows nothing of all this: to it each message happened once.
-
-    python -m tests.faults.walk --steps 10000 --seed 1
 """
 
-import argparse
 import asyncio
 import sqlite3
-import tempfile
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from random import Random
-from typing import NamedTuple
 
 from agent.model import Content, Event
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Key, Rule
 from drivers.base import Arrival, Message, NewSession, Receipt, Value
+from tests.faults.fault import Fault, Result
+from tests.faults.mutants import mutated
 from tests.rules.parts import reading
 from tests.rules.test_naive import (
     LEVELS,
@@ -42,6 +41,8 @@ from tests.support.hands import HandClock
 
 FEED = "broker:house"
 WEBHOOK = "ops"
+STEPS = 5_000
+"""Of one walk: what it tells fits into the outbox."""
 _PACKET_IDS = 3000
 """They come round, as a broker's do after 65,535."""
 _GAPS_S = (0, 0, 0, 1, 2, 5, 9)
@@ -77,18 +78,6 @@ class Sent:
         return Message(at, ("t",), (reading(self.value, self.sensor, retained=self.retained),), (), receipt)
 
 
-class Result(NamedTuple):
-    """What came of a walk."""
-
-    steps: Mapping[str, int]
-    messages: int
-    repeats: int
-    """Messages that came again and were known."""
-    events: int
-    wrong: Sequence[str]
-    """Rules and sensors whose story is another one."""
-
-
 @dataclass
 class Walk:
     """One walk in one folder."""
@@ -114,7 +103,7 @@ class Walk:
         self.outbox: Outbox
         self.pipeline: Pipeline
 
-    async def run(self, steps: int) -> Result:
+    async def run(self, steps: int) -> None:
         await self.start()
         ways = {
             self.messages_arrive: 50,
@@ -131,7 +120,6 @@ class Walk:
             self.steps[way.__name__] += 1
             await way()
         await self.stop()
-        return self.judge()
 
     # -- what happens
 
@@ -284,19 +272,19 @@ class Walk:
         self.fresh.clear()
         self.committed = {key: len(history) for key, history in self.history.items()}
 
-    def judge(self) -> Result:
+    def judge(self, result: Result) -> None:
+        """Hold what is in the outbox against the story."""
         told: dict[Key, list[Said]] = {key: [] for key in self.history}
-        with sqlite3.connect(self.folder / "outbox.db") as db:
+        with closing(sqlite3.connect(self.folder / "outbox.db")) as db:
             for (body,) in db.execute("SELECT body FROM deliveries ORDER BY id"):
                 rule, sensor, state, at, value = body.decode().split("|")
                 told[rule, sensor].append((state, int(at), value))
-        db.close()
-        wrong = [
-            f"{key}: {first_difference(told[key], expected(key, h))}"
-            for key, h in self.history.items()
-            if told[key] != expected(key, h)
-        ]
-        return Result(self.steps, self.messages, self.repeats, sum(map(len, told.values())), wrong)
+        result.figures["events"] = result.figures.get("events", 0) + sum(map(len, told.values()))
+        for key, history in self.history.items():
+            wanted = expected(key, history)
+            result.lost += (Counter(wanted) - Counter(told[key])).total()
+            result.duplicates += (Counter(told[key]) - Counter(wanted)).total()
+            result.demand(told[key] == wanted, f"{key}: {first_difference(told[key], wanted)}")
 
 
 def expected(key: Key, history: Sequence[Happened]) -> list[Said]:
@@ -316,17 +304,34 @@ def _content(event: Event, _webhook: str, _sequence: int) -> Content:
     return Content(f"{event.rule}|{event.sensor}|{event.state or 'pulse'}|{event.at:.0f}|{event.value!r}".encode())
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=1)
-    given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bellcrank-walk-") as folder:
-        result = asyncio.run(Walk(Path(folder), Random(given.seed)).run(given.steps))
-    for name, value in result._asdict().items():
-        print(f"{name}: {dict(value) if isinstance(value, Counter) else value}")
-    return 1 if result.wrong else 0
+async def walk(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, steps: int = STEPS) -> Result:
+    """Walks of so many steps, one after another, at least one."""
+    result, end, walks = Result(), time.monotonic() + seconds, 0
+    with mutated(mutant):
+        while not walks or time.monotonic() < end:
+            one = Walk(_new(folder / f"walk-{walks}"), Random(seed * 1000 + walks))
+            await one.run(steps)
+            one.judge(result)
+            walks += 1
+            result.strikes += sum(one.steps.values())
+            for name, count in {"messages": one.messages, "came again": one.repeats, **one.steps}.items():
+                result.figures[name.replace("_", " ")] = result.figures.get(name.replace("_", " "), 0) + count
+    return result
 
 
-if __name__ == "__main__":
-    raise SystemExit(main())
+def _new(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+FAULTS = [
+    Fault(
+        "walk",
+        "messages, lost acknowledgements, broken links, kills, stops, reloads and lost sessions at random, held against"
+        " a naive model of the rules",
+        "steps",
+        walk,
+        ("no-ledger", "memory-lost"),
+        can_reload=False,
+    )
+]

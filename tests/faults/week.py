@@ -1,4 +1,4 @@
-"""A week offline in minutes: `python -m tests.faults.week --events 200000 --max-events 100000`.
+"""A week offline in minutes.
 
 The clock is set by hand, the file is a real one, and the outbox is closed and opened anew each day. The webhook `away`
 does not answer (every quarter of an hour one delivery is tried), `here` takes all at once. When `away` is back it must
@@ -6,19 +6,18 @@ be told exactly what the policy of a full outbox leaves of the week, by kind, in
 must have been named.
 """
 
-import argparse
-import asyncio
-import sys
-import tempfile
+import time
 from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 
 from agent.model import Content, Delivery, Ending, Event, Notice, Settlement
 from agent.outbox import Limits, Outbox
 from agent.outbox.batch import no_content
+from tests.faults.fault import Fault, Result
+from tests.faults.mutants import mutated
 from tests.outbox.parts import deliver, event
 from tests.support.hands import HandClock
 
@@ -26,34 +25,9 @@ WEEK_S = 7 * 86400.0
 PROBE_EVERY_S = 900.0
 SUBJECTS = 200
 BATCH = 50
+EVENTS = 20_000
 _LASTS = 0.1
 """Share of the alerts that are never over."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What it came to; the counts are those of `away`."""
-
-    owed: int
-    delivered: int
-    dropped: int
-    dropped_by_kind: dict[str, int]
-    expected_by_kind: dict[str, int]
-    named: int
-    """Sequences that notices have named, or counted beyond their ranges."""
-    unexpected: int
-    """Numbers that were told and should not have been, or the other way round."""
-    out_of_order: int
-    firing_that_lost_their_end: int
-    lost_by_here: int
-    size_mb_max: float
-    balanced: bool
-
-    @property
-    def good(self) -> bool:
-        wrong = self.unexpected or self.out_of_order or self.firing_that_lost_their_end or self.lost_by_here
-        exact = self.dropped_by_kind == self.expected_by_kind and self.named == self.dropped
-        return self.balanced and exact and not wrong and self.owed == self.delivered + self.dropped
 
 
 @dataclass
@@ -121,8 +95,8 @@ class Policy:
 class Week:
     """One run in a folder."""
 
-    def __init__(self, folder: Path, *, events: int, max_events: int) -> None:
-        self._folder, self._events, self._random = folder, events, Random(1)
+    def __init__(self, folder: Path, seed: int, *, events: int, max_events: int) -> None:
+        self._folder, self._events, self._random = folder, events, Random(seed)
         self._limits = Limits(max_bytes=256 * 10**6, max_events=max_events)
         self._clock = HandClock()
         self._policy = Policy(max_events)
@@ -134,7 +108,7 @@ class Week:
         self._outbox: Outbox
         self._size_max = 0
 
-    async def run(self) -> Result:
+    async def run(self, result: Result) -> None:
         probe_at, day = self._clock.now(), 0
         await self._open()
         for first in range(0, self._events, BATCH):
@@ -148,9 +122,8 @@ class Week:
                 day += 1
                 await self._reopen()
         await self._back()
-        result = self._result()
+        self._judge(result)
         await self._outbox.close()
-        return result
 
     async def _open(self) -> None:
         self._outbox = Outbox(self._folder, {"away": 2 * WEEK_S, "here": 2 * WEEK_S}, limits=self._limits)
@@ -211,27 +184,30 @@ class Week:
         listed = sum(last - first + 1 for ranges in notice.data["sequences"].values() for first, last in ranges)
         self._named[str(notice.about)] += listed + notice.data["sequences_left_off"]
 
-    def _result(self) -> Result:
+    def _judge(self, result: Result) -> None:
         policy, counters = self._policy, self._outbox.counters
-        told = {sequence for sequence, _ in self._received}
+        told, away = {sequence for sequence, _ in self._received}, counters["away"]
         missing = set(policy.kinds) - told
         ends = {policy.alerts[n] for n in policy.kinds if policy.kinds[n] == "resolved" and n in told}
         had_end = {policy.alerts[n] for n in policy.kinds if policy.kinds[n] == "resolved"}
         begun = {policy.alerts[n] for n in told if policy.kinds[n] == "firing"}
-        return Result(
-            owed=counters["away"].owed,
-            delivered=counters["away"].delivered,
-            dropped=counters["away"].dropped,
-            dropped_by_kind=dict(sorted(Counter(policy.kinds[n] for n in missing).items())),
-            expected_by_kind=dict(sorted(Counter(policy.kinds[n] for n in policy.gone).items())),
-            named=self._named["away"],
-            unexpected=len(missing ^ policy.gone) + (len(self._received) - len(told)),
-            out_of_order=_out_of_order(self._received),
-            firing_that_lost_their_end=len((begun & had_end) - ends),
-            lost_by_here=self._events - counters["here"].delivered,
-            size_mb_max=round(self._size_max / 1e6, 1),
-            balanced=all(one.balanced for one in counters.values()),
-        )
+        endless, late = (begun & had_end) - ends, _out_of_order(self._received)
+        lost_by_here = self._events - counters["here"].delivered
+        result.lost += len(missing - policy.gone) + lost_by_here
+        result.duplicates += len(self._received) - len(told)
+        demand = result.demand
+        demand(missing == policy.gone, f"{len(missing ^ policy.gone)} were dropped, or not, against the policy")
+        demand(self._named["away"] == away.dropped, f"{self._named['away']} of {away.dropped} dropped are named")
+        demand(not late, f"{late} came out of order")
+        demand(not endless, f"{len(endless)} alerts were told to fire, and not that they ended")
+        demand(not lost_by_here, f"the webhook that answers was not told {lost_by_here}")
+        demand(all(one.balanced for one in counters.values()), f"the counters do not balance: {counters}")
+        demand(away.owed == away.delivered + away.dropped, f"owed is not delivered + dropped: {away}")
+        kinds = Counter(policy.kinds[n] for n in missing)
+        figures = {"owed": away.owed, "dropped": away.dropped, **{f"dropped {kind}": n for kind, n in kinds.items()}}
+        for name, count in figures.items():
+            result.figures[name] = result.figures.get(name, 0) + count
+        result.figures["MB at most"] = max(result.figures.get("MB at most", 0), round(self._size_max / 1e6, 1))
 
 
 def _out_of_order(received: Sequence[tuple[int, str]]) -> int:
@@ -244,22 +220,33 @@ def _out_of_order(received: Sequence[tuple[int, str]]) -> int:
     return wrong
 
 
-async def week(folder: Path, *, events: int, max_events: int) -> Result:
-    """Run it in a folder."""
-    return await Week(folder, events=events, max_events=max_events).run()
+async def week(
+    folder: Path,
+    *,
+    seconds: float,
+    seed: int,
+    mutant: str | None = None,
+    events: int = EVENTS,
+    max_events: int = EVENTS // 2,
+) -> Result:
+    """Weeks of so many events, one after another, at least one."""
+    result, end = Result(), time.monotonic() + seconds
+    with mutated(mutant):
+        while not result.strikes or time.monotonic() < end:
+            place = folder / f"week-{result.strikes}"
+            place.mkdir()
+            await Week(place, seed * 1000 + result.strikes, events=events, max_events=max_events).run(result)
+            result.strikes += 1
+    return result
 
 
-def main() -> None:
-    options = argparse.ArgumentParser(prog="python -m tests.faults.week", description=__doc__)
-    options.add_argument("--events", type=int, default=200_000)
-    options.add_argument("--max-events", type=int, default=100_000)
-    given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(week(Path(folder), events=given.events, max_events=given.max_events))
-    for name, value in asdict(result).items():
-        print(f"{name.replace('_', ' ')}: {value}")
-    sys.exit(0 if result.good else 1)
-
-
-if __name__ == "__main__":
-    main()
+FAULTS = [
+    Fault(
+        "week",
+        "a receiver is away for a week in which twice as much happens as has room",
+        "weeks",
+        week,
+        ("counts-wrong", "marks-lost"),
+        can_reload=False,
+    )
+]

@@ -18,15 +18,15 @@ TOPIC, QUIET_TOPIC = "bad/told", "bad/quiet"
 class BadBroker:
     """What it said and was not acknowledged is said again, with the DUP flag, right behind each welcome."""
 
-    def __init__(self, first: int, random: Random, *, is_3: bool) -> None:
-        """`first`: the number before the first one that it says."""
+    def __init__(self, name: int, random: Random, *, is_3: bool) -> None:
+        """`name`: the whole part of all numbers that it says."""
         self.raw = RawBroker()
         self.is_3 = is_3
         self.random = random
-        self.said: set[int] = set()
+        self.said: set[float] = set()
         """All numbers that have to be told."""
-        self.may_be_twice: set[int] = set()
-        self._number = first
+        self.may_be_twice: set[float] = set()
+        self._name, self._count = name, 0
         self._packet_id = random.randrange(1, 60_000)
         self._unacknowledged: dict[int, bytes] = {}
         """Packet id -> what was said by it, without the DUP flag."""
@@ -45,17 +45,18 @@ class BadBroker:
         """How often a client has said CONNECT."""
         return sum(packet.type == CONNECT for packet in self.raw.got)
 
-    def number(self) -> int:
+    def number(self) -> float:
         """A new one, that has to be told."""
-        self._number += 1
-        self.said.add(self._number)
-        return self._number
+        self._count += 1
+        number = numbered(self._name, self._count)
+        self.said.add(number)
+        return number
 
     def packet_id(self) -> int:
         self._packet_id = self._packet_id % 65_535 + 1
         return self._packet_id
 
-    def publish(self, number: int, packet_id: int | None = None, *, topic: str = TOPIC) -> bytes:
+    def publish(self, number: float, packet_id: int | None = None, *, topic: str = TOPIC) -> bytes:
         """A PUBLISH at QoS 1, which is in the session until it is acknowledged."""
         packet_id = packet_id or self.packet_id()
         packet = message(topic, json.dumps({"n": number}).encode(), packet_id, is_3=self.is_3)
@@ -95,6 +96,11 @@ class BadBroker:
     async def client(self, before: int) -> None:
         """Wait until a client has come anew."""
         await until(lambda: self.connections > before, 60, what="the agent connects again")
+
+
+def numbered(name: int, count: int) -> float:
+    """The n-th number of one of many: none is like another, nor like that of a stream, and none is high."""
+    return round(name + count / 1_000_000, 6)
 
 
 def message(topic: str, payload: bytes, packet_id: int, *, is_3: bool, qos: int = 1) -> bytes:

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 struct control {
-    int64_t step_s;        /* added to the wall clock */
+    int64_t step_ns;       /* added to the wall clock */
     int32_t sync_errno;    /* of fsync and fdatasync; 0: they work */
     int32_t write_errno;   /* of write, pwrite and ftruncate */
     uint64_t refused;      /* calls that were */
@@ -69,10 +69,20 @@ REFUSABLE(write, ssize_t, pwrite64, (int fd, const void *data, size_t n, off64_t
 REFUSABLE(write, int, ftruncate, (int fd, off_t n), fd, n)
 REFUSABLE(write, int, ftruncate64, (int fd, off64_t n), fd, n)
 
+static void add(struct timespec *at, int64_t ns) {
+    at->tv_sec += ns / 1000000000;
+    at->tv_nsec += ns % 1000000000;
+    if (at->tv_nsec < 0 || at->tv_nsec >= 1000000000) {
+        int sign = at->tv_nsec < 0 ? -1 : 1;
+        at->tv_sec += sign;
+        at->tv_nsec -= sign * 1000000000L;
+    }
+}
+
 int clock_gettime(clockid_t clock, struct timespec *at) {
     TRUE_ONE(clock_gettime);
     int failed = found(clock, at);
     if (!failed && clock == CLOCK_REALTIME)
-        at->tv_sec += control->step_s;
+        add(at, control->step_ns);
     return failed;
 }

@@ -31,7 +31,8 @@ class Faulty:
             self._page = mmap.mmap(file.fileno(), _CONTROL.size)
         self.env = {"LD_PRELOAD": str(library), "FAULTY_CONTROL": str(control), "FAULTY_FOLDER": str(state.resolve())}
         """With what the agent is started."""
-        self.step_s = 0
+        self.step_s = 0.0
+        """By which the wall clock is wrong."""
 
     def fail(self, *, sync: int = 0, write: int = 0) -> None:
         """From now on calls to make durable, or to write, fail with these errors (errno(3)); 0: they work."""
@@ -45,10 +46,14 @@ class Faulty:
         """The disk works again."""
         self._set(0, 0)
 
-    def step_clock(self, seconds: int) -> None:
+    def step_clock(self, seconds: float) -> None:
         """The wall clock is set, by so much more or less than before."""
-        self.step_s += seconds
-        struct.pack_into("=q", self._page, 0, self.step_s)
+        self.set_clock(self.step_s + seconds)
+
+    def set_clock(self, wrong_s: float) -> None:
+        """The wall clock is wrong by so much; 0: it is right."""
+        self.step_s = wrong_s
+        struct.pack_into("=q", self._page, 0, round(wrong_s * 1e9))
 
     @property
     def refused(self) -> int:

@@ -4,11 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+_SHORTEST_S, _LONGEST_S, _SHARE = 0.005, 0.1, 0.1
+"""Between two looks: a share of what was waited for already, since a look may cost the agent a status of itself."""
+
 
 async def until(condition: Callable[[], object], timeout_s: float = 30.0, what: str | Callable[[], str] = "") -> None:
     """Return as soon as `condition()` is true; fail with a sentence where it never is."""
-    deadline = time.monotonic() + timeout_s
+    begin = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
+        waited_s = time.monotonic() - begin
+        if waited_s > timeout_s:
             raise AssertionError(f"not within {timeout_s:g} s: {what() if callable(what) else what or condition}")
-        await asyncio.sleep(0.005)
+        await asyncio.sleep(min(_LONGEST_S, max(_SHORTEST_S, _SHARE * waited_s)))

@@ -1,0 +1,1 @@
+"""Who is measured, a file each; `registry` lists them."""
