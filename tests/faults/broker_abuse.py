@@ -17,6 +17,7 @@ from tests.support.rawbroker import CONNECT
 from tests.support.waiting import until
 
 BROKERS = 6
+RATE_PER_S = 40.0
 CONFIG = """
 version: 1
 agent: {{name: abuse, events_to: []}}
@@ -214,7 +215,9 @@ async def broker_abuse(
         bad = [BadBroker(n + 1, random, is_3=n % 2 == 1) for n in range(brokers)]
         for broker in bad:
             await stack.enter_async_context(broker)
-        at = await stack.enter_async_context(house(folder, seed, config=_config(bad), mutant=mutant))
+        at = await stack.enter_async_context(
+            house(folder, seed, config=_config(bad), mutant=mutant, rate_per_s=RATE_PER_S)
+        )
         before, descriptors = at.agent.rss_bytes(), at.agent.descriptors()
         at.agent.forget_peak()
         end = asyncio.get_running_loop().time() + seconds

@@ -19,6 +19,7 @@ from tests.support.receiver import Receiver
 
 INFLIGHT_MAX = 20
 DEEP = 100_000
+RATE_PER_S = 40.0
 CONFIG = """
 version: 1
 agent: {{name: poison, events_to: []}}
@@ -81,7 +82,9 @@ async def poison(folder: Path, *, seconds: float, seed: int, mutant: str | None 
         templates = await stack.enter_async_context(Receiver())
         config = CONFIG.replace("TEMPLATES", str(templates.port))
         broker = f"max_inflight_messages {INFLIGHT_MAX}"
-        at = await stack.enter_async_context(house(folder, seed, broker, config=config, mutant=mutant))
+        at = await stack.enter_async_context(
+            house(folder, seed, broker, config=config, mutant=mutant, rate_per_s=RATE_PER_S)
+        )
         bad, end = 0, asyncio.get_running_loop().time() + seconds
         while not bad or asyncio.get_running_loop().time() < end:
             wave = _wave(at.random)

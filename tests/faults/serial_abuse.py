@@ -17,6 +17,7 @@ from tests.support.port import Port
 from tests.support.waiting import until
 
 DEVICES = 20
+RATE_PER_S = 40.0
 CONFIG = """
 version: 1
 agent: {{name: serial, events_to: []}}
@@ -158,7 +159,7 @@ async def serial_abuse(
     config = config.replace("webhooks:\n", "".join(RULE.format(n=n) for n in range(devices)) + "webhooks:\n")
     with ExitStack() as stack:
         ports = [stack.enter_context(Port(folder / f"device{n}")) for n in range(devices)]
-        async with house(folder, seed, config=config, mutant=mutant) as at:
+        async with house(folder, seed, config=config, mutant=mutant, rate_per_s=RATE_PER_S) as at:
             before, descriptors = at.agent.rss_bytes(), at.agent.descriptors()
             at.agent.forget_peak()
             end = asyncio.get_running_loop().time() + seconds
