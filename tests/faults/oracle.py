@@ -36,6 +36,8 @@ class Oracle:
     """Share of requests that are taken, but whose answer is lost."""
     any_time: bool = False
     """Whether the time of a request does not matter, since the test sets the agent's clock."""
+    host: str = "127.0.0.1"
+    """Where it listens."""
     ids: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     """What was told (`pulse 17`, `firing 1018`) -> the ids under which it was."""
     newest: int = 0
@@ -64,7 +66,7 @@ class Oracle:
         app.router.add_post("/hook", self._hook)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True)
+        site = web.TCPSite(self._runner, self.host, self.port, reuse_address=True)
         await site.start()
 
     async def stop(self) -> None:

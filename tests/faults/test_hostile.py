@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.broker_abuse import broker_abuse
+from tests.faults.packets import packets
 from tests.faults.poison import poison
 from tests.faults.receivers import receivers_lie
 from tests.faults.serial_abuse import serial_abuse
@@ -29,4 +30,9 @@ async def test_good_lines_of_serial_devices_are_told_among_whatever_else_comes(t
 
 async def test_what_a_broker_says_again_is_told_once_whatever_else_it_does(tmp_path: Path) -> None:
     result = await broker_abuse(tmp_path, seconds=0, seed=1, brokers=2, share=0.25)
+    assert result.good, result
+
+
+async def test_lost_packets_and_peers_that_vanish_lose_nothing_and_tell_nothing_twice(tmp_path: Path) -> None:
+    result = await packets(tmp_path, seconds=0, seed=1, hold_s=(0.1, 0.6))
     assert result.good, result
