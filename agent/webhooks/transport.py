@@ -230,6 +230,8 @@ def _detail(error: BaseException) -> str:
         return f"{error.host}:{error.port}: {_words(error.certificate_error)}"
     if isinstance(error, TimeoutError):
         return "no whole answer in time"
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not isinstance(error.message, str):
+        return "the connection was closed within the answer"
     return tls.alert(str(error)) or str(error) or type(error).__name__
 
 

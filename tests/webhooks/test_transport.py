@@ -100,6 +100,27 @@ async def test_answers_without_end_are_no_answer() -> None:
     assert told_by(outcome) == ("protocol", "answers without end")
 
 
+@pytest.mark.parametrize(
+    "says", [b"HTTP/1.1 204 No Content\r\n\r\na body", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok and more"]
+)
+async def test_a_success_is_one_though_what_follows_it_is_wrong(says: bytes) -> None:
+    async with port(says) as odd:
+        outcome = await post(f"http://127.0.0.1:{odd}/")
+    assert outcome.status == int(says.split()[1])
+
+
+async def test_half_an_answer_is_told_in_words() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Le")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        outcome = await post(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert told_by(outcome) == ("reset", "the connection was closed within the answer")
+
+
 async def test_a_reset_within_an_answer_without_length_is_not_its_end() -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"{}")
