@@ -7,8 +7,8 @@ Three lists in the configuration, three stages, three types:
     webhooks:  ->  Delivery   who is still owed it        agent/outbox/, agent/webhooks/
 
 The way of a reading: a driver (`drivers.mqtt`, `serial`, `http`, `simulated`) yields a batch of messages; `supervise`
-hands it to the one `pipeline`, which puts it through the rules' `engine`, gathers what came of it in a
-`Draft` of the `outbox`, commits once, and only then lets the driver go on, which acknowledges. The commit
+hands it to the one `pipeline`, whose `round` puts it through the rules' `engine` and gathers what came of it in a
+`Draft` of the `outbox`; it commits once, and only then lets the driver go on, which acknowledges. The commit
 hands the new deliveries to the webhooks' mailboxes, from which each `webhooks.courier` takes what is due,
 sends it, and gives back a mark that rides in the next commit.
 
@@ -29,8 +29,10 @@ The floors, from the ground; a file imports only from floors below its own:
     secretfiles                 `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column
     control_socket reload       where the command line finds the agent; what of a changed file applies at once
+    round                       what the feeds have brought, put through the rules, with its commit in the making
+    counts                      what came and what was told since the start
     pipeline                    all feeds -> rules -> one commit -> acknowledge
-    webhooks/connections        connections to who may say anything
+    webhooks/connections        to one receiver, kept alive
     webhooks/transport          one POST
     webhooks/trial              one test event
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives

@@ -10,19 +10,20 @@ nothing.
 
 import asyncio
 import logging
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from agent.clock import DeviceClock, plausible
+from agent.counts import Counts
 from agent.model import Moment, Notice
-from agent.notices import event_of, exhausted
-from agent.outbox import Batch, BatchRefused, Draft, Envelope, Filter, Ledger, Moved, Outbox, Span
+from agent.notices import exhausted
+from agent.outbox import Batch, BatchRefused, Envelope, Filter, Ledger, Moved, Outbox, Span
+from agent.round import Input, Round
 from agent.rules import Engine, Step
-from drivers.base import Arrival, Message, NewSession, Presence, Refusal, Subscriptions
 from drivers.base import Batch as FeedBatch
+from drivers.base import Message, Refusal
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -43,33 +44,6 @@ _NOTICES_MAX = 256
 """So many wait, where nothing can be committed."""
 
 
-@dataclass(slots=True)
-class SourceCount:
-    """What came from one source since the start."""
-
-    messages: int = 0
-    repeats: int = 0
-    """Sent again by the broker though evaluated before."""
-    refused_by: Counter[str] = field(default_factory=Counter)
-    last: Refusal | None = None
-
-
-@dataclass(slots=True)
-class SensorCount:
-    """What of one sensor was no value, since the start."""
-
-    refused: int = 0
-    last: Refusal | None = None
-
-
-class Told(NamedTuple):
-    """What events are counted by."""
-
-    rule: str
-    """Empty: the agent tells of itself."""
-    type: str
-
-
 class _Waiting(NamedTuple):
     feed: str
     batch: FeedBatch
@@ -81,24 +55,6 @@ class _Asked(NamedTuple):
 
     work: Callable[[], Awaitable[Any]]
     result: asyncio.Future[Any]
-
-
-class _Input(NamedTuple):
-    at: float
-    feed: str
-    """Empty for a notice."""
-    message: Arrival | Notice
-
-
-class _Round(NamedTuple):
-    """One step with its commit in the making, and what became of each message."""
-
-    step: Step
-    draft: Draft
-    repeats: list[Message]
-    failed: list[Refusal]
-    subscriptions: dict[str, Mapping[str, int]]
-    """Of each feed that told of them."""
 
 
 class Pipeline:
@@ -130,17 +86,16 @@ class Pipeline:
         """What each feed's filters and identifiers are, as committed: for drivers that are made anew."""
         self._waiting: list[_Waiting] = []
         self._asked: list[_Asked] = []
-        self._notices: list[_Input] = []
+        self._notices: list[Input] = []
         self._wake = asyncio.Event()
+        self._alarm: asyncio.TimerHandle | None = None
+        """Wakes it at the latest when something is due."""
         self._marks_due: float | None = None
         self._sweep_due = 0.0
         self._exhausted_due = 0.0
         self.moved_at = clock.now()
         """When the last round ended: the sign of life for /healthz."""
-        self.sources: defaultdict[str, SourceCount] = defaultdict(SourceCount)
-        self.sensors: defaultdict[str, SensorCount] = defaultdict(SensorCount)
-        self.told: Counter[Told] = Counter()
-        """Events that became owed since the start; of rules that are no more, none."""
+        self.counts = Counts()
         self.on_step: Callable[[Step], None] = lambda _: None
         """Shown each step once it is durable and installed; it may not raise."""
         outbox.on_mark, outbox.tell = self._mark, self.tell
@@ -160,7 +115,7 @@ class Pipeline:
         if len(self._notices) >= _NOTICES_MAX:
             log.error("too much waits to be told of the agent itself: %s of %s is not", notice.type, notice.subject)
             return
-        self._notices.append(_Input(self._clock.now(), "", notice))
+        self._notices.append(Input(self._clock.now(), "", notice))
         self._wake.set()
 
     async def begin(self, step: Step) -> None:
@@ -209,6 +164,8 @@ class Pipeline:
             await self._round()
             for command in asked:
                 await _answer(command)
+        if self._alarm is not None:
+            self._alarm.cancel()
         await self._round(last=True)
 
     def stop(self) -> None:
@@ -222,12 +179,24 @@ class Pipeline:
         """Wait until a batch waits or a time has come."""
         while not (self._stopping or self._has_input() or self._due() <= self._clock.now()):
             self._wake.clear()
-            try:
-                async with asyncio.timeout(self._pause_s()):
-                    await self._wake.wait()
-            except TimeoutError:
-                self.moved_at = self._clock.now()
-                self._look_at_clock()
+            self._set_alarm(self._pause_s())
+            await self._wake.wait()
+            self.moved_at = self._clock.now()
+            self._look_at_clock()
+
+    def _set_alarm(self, pause_s: float) -> None:
+        """Be woken after that time, or before: an alarm that comes too early is set again, and most never come."""
+        loop = asyncio.get_running_loop()
+        at = loop.time() + pause_s
+        if self._alarm is not None and self._alarm.when() > at:
+            self._alarm.cancel()
+            self._alarm = None
+        if self._alarm is None:
+            self._alarm = loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake.set()
 
     def _pause_s(self) -> float:
         now = self._clock.now()
@@ -270,7 +239,7 @@ class Pipeline:
     async def _round(self, *, last: bool = False) -> None:
         waiting, self._waiting = self._waiting, []
         notices, self._notices = self._notices, []
-        inputs = notices + [_Input(message.at, w.feed, message) for w in waiting for message in w.batch]
+        inputs = notices + [Input(message.at, w.feed, message) for w in waiting for message in w.batch]
         if len(waiting) + len(notices) > 1:
             inputs.sort(key=lambda entry: entry.at)
         try:
@@ -283,91 +252,33 @@ class Pipeline:
                 w.done.set_result(None)
         self.moved_at = self._clock.now()
 
-    async def _handle(self, step: Step, inputs: Sequence[_Input], *, last: bool = False) -> None:
+    async def _handle(self, step: Step, inputs: Sequence[Input], *, last: bool = False) -> None:
         """Evaluate, commit where there is something to keep, install. Raises BatchRefused.
 
         Then nothing has changed.
         """
-        moment = step.moment
+        engine, now = self._engine, step.moment.at
+        round_ = Round(engine, step, self._ledgers, partial(self._outbox.draft, step.moment, self._envelope))
         try:
-            round_ = self._evaluate(step, inputs)
+            behind_since = self.behind_since()
+            round_.evaluate(inputs, now if behind_since is None else min(now, behind_since))
             told_of_dead = await self._tell_of_dead(round_)
-            batch = round_.draft.batch()
-            batch.subscriptions, batch.last = round_.subscriptions, last
-            batch.frozen = await self._outbox.frozen(moment, self._envelope)
-            batch.exhausted_before = moment.at if told_of_dead else None
-            if moment.at >= self._sweep_due:
-                batch.expired, batch.purge, more = await self._outbox.sweep(moment.at)
-                self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
-            committed = last or self._must_commit(round_, batch)
-            if committed:
-                await self._commit(round_.step, batch)
+            due = last or told_of_dead or self._must_commit(round_)
+            committed = (due or now >= self._sweep_due) and await self._commit(
+                round_, due=due, told_of_dead=told_of_dead, last=last
+            )
         except BatchRefused:
             for ledger in self._ledgers.values():
                 ledger.discard()
             raise
-        round_.step.install(committed=committed)
+        step.install(committed=committed)
         self.subscriptions.update(round_.subscriptions)
         for ledger in self._ledgers.values():
             ledger.install(committed=committed)
-        self._count(inputs, round_)
-        self.told.update(Told(owed.event.rule or "", owed.event.type) for owed in batch.owed)
-        self.on_step(round_.step)
+        self.counts.count(inputs, round_)
+        self.on_step(step)
 
-    def _evaluate(self, step: Step, inputs: Sequence[_Input]) -> _Round:
-        moment = step.moment
-        round_ = _Round(step, self._outbox.draft(moment, self._envelope), [], [], {})
-        round_.draft.owe(step.events)
-        behind_since = self.behind_since()
-        horizon = moment.at if behind_since is None else min(moment.at, behind_since)
-        for entry in inputs:
-            _run_timers(round_, min(entry.at, horizon))
-            self._take_in(round_, entry)
-        _run_timers(round_, horizon)
-        return round_
-
-    def _take_in(self, round_: _Round, entry: _Input) -> None:
-        message = entry.message
-        if isinstance(message, Message):
-            if message.receipt is None:
-                _evaluate_message(round_, message)
-            elif self._ledgers[entry.feed].knows(message.receipt):
-                round_.repeats.append(message)
-            else:
-                self._ledgers[entry.feed].add(message.receipt)
-                _evaluate_message(round_, message)
-            return
-        if isinstance(message, Notice):
-            self._take_notice(round_, message, entry.at)
-            return
-        told = len(round_.step.events)
-        if isinstance(message, NewSession):
-            self._ledgers[entry.feed].empty()
-        elif isinstance(message, Subscriptions):
-            round_.subscriptions[entry.feed] = message.ids
-        elif isinstance(message, Presence):
-            round_.step.presence(message, entry.at)
-        _owe(round_, told)
-
-    def _take_notice(self, round_: _Round, notice: Notice, at: float) -> None:
-        """Owe the event of a notice; one that cannot be written must not stop the others."""
-        mark = round_.draft.mark()
-        engine = self._engine
-        try:
-            event = event_of(
-                notice,
-                at,
-                round_.step.moment,
-                new_id=engine.new_id,
-                labels=engine.labels,
-                events_to=engine.site.events_to,
-            )
-            round_.draft.owe([event])
-        except Exception:
-            log.exception("%s of %s could not be told", notice.type, notice.subject)
-            round_.draft.rollback(mark)
-
-    async def _tell_of_dead(self, round_: _Round) -> bool:
+    async def _tell_of_dead(self, round_: Round) -> bool:
         """Owe what there is to tell of new dead letters, at most once a minute. Returns whether there are any."""
         now = round_.step.moment.at
         if not self._outbox.untold or now < self._exhausted_due:
@@ -376,41 +287,55 @@ class Pipeline:
         if self._outbox.untold:
             self._exhausted_due = now + EXHAUSTED_EVERY_S
         for notice in exhausted(found):
-            self._take_notice(round_, notice, now)
+            round_.take_notice(notice, now)
         return bool(found)
 
-    def _must_commit(self, round_: _Round, batch: Batch) -> bool:
-        now = batch.moment.at
+    def _must_commit(self, round_: Round) -> bool:
+        now = round_.step.moment.at
         soft_since = self._engine.soft_since()
         return bool(
             round_.step.hard
-            or batch.owed
-            or batch.expired
-            or batch.purge
-            or batch.subscriptions
-            or batch.frozen
-            or batch.exhausted_before is not None
+            or (round_.draft is not None and round_.draft.owed)
+            or round_.subscriptions
+            or self._outbox.is_urgent
             or self._outbox.wants_whole
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)
         )
 
-    async def _commit(self, step: Step, batch: Batch) -> None:
+    async def _commit(self, round_: Round, *, due: bool, told_of_dead: bool, last: bool) -> bool:
+        """Write what a round has to keep; where it is not `due`, a sweep may ask for it. Returns whether it did."""
+        moment, outbox = round_.step.moment, self._outbox
+        draft = round_.draft or outbox.draft(moment, self._envelope)
+        batch = draft.batch()
+        batch.subscriptions, batch.last = round_.subscriptions, last
+        batch.frozen = await outbox.frozen(moment, self._envelope)
+        batch.exhausted_before = moment.at if told_of_dead else None
+        if moment.at >= self._sweep_due:
+            batch.expired, batch.purge, more = await outbox.sweep(moment.at)
+            self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
+        if not (due or batch.expired or batch.purge or batch.frozen or outbox.wants_whole):
+            return False
         self._marks_due = None
+        self._fill(batch, round_.step)
+        try:
+            await outbox.commit(batch)
+        finally:
+            if outbox.marks:
+                self._mark()
+        return True
+
+    def _fill(self, batch: Batch, step: Step) -> None:
+        """With what the memory, the ledgers and the subscriptions have to keep."""
         batch.memory, batch.whole = step.rows(), self._outbox.wants_whole
         if batch.whole:
             batch.memory = {**self._engine.rows(), **batch.memory}
             batch.subscriptions = {**self.subscriptions, **batch.subscriptions}
         additions = {feed: ledger.addition(whole=batch.whole) for feed, ledger in self._ledgers.items()}
         batch.ledger = {feed: addition for feed, addition in additions.items() if any(addition)}
-        try:
-            await self._outbox.commit(batch)
-        finally:
-            if self._outbox.marks:
-                self._mark()
 
-    async def _handle_singly(self, inputs: Sequence[_Input]) -> None:
+    async def _handle_singly(self, inputs: Sequence[Input]) -> None:
         """After a batch that could not be stored: find the message or the timer, give it up, keep the others."""
         for entry in inputs:
             await self._handle_timers(entry.at)
@@ -433,7 +358,7 @@ class Pipeline:
         at = min(at, moment.at)
         return self._engine.step(Moment(at, moment.wall_of(at), moment.synced))
 
-    async def _refuse(self, entry: _Input, why: str) -> None:
+    async def _refuse(self, entry: Input, why: str) -> None:
         message = entry.message
         if isinstance(message, Notice):
             log.error("%s of %s could not be told: %s", message.type, message.subject, why)
@@ -441,7 +366,7 @@ class Pipeline:
         if not isinstance(message, Message):
             raise RuntimeError(f"a {type(message).__name__} could not be stored: {why}")
         refusals = tuple(Refusal(source, None, "not_storable", why[:80]) for source in message.sources)
-        refused = _Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
+        refused = Input(entry.at, entry.feed, message._replace(readings=(), refusals=refusals))
         await self._handle(self._step_at(entry.at), [refused])
 
     # -- commands
@@ -468,39 +393,13 @@ class Pipeline:
             self._engine, self._envelope = before, envelope_before
             self._outbox.expires_s = webhooks_before
             raise
-        self.told = Counter({told: n for told, n in self.told.items() if not told.rule or told.rule in engine.rules})
+        self.counts.keep(engine.rules)
 
     async def _forget(self, sensor: str) -> bool:
         step = self._engine.step(self._clock.moment())
         known = step.forget_sensor(sensor)
         await self._handle(step, [])
-        return self.sensors.pop(sensor, None) is not None or known
-
-    # -- what there is to see
-
-    def _count(self, inputs: Sequence[_Input], round_: _Round) -> None:
-        for _, _, message in inputs:
-            if isinstance(message, Message):
-                for source in message.sources:
-                    self.sources[source].messages += 1
-                for refusal in message.refusals:
-                    self._count_refusal(refusal)
-        for repeat in round_.repeats:
-            for source in repeat.sources:
-                self.sources[source].repeats += 1
-        for refusal in round_.failed:
-            self._count_refusal(refusal)
-
-    def _count_refusal(self, refusal: Refusal) -> None:
-        source = self.sources[refusal.source]
-        if refusal.reason not in source.refused_by:
-            what = refusal.sensor or refusal.source
-            log.warning("%s: refused (%s; others like it are only counted): %s", what, refusal.reason, refusal.detail)
-        source.refused_by[refusal.reason] += 1
-        source.last = refusal
-        if refusal.sensor is not None:
-            self.sensors[refusal.sensor].refused += 1
-            self.sensors[refusal.sensor].last = refusal
+        return self.counts.forget(sensor) or known
 
 
 async def _answer(command: _Asked) -> None:
@@ -513,41 +412,3 @@ async def _answer(command: _Asked) -> None:
     else:
         if not command.result.done():
             command.result.set_result(value)
-
-
-def _evaluate_message(round_: _Round, message: Message) -> None:
-    """Put one message through the rules.
-
-    One that fails there is split off and refused, and the others go on.
-    """
-    step, draft = round_.step, round_.draft
-    savepoint, told = step.savepoint(), len(step.events)
-    mark = None
-    try:
-        for reading in message.readings:
-            step.reading(reading, message.at)
-        if len(step.events) > told:
-            mark = draft.mark()
-            draft.owe(step.events[told:])
-    except Exception as error:
-        log.exception("a message of %s could not be evaluated", ", ".join(message.sources))
-        step.rollback(savepoint)
-        if mark is not None:
-            draft.rollback(mark)
-        round_.failed.extend(Refusal(source, None, "failed", type(error).__name__) for source in message.sources)
-
-
-def _run_timers(round_: _Round, until: float) -> None:
-    """End the holds that are over by then. Raises BatchRefused where one fails."""
-    told = len(round_.step.events)
-    try:
-        round_.step.run_timers(until)
-        _owe(round_, told)
-    except Exception as error:
-        raise BatchRefused(f"a timer failed: {error!r}") from error
-
-
-def _owe(round_: _Round, told: int) -> None:
-    """Owe what the step has told since so many events."""
-    if len(round_.step.events) > told:
-        round_.draft.owe(round_.step.events[told:])

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import sqlite3
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from time import monotonic
 from aiohttp import web
 
 from agent.clock import SystemClock
+from agent.outbox.packing import pack
 from agent.outbox.store import Store
 from bench.processes import free_port, listening, rss_mib, wait_for
 
@@ -38,12 +40,12 @@ outbox: {{max_size: 4GB, max_events: 2000000}}
 status: {{listen: "127.0.0.1:{status}"}}
 """
 CONCURRENCY = 8
-_EVENT = """
-    INSERT INTO events (id, fanout, event_id, type, rule, subject, created_at, wall, synced)
-    VALUES (?, 1, ?, 'sensor.event', 'r', ?, ?, ?, 1)"""
 _DELIVERY = """
-    INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals, held, due_at, created_at,
-        expires_at, body) VALUES (?, ?, 1, ?, ?, 0, 0, 0, 0, ?, ?, ?, ?)"""
+    INSERT INTO deliveries (id, event, fanout, webhook, sequence, subject, state, kind, tried, attempts, refusals, held,
+        due_at, created_at, expires_at) VALUES (?, ?, 1, 1, ?, ?, 0, 1, 0, 0, 0, 0, ?, ?, ?)"""
+_LETTER = """
+    INSERT INTO letters (delivery, event_id, type, rule, subject, created_at, wall, synced, form, body)
+    VALUES (?, ?, 'sensor.event', 'r', ?, ?, ?, 1, ?, ?)"""
 
 
 class Receiver:
@@ -94,8 +96,8 @@ def fill(state: Path, events: int, subjects: int) -> None:
     at, wall = clock.now() - 3600, clock.wall() - 3600
     with sqlite3.connect(state / "outbox.db") as db:
         db.execute("PRAGMA synchronous = OFF")
-        db.executemany(_EVENT, ((n, f"evt_{n:026}", _subject(n, subjects), at, wall) for n in range(1, events + 1)))
         db.executemany(_DELIVERY, _deliveries(events, subjects, at))
+        db.executemany(_LETTER, _letters(events, subjects, at, wall))
         db.execute("UPDATE webhooks SET owed = ?, pending = ?, sequence = ?", (events, events, events))
         db.execute("UPDATE meta SET next_delivery = ?", (events + 1,))
     db.close()
@@ -103,9 +105,16 @@ def fill(state: Path, events: int, subjects: int) -> None:
 
 def _deliveries(events: int, subjects: int, at: float) -> Iterator[tuple[object, ...]]:
     for n in range(1, events + 1):
-        subject = _subject(n, subjects)
-        body = json.dumps({"sequence": n, "subject": subject, "filled": "." * 700}).encode()
-        yield n, n, n, subject, at, at, at + 7 * 86400, body
+        yield n, n, n, _subject(n, subjects), at, at, at + 7 * 86400
+
+
+def _letters(events: int, subjects: int, at: float, wall: float) -> Iterator[tuple[object, ...]]:
+    for n in range(1, events + 1):
+        yield n, f"evt_{n:026}", _subject(n, subjects), at, wall, *pack(_body(n, subjects))
+
+
+def _body(n: int, subjects: int) -> bytes:
+    return json.dumps({"sequence": n, "subject": _subject(n, subjects), "filled": random.randbytes(350).hex()}).encode()
 
 
 def _subject(n: int, subjects: int) -> str:

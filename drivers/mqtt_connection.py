@@ -115,6 +115,7 @@ class _Client(mqtt.Client):
             return b""
         if not data:
             self._broken = ConnectionResetError()
+        self._last_bytes_received = mqtt.time_func()  # a sign of life: paho need not ask for one
         return data
 
     def handle(self, packet: bytes = b"") -> bool:
@@ -171,7 +172,7 @@ class Connection:
         self._subscribing: dict[int | None, str] = {}
         self._unsubscribing: dict[int | None, str] = {}
         self._inbox = Inbox(is_5=version is MQTTProtocolVersion.MQTTv5)
-        self._reading = False
+        self._reading = self._writing = False
         self._alert: str | None = None
         self._misc: asyncio.TimerHandle | None = None
         self._rest: asyncio.Handle | None = None
@@ -224,21 +225,25 @@ class Connection:
             else:
                 _, packet_id = self._client.subscribe(text, qos)
             self._subscribing[packet_id] = text
+        self._write()
 
     def unsubscribe(self, filters: Iterable[str]) -> None:
         """Unsubscribe filters; each is told of when the broker has answered."""
         for text in filters:
             _, packet_id = self._client.unsubscribe(text)
             self._unsubscribing[packet_id] = text
+        self._write()
 
     def publish(self, topic: str, payload: bytes) -> None:
         """Publish with QoS 1; what becomes of it is not told."""
         self._client.publish(topic, payload, qos=1)
+        self._write()
 
     def acknowledge(self, packet_ids: Iterable[int]) -> None:
         """Send PUBACKs in this order, if the connection still stands."""
         if self.lost is None:
             self._client.acknowledge(packet_ids)
+            self._write()
 
     def pause(self) -> None:
         """Read no more, until `resume`."""
@@ -296,31 +301,28 @@ class Connection:
         client.on_unsubscribe = self._unsubscribed
         client.on_disconnect = self._disconnected
         client.on_socket_close = self._detach
-        client.on_socket_register_write = self._want_write
-        client.on_socket_unregister_write = self._no_write
         self.resume()
-        if client.want_write():
-            self._want_write(client, None, client.socket())
+        self._write()
         self._tick()
 
     def _detach(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
         self._loop.remove_reader(sock)
         self._loop.remove_writer(sock)
-        self._reading = False
-
-    def _want_write(self, _client: mqtt.Client, _userdata: Any, _sock: Any) -> None:
-        """Most often the socket takes it at once, and nobody has to be asked when."""
-        self._loop.call_soon(self._write)
+        self._reading = self._writing = False
 
     def _write(self) -> None:
+        """Write what paho has left; where the socket takes no more, when it does again."""
         client = self._client
-        client.loop_write()
+        if client.want_write():
+            client.loop_write()
         sock = client.socket()
-        if sock is not None and client.want_write():
-            self._loop.add_writer(sock, client.loop_write)
-
-    def _no_write(self, _client: mqtt.Client, _userdata: Any, sock: Any) -> None:
-        self._loop.remove_writer(sock)
+        if sock is None or client.want_write() is self._writing:
+            return
+        self._writing = not self._writing
+        if self._writing:
+            self._loop.add_writer(sock, self._write)
+        else:
+            self._loop.remove_writer(sock)
 
     def _readable(self) -> None:
         self._inbox.put(self._client.read())
@@ -338,7 +340,9 @@ class Connection:
             return
         if self._client.is_broken and self._reading:
             self._client.handle()
-        elif self._pending():
+            return
+        self._write()  # what the packets asked for
+        if self._pending():
             self._go_on()
 
     def _next_packet(self) -> bytes | None:
@@ -348,7 +352,7 @@ class Connection:
 
     def _go_on(self) -> None:
         """TLS takes more from the socket than was asked for, and a pause leaves some: the loop sees neither."""
-        if self._rest is None and (self._inbox or self._pending()):
+        if self._rest is None:
             self._rest = self._loop.call_soon(self._rest_is_readable)
 
     def _rest_is_readable(self) -> None:
@@ -364,6 +368,7 @@ class Connection:
         """Let paho look after the keepalive."""
         if self.lost is None:
             self._client.loop_misc()
+            self._write()
             self._misc = self._loop.call_later(_MISC_EVERY_S, self._tick)
 
     def _say(self, word: str, qos: int) -> None:

@@ -15,6 +15,7 @@ import pytest
 from agent.clock import DeviceClock, SystemClock
 from agent.model import Content, Ending, Event, Notice, Settlement
 from agent.outbox import Batch, BatchRefused, Outbox
+from agent.outbox.packing import unpack
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Memory, Rule, Site
@@ -87,7 +88,8 @@ class House:
         return int(self.rows("SELECT commit_number FROM meta")[0][0])
 
     def bodies(self) -> list[str]:
-        return [row[0].decode() for row in self.rows("SELECT body FROM deliveries ORDER BY id")]
+        rows = self.rows("SELECT form, body FROM letters ORDER BY delivery")
+        return [(unpack(*row) or b"").decode() for row in rows]
 
 
 @asynccontextmanager
@@ -157,7 +159,7 @@ async def test_a_message_that_comes_again_is_not_evaluated(tmp_path: Path) -> No
         await at.take(at.message("a.b", "on", receipt(1)), at.message("a.b", "on", receipt(1, dup=True)))
         await at.take(at.message("a.b", "on", receipt(1, dup=True)))
         assert len(at.bodies()) == 1
-        assert at.pipeline.sources["a"].repeats == 2
+        assert at.pipeline.counts.sources["a"].repeats == 2
     async with house(tmp_path, rules(pressed=PULSE)) as at:
         await at.take(at.message("a.b", "on", receipt(1, dup=True)))
         assert len(at.bodies()) == 1, "over a restart too"
@@ -172,11 +174,11 @@ async def test_a_message_with_an_id_of_its_own_is_one_event_over_a_restart(tmp_p
         await at.take(at.message("a.b", "on", own), at.message("a.b", "on", own))
         await at.take(at.message("a.b", "on", own))
         assert len(at.bodies()) == 1
-        assert at.pipeline.sources["a"].repeats == 2
+        assert at.pipeline.counts.sources["a"].repeats == 2
     async with house(tmp_path, rules(pressed=PULSE)) as at:
         await at.take(at.message("a.b", "on", own))
         assert len(at.bodies()) == 1
-        assert at.pipeline.sources["a"].repeats == 1
+        assert at.pipeline.counts.sources["a"].repeats == 1
 
 
 async def test_after_a_new_session_the_ledger_is_empty_on_disk_and_in_memory(tmp_path: Path) -> None:
@@ -214,7 +216,7 @@ async def test_a_message_that_fails_in_the_rules_is_refused_and_the_others_go_on
         broken = good._replace(readings=(*good.readings, None))  # type: ignore[arg-type]
         await at.take(broken, at.message("a.t", 8, receipt(2)))
         assert at.bodies() == ["high firing 8 1"], "what the first one began was undone"
-        assert at.pipeline.sources["a"].refused_by == {"failed": 1}
+        assert at.pipeline.counts.sources["a"].refused_by == {"failed": 1}
 
 
 async def test_a_message_that_cannot_be_stored_is_refused_and_the_others_go_on(tmp_path: Path) -> None:
@@ -223,9 +225,9 @@ async def test_a_message_that_cannot_be_stored_is_refused_and_the_others_go_on(t
         unstorable = at.message("a.\ud800", 2, receipt(2))
         await at.take(at.message("a.b", 1, receipt(1)), unstorable, at.message("a.b", 3, receipt(3)))
         assert at.bodies() == ["pressed pulse 1 1", "pressed pulse 3 2"]
-        assert at.pipeline.sources["a"].refused_by == {"not_storable": 1}
+        assert at.pipeline.counts.sources["a"].refused_by == {"not_storable": 1}
         await at.take(at.message("a.\ud800", 2, receipt(2, dup=True)))
-        assert at.pipeline.sources["a"].repeats == 1, "it is in the ledger, for it was acknowledged"
+        assert at.pipeline.counts.sources["a"].repeats == 1, "it is in the ledger, for it was acknowledged"
 
 
 @pytest.mark.parametrize("word", ["unwritable", "unstorable"])
@@ -237,7 +239,7 @@ async def test_a_timer_whose_event_cannot_be_told_takes_no_message_with_it(tmp_p
         presses = [at.message("a.b", n, receipt(n))._replace(at=now - n) for n in (15, 5)]
         await at.take(began, *presses)
         assert at.bodies() == ["pressed pulse 15 1", "pressed pulse 5 2"]
-        assert not at.pipeline.sources["a"].refused_by
+        assert not at.pipeline.counts.sources["a"].refused_by
         assert at.rows("SELECT length(entries) FROM ledger") == [(8,)] * 3
         await at.take(at.message("a.b", 4, receipt(4)))
         assert len(at.bodies()) == 3, "and the pipeline goes on"
@@ -258,8 +260,8 @@ async def test_refusals_are_counted_with_their_reason(tmp_path: Path) -> None:
     async with house(tmp_path, rules(high=LEVEL)) as at:
         refusal = Refusal("a", "a.t", "not_finite", "nan")
         await at.take(Message(at.clock.now(), ("a",), (), (refusal,), receipt(1)))
-        assert at.pipeline.sources["a"].refused_by == {"not_finite": 1}
-        assert at.pipeline.sensors["a.t"].last == refusal
+        assert at.pipeline.counts.sources["a"].refused_by == {"not_finite": 1}
+        assert at.pipeline.counts.sensors["a.t"].last == refusal
 
 
 async def test_the_first_refusal_of_a_kind_is_logged_and_the_last_one_shown(
@@ -269,7 +271,7 @@ async def test_the_first_refusal_of_a_kind_is_logged_and_the_last_one_shown(
         for n, reason in enumerate(["not_json", "not_json", "too_large"]):
             refusal = Refusal("a", None, reason, f"<{n}>")
             await at.take(Message(at.clock.now(), ("a",), (), (refusal,), receipt(n)))
-        assert at.pipeline.sources["a"].last == Refusal("a", None, "too_large", "<2>")
+        assert at.pipeline.counts.sources["a"].last == Refusal("a", None, "too_large", "<2>")
     assert caplog.messages == [
         "a: refused (not_json; others like it are only counted): <0>",
         "a: refused (too_large; others like it are only counted): <2>",
@@ -281,8 +283,8 @@ async def test_events_are_counted_by_rule_and_type_once_they_are_owed(tmp_path: 
     async with house(tmp_path, given, events_to=["ops"]) as at:
         await at.take(at.message("a.t", 9), at.message("a.b", 1), at.message("a.b", 2), at.message("a.b", "unstorable"))
         at.pipeline.tell(notice(1))
-        await until(lambda: at.pipeline.told.total() == 4)
-        assert at.pipeline.told == {
+        await until(lambda: at.pipeline.counts.told.total() == 4)
+        assert at.pipeline.counts.told == {
             ("high", "sensor.alert.firing"): 1,
             ("pressed", "door.bell"): 2,
             ("", "webhook.odd"): 1,
@@ -294,7 +296,7 @@ async def test_events_of_a_rule_that_is_gone_are_counted_no_more(tmp_path: Path)
         await at.take(at.message("a.t", 9), at.message("a.b", 1))
         await at.pipeline.follow(following(at, rules(pressed=PULSE)), WEEK, envelope)
         assert at.bodies()[-1] == "high resolved 9 3"
-        assert at.pipeline.told == {("pressed", "sensor.event"): 1}
+        assert at.pipeline.counts.told == {("pressed", "sensor.event"): 1}
 
 
 async def test_a_hold_ends_by_itself_without_a_new_reading(tmp_path: Path) -> None:
@@ -476,7 +478,7 @@ async def test_a_sensor_is_forgotten_durably(tmp_path: Path) -> None:
         assert at.bodies() == ["high firing 9 1", "high resolved 9 2"]
         assert at.rows("SELECT * FROM memory") == []
         assert "a.t" not in at.engine.latest
-        assert "a.t" not in at.pipeline.sensors
+        assert "a.t" not in at.pipeline.counts.sensors
         assert not await at.pipeline.forget("a.t")
 
 
@@ -636,7 +638,10 @@ async def test_a_webhook_does_not_hear_of_itself(tmp_path: Path) -> None:
         at.pipeline.tell(notice(2, about="phone"))
         at.pipeline.tell(notice(3))
         await at.take()
-        rows = at.rows("SELECT w.name, d.body FROM deliveries d JOIN webhooks w ON w.id = d.webhook ORDER BY d.id")
+        rows = at.rows(
+            "SELECT w.name, l.body FROM deliveries d JOIN letters l ON l.delivery = d.id"
+            " JOIN webhooks w ON w.id = d.webhook ORDER BY d.id"
+        )
         told = [(name, body.split()[2]) for name, body in rows]
         assert told == [("phone", b"1"), ("ops", b"2"), ("ops", b"3"), ("phone", b"3")]
 

@@ -16,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from agent.outbox import Filter, Outbox, Span
+from agent.outbox.packing import unpack
 from agent.pipeline import Pipeline
 from agent.rules import Engine, Rule, Site
 from agent.templates import rfc3339
@@ -68,6 +69,10 @@ class House:
         """The first n events, when they have come."""
         await until(lambda: len(self.receiver.got) >= n)
         return [json.loads(got.body) for got in self.receiver.got]
+
+    def bodies(self) -> list[bytes | None]:
+        """What is to be sent, as the file has it."""
+        return [unpack(*row) for row in self.rows("SELECT form, body FROM letters")]
 
     def rows(self, query: str) -> list[tuple[Any, ...]]:
         db = sqlite3.connect(self.path)
@@ -130,8 +135,8 @@ async def test_a_first_attempt_waits_for_the_clock_and_its_time_is_corrected(tmp
         [event] = await at.sent(1)
         assert event["time"] == event["timestamp"] == event["data"]["started_at"] == rfc3339(RIGHT - 20)
         assert event["data"]["clock"] == "corrected"
-        assert at.rows("SELECT wall, synced FROM events") == [(RIGHT - 20, 1)]
-        assert at.rows("SELECT body FROM deliveries") == [(receiver.got[0].body,)]
+        assert at.rows("SELECT wall, synced FROM letters") == [(RIGHT - 20, 1)]
+        assert at.bodies() == [receiver.got[0].body]
 
 
 async def test_a_body_and_headers_of_the_webhooks_own_are_corrected_as_well(tmp_path: Path) -> None:
@@ -143,8 +148,8 @@ async def test_a_body_and_headers_of_the_webhooks_own_are_corrected_as_well(tmp_
         [body] = await at.sent(1)
         assert body == {"at": rfc3339(RIGHT)}
         assert receiver.got[0].headers["x-at"] == rfc3339(RIGHT)
-        [(on_disk, headers)] = at.rows("SELECT body, headers FROM deliveries")
-        assert (on_disk, json.loads(headers)) == (receiver.got[0].body, {"X-At": rfc3339(RIGHT)})
+        [(headers,)] = at.rows("SELECT headers FROM letters")
+        assert (at.bodies()[0], json.loads(headers)) == (receiver.got[0].body, {"X-At": rfc3339(RIGHT)})
 
 
 async def test_what_died_without_an_attempt_and_is_sent_again_is_sent_as_it_was_written(tmp_path: Path) -> None:
@@ -163,7 +168,7 @@ async def test_what_died_without_an_attempt_and_is_sent_again_is_sent_as_it_was_
 async def test_a_clock_that_stays_wrong_is_waited_for_a_minute(tmp_path: Path) -> None:
     async with Receiver() as receiver, house(tmp_path, wrong(), receiver) as at:
         await at.say(9)
-        [(body,)] = at.rows("SELECT body FROM deliveries")
+        [body] = at.bodies()
         await at.goes_on(59)
         assert at.waits_s() == 1
         await at.goes_on(1)
@@ -307,9 +312,9 @@ async def test_a_wall_clock_that_is_set_fires_expires_and_loses_nothing(tmp_path
         await until(lambda: at.outbox.marks)
         clock.unix -= step_s
         await at.goes_on(299)
-        assert at.rows("SELECT rule FROM events") == [("long",)]
+        assert at.rows("SELECT rule FROM letters") == [("long",)]
         await at.goes_on(1)
-        assert at.rows("SELECT rule FROM events ORDER BY id") == [("long",), ("quiet",)]
+        assert at.rows("SELECT rule FROM letters ORDER BY delivery") == [("long",), ("quiet",)]
         clock.unix += step_s
         await at.goes_on(600)
         assert at.waits_s() > 1000, "the retry is due after an hour, whatever the clock says"

@@ -152,7 +152,7 @@ class Observer:
         return {name: self._source(name, states[name]) for name in self._config.sources if name in states}
 
     def _source(self, name: str, state: SourceState) -> SourceFacts:
-        count = self._pipeline.sources[name]
+        count = self._pipeline.counts.sources[name]
         refused_by = dict(count.refused_by)
         return SourceFacts(
             state.state,

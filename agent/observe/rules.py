@@ -7,9 +7,9 @@ from typing import Any
 
 from agent.config import Config
 from agent.pipeline import Pipeline
-from agent.rules import Key, Memory, Rule, State, Step
+from agent.rules import Memory, Rule, State, Step
+from agent.rules.compiled import Compiled
 from agent.rules.outlook import outlook, thresholds, thresholds_of
-from agent.rules.step import Latest
 from agent.status.history import Threshold
 from agent.status.snapshot import UNSETTLED_MAX, RuleFacts
 
@@ -49,13 +49,17 @@ class Rules:
         for name, described in self._described.items():
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
             subjects |= self._at_rest(name)
-            blank = self._pipeline.engine.rules[name].blank
-            memories = [(subject, memory.get((name, subject), blank)) for subject in subjects]
+            rule = self._pipeline.engine.rules[name]
+            memories = [(subject, memory.get((name, subject), rule.blank)) for subject in subjects]
             memories.sort(key=lambda entry: (_ORDER[entry[1].state], entry[0]))
+            compound = rule.rule.is_compound
             found[name] = RuleFacts(
                 **described,
                 heard=name in self._heard,
-                states={subject: self._state((name, subject), kept, now) for subject, kept in memories},
+                states={
+                    subject: self._state(rule, _speaker(subject, kept, compound=compound), kept, now)
+                    for subject, kept in memories
+                },
                 counts={str(state): n for state, n in census.counts(name).items()},
                 told=sum(told[name].values()),
                 told_by=told[name],
@@ -65,7 +69,7 @@ class Rules:
     def told_by(self) -> defaultdict[str, dict[str, int]]:
         """Rule, empty for the agent itself -> type of event -> how many were told since the start."""
         found: defaultdict[str, dict[str, int]] = defaultdict(dict)
-        for told, n in self._pipeline.told.items():
+        for told, n in self._pipeline.counts.told.items():
             found[told.rule][told.type] = n
         return found
 
@@ -99,9 +103,10 @@ class Rules:
                     found[key[0]].add(key[1])
         return found
 
-    def _state(self, key: Key, memory: Memory, now: float) -> Mapping[str, Any]:
-        ahead = outlook(self._pipeline.engine.rules[key[0]], memory)
-        latest = self._latest(key, memory)
+    def _state(self, rule: Compiled, sensor: str, memory: Memory, now: float) -> Mapping[str, Any]:
+        """`sensor`: whose last reading is shown with it."""
+        ahead = outlook(rule, memory)
+        latest = self._pipeline.engine.latest.get(sensor)
         return {
             "state": str(memory.state),
             "since_s": max(0.0, now - memory.since) if memory.since else None,
@@ -113,12 +118,6 @@ class Rules:
             "becomes": None if ahead is None else str(ahead.state),
         }
 
-    def _latest(self, key: Key, memory: Memory) -> Latest | None:
-        """What was said last by the sensor of a memory; of a compound rule by that which led into the state."""
-        compound = self._config.rules[key[0]].is_compound
-        sensor = (memory.said.sensor if memory.said else "") if compound else key[1]
-        return self._pipeline.engine.latest.get(sensor)
-
     def _hear(self, sensor: str) -> None:
         self._heard.update(route.rule.name for route in self._pipeline.engine.routes(sensor))
 
@@ -126,6 +125,13 @@ class Rules:
         self._heard: set[str] = set()
         for sensor in self._pipeline.engine.latest:
             self._hear(sensor)
+
+
+def _speaker(subject: str, memory: Memory, *, compound: bool) -> str:
+    """The sensor of a memory; of a compound rule that which led into the state."""
+    if compound:
+        return memory.said.sensor if memory.said else ""
+    return subject
 
 
 def _has_one_sensor(rule: Rule) -> bool:

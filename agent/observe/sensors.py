@@ -32,10 +32,10 @@ class Sensors:
     def adopt(self, config: Config) -> None:
         """Go on with this configuration: what was said by sensors that it has is kept."""
         self._config = config
-        names = {*self._pipeline.engine.latest, *self._pipeline.sensors}
+        names = {*self._pipeline.engine.latest, *self._pipeline.counts.sensors}
         self._known = set(filter(config.has_sensor, names))
         self._names = sorted(self._known)
-        self._refused = len(self._pipeline.sensors)
+        self._refused = len(self._pipeline.counts.sensors)
         """Of the pipeline's sensors, those that were looked at."""
         self._histories.keep(config.has_sensor)
 
@@ -50,9 +50,9 @@ class Sensors:
 
     def page(self, window: Window) -> Page:
         """The sensors of a window, by name."""
-        if len(self._pipeline.sensors) != self._refused:
-            self._refused = len(self._pipeline.sensors)
-            for sensor in self._pipeline.sensors:
+        if len(self._pipeline.counts.sensors) != self._refused:
+            self._refused = len(self._pipeline.counts.sensors)
+            for sensor in self._pipeline.counts.sensors:
                 self._admit(sensor)
         if window.exact is not None:
             known = [window.exact] if window.exact in self._known else []
@@ -73,7 +73,7 @@ class Sensors:
 
     def _facts(self, name: str, now: float, *, trend: bool) -> SensorFacts:
         latest = self._pipeline.engine.latest.get(name)
-        count = self._pipeline.sensors.get(name)
+        count = self._pipeline.counts.sensors.get(name)
         last = count.last if count else None
         unfit = self._pipeline.engine.unfit.get(name, 0)
         source = name.partition(".")[0]

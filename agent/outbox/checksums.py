@@ -10,8 +10,11 @@ import zlib
 _HALF, _ALL = 2**31, 2**32
 
 
-def of_delivery(event_id: str, webhook: str, body: bytes, headers: str | None, suffix: str | None) -> int | None:
-    """Of what is sent; `headers` are JSON, as the file has them. None: a damage has changed the type of something."""
+def of_delivery(event_id: str, webhook: str, body: bytes | None, headers: str | None, suffix: str | None) -> int | None:
+    """Of what is sent; `headers` are JSON, as the file has them.
+
+    None: a damage has changed the type of something, or the body cannot be read.
+    """
     before = _texts(event_id, webhook, headers or "", suffix or "")
     return _signed(zlib.crc32(body, before)) if before is not None and isinstance(body, bytes) else None
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from agent.outbox.checksums import differs, of_delivery, of_texts
 from agent.outbox.disk import size_bytes
+from agent.outbox.packing import unpack
 from agent.outbox.schema import FINGERPRINT, VERSION, NewerSchema, fingerprint
 
 QUICK_S = 2.0
@@ -203,11 +204,9 @@ def check_whole(db: sqlite3.Connection) -> list[str]:
     if version > VERSION:
         raise NewerSchema(version)
     _tell(db.execute("PRAGMA integrity_check(1)").fetchone()[0])
-    if not {"meta", "webhooks", "events", "deliveries", "memory"} <= _tables(db) or not _has_meta(db):
+    if not {"meta", "webhooks", "deliveries", "memory"} <= _tables(db) or not _has_meta(db):
         raise Damaged("it is no outbox of bellcrank")
-    if "checksum" in {row[1] for row in db.execute("PRAGMA table_info(deliveries)")}:
-        return list(_wrong_rows(db))
-    return []
+    return list(_wrong_rows(db)) if version == VERSION else []
 
 
 def _has_meta(db: sqlite3.Connection) -> bool:
@@ -217,11 +216,11 @@ def _has_meta(db: sqlite3.Connection) -> bool:
 def _wrong_rows(db: sqlite3.Connection) -> Iterator[str]:
     """Of what waits and of the memory."""
     rows = db.execute(
-        f"SELECT d.checksum, e.event_id, {_WEBHOOKS}, d.body, d.headers, d.suffix"  # noqa: S608
-        " FROM deliveries d JOIN events e ON e.id = d.event WHERE d.checksum IS NOT NULL AND d.state = 0"
+        f"SELECT l.event_id, {_WEBHOOKS}, l.checksum, l.form, l.body, l.headers, l.suffix"  # noqa: S608
+        " FROM deliveries d LEFT JOIN letters l ON l.delivery = d.id WHERE d.state = 0"
     )
-    for kept, event_id, webhook, *request in rows:
-        if webhook is None or differs(kept, of_delivery(event_id, webhook, *request)):
+    for event_id, webhook, kept, form, body, *more in rows:
+        if webhook is None or differs(kept, of_delivery(event_id, webhook, unpack(form, body), *more)):
             yield f"the checksum of the event {event_id} for {webhook} is wrong: it will not be sent"
     for kept, rule, sensor, value in db.execute("SELECT checksum, rule, sensor, value FROM memory"):
         if differs(kept, of_texts(rule, sensor, value)):

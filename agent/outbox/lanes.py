@@ -70,6 +70,8 @@ class Lanes:
         self._now = 0.0
         self._latest = math.inf
         self._released = self._all_released = False
+        self._eldest: tuple[Lane | None, float] = (None, 0.0)
+        """The lane whose first delivery was the oldest when somebody asked, and when that was created."""
         self.behind: str | None = None
         """Subjects that come after this one in the alphabet were not yet read from the file; None: all were."""
         self.more = False
@@ -100,6 +102,7 @@ class Lanes:
         if self._all_released or (lane.held and self._released):
             lane.held, lane.due_at = False, min(lane.due_at, self._now)
         self._lanes[name] = lane
+        self._eldest = (None, 0.0)
         self._queue(lane)
 
     def push(self, delivery: Delivery) -> None:
@@ -127,6 +130,7 @@ class Lanes:
     def refill(self, deliveries: Sequence[Delivery], last_id: int, more: bool) -> None:
         """Without order: what the file had behind `last_id` that was never tried, up to the new one."""
         self.last_id, self.more = last_id, more
+        self._eldest = (None, 0.0)
         for delivery in deliveries:
             self._add_alone(delivery)
 
@@ -158,8 +162,13 @@ class Lanes:
         return None if lane is None else lane.due_at
 
     def oldest(self) -> float | None:
-        """When the oldest pending delivery was created."""
-        return min((lane.created_at for lane in self._lanes.values()), default=None)
+        """When the oldest pending delivery was created. All lanes are looked through only when that one has left."""
+        eldest, created_at = self._eldest
+        if eldest is None or eldest.created_at != created_at or self._lanes.get(eldest.subject) is not eldest:
+            eldest = min(self._lanes.values(), key=lambda lane: lane.created_at, default=None)
+            created_at = 0.0 if eldest is None else eldest.created_at
+            self._eldest = eldest, created_at
+        return None if eldest is None else created_at
 
     def loaded(self, lane: Lane, deliveries: list[Delivery], *, more: bool) -> None:
         """What the file had behind `last_id`, in order, and whether it may have `more`."""

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from agent.model import Attempt, Content
 from agent.outbox.checksums import differs, of_delivery
+from agent.outbox.packing import unpack
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
 
 STATES = {"pending": PENDING, "delivered": DELIVERED, "dead": DEAD}
@@ -22,38 +23,38 @@ MOVED_ROWS = 200
 """At most so many are sent again, or given up, with one commit, so that it stays short."""
 PAGE_ROWS = 500
 _NAMES = {number: name for name, number in STATES.items()}
-_FROM = "deliveries d JOIN events e ON e.id = d.event JOIN webhooks w ON w.id = d.webhook"
+_FROM = "deliveries d JOIN letters l ON l.delivery = d.id JOIN webhooks w ON w.id = d.webhook"
 _COLUMNS = {
     "number": "d.id",
-    "id": "e.event_id",
+    "id": "l.event_id",
     "webhook": "w.name",
-    "type": "e.type",
-    "rule": "e.rule",
-    "sensor": "e.subject",
+    "type": "l.type",
+    "rule": "l.rule",
+    "sensor": "l.subject",
     "state": "d.state",
     "sequence": "d.sequence",
     "attempts": "d.attempts",
-    "wall": "e.wall",
-    "synced": "e.synced",
-    "created_at": "e.created_at",
+    "wall": "l.wall",
+    "synced": "l.synced",
+    "created_at": "l.created_at",
     "due_at": "d.due_at",
     "expires_at": "d.expires_at",
-    "settled_at": "d.settled_at",
+    "settled_at": f"CASE WHEN d.state != {PENDING} THEN d.due_at END",
 }
 _LETTER = ", ".join(_COLUMNS.values())
-_CONTENT = "d.body, d.headers, d.suffix"
+_CONTENT = "l.form, l.body, l.headers, l.suffix"
 _ENDED = (
-    "WITH ended AS MATERIALIZED (SELECT rule, subject, MAX(created_at) AS at FROM events"
+    "WITH ended AS MATERIALIZED (SELECT rule, subject, MAX(created_at) AS at FROM letters"
     " WHERE type LIKE '%.resolved' GROUP BY rule, subject)"
 )
 """When the alerts of each rule and subject were resolved last."""
 _RESOLVED = (
-    "(e.type NOT LIKE '%.resolved' AND (COALESCE(ended.at > e.created_at, 0)"
-    " OR e.type IN ('sensor.alert.firing', 'sensor.alert.repeated')"
-    " AND NOT EXISTS (SELECT 1 FROM memory m WHERE m.rule = e.rule AND m.sensor = e.subject)))"
+    "(l.type NOT LIKE '%.resolved' AND (COALESCE(ended.at > l.created_at, 0)"
+    " OR l.type IN ('sensor.alert.firing', 'sensor.alert.repeated')"
+    " AND NOT EXISTS (SELECT 1 FROM memory m WHERE m.rule = l.rule AND m.sensor = l.subject)))"
 )
 """Whether an event tells of an alert that is over: its `resolved` may be deleted already, its memory is gone then."""
-_JOIN_ENDED = "LEFT JOIN ended ON ended.rule = e.rule AND ended.subject = e.subject"
+_JOIN_ENDED = "LEFT JOIN ended ON ended.rule = l.rule AND ended.subject = l.subject"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +227,7 @@ def whole(db: sqlite3.Connection, event_id: str) -> list[Letter]:
     """All deliveries of one event, with their bodies and logs."""
     query = (
         f"{_ENDED} SELECT {_LETTER}, {_RESOLVED}, {_CONTENT} FROM {_FROM} {_JOIN_ENDED}"  # noqa: S608
-        " WHERE e.event_id = ? ORDER BY d.id"
+        " WHERE l.event_id = ? ORDER BY d.id"
     )
     return [_letter(row, _log(db, row[0])) for row in db.execute(query, (event_id,)).fetchall()]
 
@@ -243,14 +244,14 @@ def movable(db: sqlite3.Connection, wanted: Filter, span: Span) -> list[Movable]
     """The oldest that match, at most MOVED_ROWS."""
     where, values = _where(wanted, span)
     query = (
-        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, e.event_id, e.subject, d.checksum, {_CONTENT}"  # noqa: S608
+        f"SELECT d.id, d.event, w.name, d.subject, d.sequence, l.event_id, l.subject, l.checksum, {_CONTENT}"  # noqa: S608
         f" FROM {_FROM} WHERE {where} ORDER BY d.id LIMIT ?"
     )
     found = []
-    for *row, checksum, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
+    for *row, checksum, form, body, headers, suffix in db.execute(query, (*values, MOVED_ROWS)):
         _, _, webhook, _, _, event_id, _ = row
-        damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
-        found.append(Movable._make([*row, _content(body, headers, suffix), damaged]))
+        damaged = differs(checksum, of_delivery(event_id, webhook, unpack(form, body), headers, suffix))
+        found.append(Movable._make([*row, _content(form, body, headers, suffix), damaged]))
     return found
 
 
@@ -274,11 +275,11 @@ def standings(db: sqlite3.Connection) -> dict[str, Standing]:
 def _where(wanted: Filter, span: Span) -> tuple[str, list[Any]]:
     terms: list[tuple[str, Any]] = [
         ("w.name = ?", wanted.webhook),
-        ("e.rule = ?", wanted.rule),
-        ("e.subject GLOB ?", None if wanted.sensor is None else _glob(wanted.sensor)),
-        ("e.type = ?", wanted.type),
-        ("e.wall >= ?", wanted.since),
-        ("e.wall < ?", wanted.until),
+        ("l.rule = ?", wanted.rule),
+        ("l.subject GLOB ?", None if wanted.sensor is None else _glob(wanted.sensor)),
+        ("l.type = ?", wanted.type),
+        ("l.wall >= ?", wanted.since),
+        ("l.wall < ?", wanted.until),
         ("d.id > ?", span.after),
         ("d.id <= ?", span.upto),
     ]
@@ -287,7 +288,7 @@ def _where(wanted: Filter, span: Span) -> tuple[str, list[Any]]:
     if wanted.states:
         texts.append("(" + " OR ".join(f"d.state = {STATES[state]}" for state in wanted.states) + ")")
     if wanted.ids:
-        texts.append(f"e.event_id IN ({', '.join('?' * len(wanted.ids))})")
+        texts.append(f"l.event_id IN ({', '.join('?' * len(wanted.ids))})")
     return " AND ".join(texts), [*(value for _, value in used), *wanted.ids]
 
 
@@ -309,12 +310,13 @@ def _letter(row: tuple[Any, ...], log: tuple[Attempt, ...] = ()) -> Letter:
     return Letter(**{**found, **typed}, log=log)
 
 
-def _content(body: object, headers: Any, suffix: object) -> Content:
+def _content(form: Any, kept: Any, headers: Any, suffix: object) -> Content:
+    body = unpack(form, kept)
     try:
         known = json.loads(headers) if headers else {}
     except (ValueError, TypeError):  # damaged: it is shown, but never sent
         known = {}
-    return Content(body if isinstance(body, bytes) else str(body).encode(), known, str(suffix or ""))
+    return Content(str(kept).encode() if body is None else body, known, str(suffix or ""))
 
 
 def _glob(pattern: str) -> str:

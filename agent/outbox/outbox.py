@@ -33,6 +33,7 @@ from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, 
 from agent.outbox.lock import FileLock
 from agent.outbox.losses import DROPPED, Drop, Losses, damaged
 from agent.outbox.mailbox import Mailbox
+from agent.outbox.packing import kept
 from agent.outbox.room import size_bytes
 from agent.outbox.salvage import Known, Report, salvage, start_empty
 from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store, machine_id
@@ -650,4 +651,4 @@ def _code(error: Exception) -> int | None:
 
 def _size_bytes(batch: Batch) -> int:
     """About what the deliveries of a batch take."""
-    return sum(size_bytes(delivery) for owed in batch.owed for delivery in owed.deliveries)
+    return sum(size_bytes(kept(d.event_id, d.webhook, d)) for owed in batch.owed for d in owed.deliveries)

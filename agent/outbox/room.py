@@ -6,28 +6,28 @@ What may go is read row by row, as far as the decision asks, and only what no co
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from agent.model import Delivery
 from agent.outbox.bounds import Part, Queue
 from agent.outbox.claims import Claims
+from agent.outbox.packing import Kept
 from agent.outbox.schema import DEAD, DELIVERED, FIRING, PULSE, RESOLVED
 
 _ROW_BYTES = 300
-"""About what a delivery takes beside its body and headers: its row, its event's and theirs in the indexes."""
+"""About what a delivery takes beside its body and headers: its row, the event's facts and both in the indexes."""
 _ATTEMPT_BYTES = 60
 _SIZE = (
-    f"LENGTH(d.body) + COALESCE(LENGTH(d.headers), 0) + {_ROW_BYTES} + (SELECT COALESCE(SUM("  # noqa: S608
+    f"{_ROW_BYTES} + COALESCE((SELECT LENGTH(l.body) + COALESCE(LENGTH(l.headers), 0) FROM letters l"  # noqa: S608
+    f" WHERE l.delivery = d.id), 0) + (SELECT COALESCE(SUM("
     f"{_ATTEMPT_BYTES} + COALESCE(LENGTH(a.error), 0) + COALESCE(LENGTH(a.answer), 0)), 0)"
     " FROM attempts a WHERE a.delivery = d.id)"
 )
-_PENDING = (
-    "(SELECT COUNT(*) FROM deliveries o WHERE o.id >= e.id AND o.id < e.id + e.fanout AND o.state = 0)"  # of its event
-)
+_PENDING = "(SELECT COUNT(*) FROM deliveries o WHERE o.id >= d.event AND o.id < d.event + d.fanout AND o.state = 0)"
+"""Of its event."""
 _PART = f"d.id, d.event, {_PENDING}, {_SIZE}"
 
 
-def size_bytes(delivery: Delivery) -> int:
-    """About what a new delivery takes."""
-    return len(delivery.body) + sum(len(name) + len(value) for name, value in delivery.headers.items()) + _ROW_BYTES
+def size_bytes(kept: Kept) -> int:
+    """About what a new delivery takes, with what it is sent."""
+    return len(kept.body) + len(kept.headers or "") + _ROW_BYTES
 
 
 def used_bytes(db: sqlite3.Connection) -> int:
@@ -61,7 +61,7 @@ def queue(db: sqlite3.Connection, claims: Claims, webhook: int, waiting: int) ->
 def _settled(db: sqlite3.Connection, state: int) -> Iterator[Part]:
     query = (
         f"SELECT d.id, d.event, 0, {_SIZE} FROM deliveries d"  # noqa: S608
-        " WHERE d.state = ? AND d.state > 0 ORDER BY d.settled_at"  # as the index says
+        " WHERE d.state = ? AND d.state > 0 ORDER BY d.due_at"  # as the index says
     )
     return (Part(*row) for row in db.execute(query, (state,)))
 
@@ -72,7 +72,7 @@ def _pulses(db: sqlite3.Connection, claims: Claims, webhook: int) -> Iterator[Pa
 
 
 def _pairs(db: sqlite3.Connection, claims: Claims, webhook: int) -> Iterator[Sequence[Part]]:
-    for end, subject, alert_id in _droppable(db, "d.id, d.subject, e.alert_id", webhook, RESOLVED):
+    for end, subject, alert_id in _droppable(db, "d.id, d.subject, l.alert_id", webhook, RESOLVED):
         parts = _alert(db, webhook, subject, alert_id, end)
         if parts and claims.doom(part.id for part in parts):
             yield parts
@@ -80,7 +80,7 @@ def _pairs(db: sqlite3.Connection, claims: Claims, webhook: int) -> Iterator[Seq
 
 def _droppable(db: sqlite3.Connection, columns: str, webhook: int, kind: int) -> sqlite3.Cursor:
     query = (
-        f"SELECT {columns} FROM deliveries d INDEXED BY droppable JOIN events e ON e.id = d.event"  # noqa: S608
+        f"SELECT {columns} FROM deliveries d INDEXED BY droppable JOIN letters l ON l.delivery = d.id"  # noqa: S608
         " WHERE d.webhook = ? AND d.kind = ? AND d.state = 0 AND d.kind IN (0, 3) ORDER BY d.id"
     )
     return db.execute(query, (webhook, kind))
@@ -92,8 +92,8 @@ def _alert(db: sqlite3.Connection, webhook: int, subject: str, alert_id: str, en
     What was sent is no longer pending, or was tried; as a subject goes in order, its `firing` was the first.
     """
     query = (
-        f"SELECT {_PART}, d.kind, d.tried FROM deliveries d INDEXED BY pending JOIN events e ON e.id = d.event"  # noqa: S608
-        " WHERE d.webhook = ? AND d.subject = ? AND d.id <= ? AND d.state = 0 AND e.alert_id = ? ORDER BY d.id DESC"
+        f"SELECT {_PART}, d.kind, d.tried FROM deliveries d INDEXED BY pending JOIN letters l ON l.delivery = d.id"  # noqa: S608
+        " WHERE d.webhook = ? AND d.subject = ? AND d.id <= ? AND d.state = 0 AND l.alert_id = ? ORDER BY d.id DESC"
     )
     parts = []
     for *part, kind, tried in db.execute(query, (webhook, subject, end, alert_id)):

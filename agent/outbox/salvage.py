@@ -1,7 +1,8 @@
 """Saves what is readable of a damaged file into a new one, and sets the damaged one aside.
 
-In this order, so that what is owed comes before what is only history, and conservation holds at any point: counters and
-events, deliveries that wait, memory, ledgers and subscriptions, then deliveries that are settled, and attempts. Rows
+In this order, so that what is owed comes before what is only history, and conservation holds at any point: counters,
+deliveries that wait with their letters, memory, ledgers and subscriptions, then what is settled, and
+attempts. Rows
 are read up to a damage, from behind it back to it, and on. What a webhook was owed and is no more there is counted as
 `dropped_by.damaged`, by its counters or, where those are lost too, not at all: then they begin anew, and that is told.
 
@@ -23,19 +24,31 @@ from agent.outbox import placing
 from agent.outbox.checksums import of_delivery
 from agent.outbox.disk import size_bytes
 from agent.outbox.inspection import UNREADABLE, Damaged, check_quickly, is_damage_at_start, read_only
+from agent.outbox.packing import PLAIN, unpack
 from agent.outbox.schema import DEAD, DELIVERED, PAGE_BYTES, PENDING, VERSION, migrate, texts
 
 log = logging.getLogger(__name__)
 
 HISTORY_WITHIN_S = 6.0
 """Then what of the history was not saved yet is left, so that the agent runs soon: what is owed is saved to the end."""
-_HISTORY = f"state IN ({DELIVERED}, {DEAD})"
 _CHUNK_ROWS = 500
 _LEAP_MAX = 2**40
 _NUMBER_MAX = 2**62
 _PAGES_AT = 28  # of their number in the header, followed by what it says of free ones (sqlite.org/fileformat2.html)
 _KEYS = {"memory": ("rule", "sensor"), "subscriptions": ("feed", "filter"), "attempts": ("delivery", "at")}
 """Of tables whose rows have no number."""
+_SAVED = "EXISTS (SELECT 1 FROM deliveries WHERE id = ?1)"
+"""Of the letters, those of deliveries that are saved: first of those that wait."""
+_EVENTS = """
+CREATE TEMP TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY, fanout, event_id, type, rule, subject, created_at, wall,
+    synced, alert_id)"""
+"""Before schema 8 an event was a row of its own, and a delivery had its letter in it."""
+_OLD_LETTER = ("id", "event", "body", "headers", "suffix", "checksum")
+_FROM_EVENT = f"""
+INSERT OR IGNORE INTO letters SELECT ?1, event_id, type, rule, subject, alert_id, created_at, wall, synced,
+    {PLAIN}, ?3, ?4, ?5, ?6 FROM events WHERE id = ?2 AND {_SAVED}"""  # noqa: S608
+_OF_OLD_DELIVERY = {"fanout": "1", "kind": "1", "tried": "0", "due_at": "COALESCE(settled_at, due_at)"}
+"""What a delivery has now and had not in each version, or had elsewhere."""
 _DROPPED = " + ".join(f"dropped_{reason}" for reason in DROP_REASONS)
 
 
@@ -114,6 +127,8 @@ class _Saving:
     ) -> None:
         self._new, self._report, self._now, self._until = new, report, now, now() + HISTORY_WITHIN_S
         self._webhooks, self._known = webhooks, known
+        self._is_history = False
+        """Whether what is saved now may be left off for want of time."""
 
     def save(self, path: Path) -> None:
         """Save what there is; where not even the schema can be read, by the first page of a new file."""
@@ -146,28 +161,31 @@ class _Saving:
         self._copy(old, "meta")
         self._copy(old, "webhooks")
         self._name_webhooks(old)
-        self._copy(old, "events")
+        if _columns(old, "events"):
+            self._new.execute(_EVENTS)
+            self._copy(old, "events")
         self._copy(old, "deliveries", f"state = {PENDING}")
+        self._copy(old, "letters")
         for table in ("memory", "ledger", "subscriptions", "untimed"):
             self._copy(old, table)
-        self._copy(old, "deliveries", _HISTORY)
+        self._is_history = True
+        self._copy(old, "deliveries", f"state IN ({DELIVERED}, {DEAD})")
+        self._copy(old, "letters")
         self._copy(old, "attempts")
         self._guess_webhooks()
 
     def _copy(self, old: sqlite3.Connection, table: str, where: str = "TRUE") -> None:
-        there = {row[1] for row in old.execute(f"PRAGMA table_info({table})")}
-        columns = [row[1] for row in self._new.execute(f"PRAGMA table_info({table})") if row[1] in there]
-        if not columns:
+        source = _source(old, self._new, table)
+        if source is None:
             self._note_unread(table)
             return
-        rows = _Rows(old, table, columns, where)
-        insert = f"INSERT OR IGNORE INTO {table} ({', '.join(columns)}) VALUES ({', '.join('?' * len(columns))})"  # noqa: S608
+        rows = _Rows(old, source.table, source.columns, where)
         try:
             for chunk in _batched(rows):
-                if (where == _HISTORY or table == "attempts") and self._now() > self._until:
+                if self._now() > self._until and self._is_history:
                     rows.is_whole = False
                     break
-                self._insert(table, insert, chunk)
+                self._insert(table, source.insert, chunk)
         except sqlite3.OperationalError as error:
             if getattr(error, "sqlite_errorcode", None) != sqlite3.SQLITE_FULL:
                 raise
@@ -204,13 +222,13 @@ class _Saving:
     def _guess_webhooks(self) -> None:
         """Where a name is lost too, the checksums of what it is owed tell it."""
         query = (
-            "SELECT d.webhook, d.checksum, e.event_id, d.body, d.headers, d.suffix FROM deliveries d"
-            " JOIN events e ON e.id = d.event"
-            " WHERE d.webhook NOT IN (SELECT id FROM webhooks) AND d.checksum IS NOT NULL GROUP BY d.webhook"
+            "SELECT d.webhook, l.event_id, l.checksum, l.form, l.body, l.headers, l.suffix FROM deliveries d"
+            " JOIN letters l ON l.delivery = d.id"
+            " WHERE d.webhook NOT IN (SELECT id FROM webhooks) AND l.checksum IS NOT NULL GROUP BY d.webhook"
         )
-        for row, checksum, event_id, *request in self._new.execute(query).fetchall():
+        for row, event_id, checksum, form, body, *more in self._new.execute(query).fetchall():
             for name in self._webhooks:
-                if of_delivery(event_id, name, *request) == checksum:
+                if of_delivery(event_id, name, unpack(form, body), *more) == checksum:
                     self._name_webhook(row, name)
 
     def _name_webhook(self, row: int, name: str) -> None:
@@ -249,29 +267,57 @@ class _Saving:
         self._new.execute(f"UPDATE webhooks SET {changes} WHERE id = ?", (row,))  # noqa: S608
 
 
+class _Source(NamedTuple):
+    """Where the rows of a table are read from, and how they are written."""
+
+    table: str
+    columns: Sequence[str]
+    insert: str
+
+
+def _source(old: sqlite3.Connection, new: sqlite3.Connection, table: str) -> _Source | None:
+    """None: there is no such table."""
+    there = _columns(old, table)
+    if not there and table == "letters" and (there := _columns(old, "deliveries")):
+        return _Source("deliveries", [name if name in there else "NULL" for name in _OLD_LETTER], _FROM_EVENT)
+    found = {name: name for name in there}
+    if table == "deliveries" and "settled_at" in there:
+        found = _OF_OLD_DELIVERY | found | {"due_at": _OF_OLD_DELIVERY["due_at"]}
+    names = [name for name in _columns(new, table) if name in found]
+    if not names:
+        return None
+    values = ", ".join(f"?{n}" for n in range(1, len(names) + 1))
+    which = _SAVED if table == "letters" else "TRUE"
+    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) SELECT {values} WHERE {which}"
+    return _Source(table, [found[name] for name in names], insert)
+
+
+def _columns(db: sqlite3.Connection, table: str) -> list[str]:
+    return [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+
+
 def _tidy(new: sqlite3.Connection, known: Known) -> None:
     """Leave nothing that belongs to nothing, and count what there is."""
+    if _columns(new, "events"):
+        query = "UPDATE deliveries SET fanout = e.fanout FROM events e WHERE e.id = deliveries.event"
+        new.execute(query)
     new.execute(
-        "DELETE FROM deliveries WHERE webhook NOT IN (SELECT id FROM webhooks) OR NOT EXISTS"
-        " (SELECT 1 FROM events e WHERE e.id = event AND deliveries.id >= e.id AND deliveries.id < e.id + e.fanout)"
+        "DELETE FROM deliveries WHERE webhook NOT IN (SELECT id FROM webhooks) OR id < event OR id >= event + fanout"
+        " OR id NOT IN (SELECT delivery FROM letters)"
     )
-    for table in ("untimed", "attempts"):
+    for table in ("letters", "untimed", "attempts"):
         new.execute(f"DELETE FROM {table} WHERE delivery NOT IN (SELECT id FROM deliveries)")  # noqa: S608
-    new.execute(
-        "DELETE FROM events WHERE NOT EXISTS"
-        " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)"
-    )
     # Of no boot, so that nobody takes the time that has passed since for known.
     new.execute(
         "INSERT OR IGNORE INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s,"
         " alive_at, alive_wall, alive_synced)"
-        " SELECT 1, ?, 1, ?, ?, '', 0, COALESCE((SELECT MAX(created_at) FROM events), 0), 0, 0",
+        " SELECT 1, ?, 1, ?, ?, '', 0, COALESCE((SELECT MAX(created_at) FROM letters), 0), 0, 0",
         (max(1, known.number), known.agent_id, known.machine_id),
     )
     new.execute(
         "UPDATE meta SET pending_events = (SELECT COUNT(DISTINCT event) FROM deliveries WHERE state = 0),"
         " commit_number = MIN(commit_number, ?),"
-        " next_delivery = MAX(next_delivery, ?, 1 + COALESCE((SELECT MAX(id + fanout) FROM events), 0))",
+        " next_delivery = MAX(next_delivery, ?, COALESCE((SELECT MAX(event + fanout) FROM deliveries), 0))",
         (_NUMBER_MAX, known.next_delivery),
     )
 

@@ -7,9 +7,12 @@ have none.
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live,
                 how many events have a pending delivery (kept by triggers, whoever changes a delivery)
     webhooks    one row each, kept when the configuration no longer has it: sequence, counters, breaker
-    events      what there is to tell; its deliveries have the ids from `id` on, `fanout` of them
-    deliveries  one event owed to one webhook, with its bytes; state 0 pending, 1 delivered, 2 dead; `headers` (JSON)
-                and `suffix` (of the URL's path) are null where there are none, `checksum` in what is older than it
+    deliveries  one event owed to one webhook; state 0 pending, 1 delivered, 2 dead; those of one event have the ids
+                from `event` on, `fanout` of them; `due_at` is when it is due and, once it is settled, when that was: a
+                mark must not make the row longer, or it would not fit its page
+    letters     what each delivery tells, written once and gone with it, so that a mark, which changes the small row
+                only, does not write all of it again; `form` is that of the body (`packing`), `headers` (JSON) and
+                `suffix` (of the URL's path) are null where there are none, `checksum` in what is older than it
     attempts    the last ATTEMPTS_KEPT of each delivery that did not succeed at once, gone with it
     memory      what a rule remembers of a sensor (JSON), where it is more than nothing
     ledger      the intake ledgers, a row for each commit that added to one
@@ -179,6 +182,67 @@ ALTER TABLE memory ADD COLUMN checksum INTEGER;
 ALTER TABLE untimed ADD COLUMN checksum INTEGER;
 ALTER TABLE webhooks ADD COLUMN dropped_damaged INTEGER NOT NULL DEFAULT 0;
 """
+# Rows of deliveries are made anew rather than shortened, which would write all of them for each column.
+_LETTERS = """
+CREATE TABLE letters (
+    delivery INTEGER PRIMARY KEY,
+    event_id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    rule TEXT,
+    subject TEXT NOT NULL,
+    alert_id TEXT,
+    created_at REAL NOT NULL,
+    wall REAL NOT NULL,
+    synced INTEGER NOT NULL,
+    form INTEGER NOT NULL,
+    body BLOB NOT NULL,
+    headers TEXT,
+    suffix TEXT,
+    checksum INTEGER
+) STRICT;
+INSERT INTO letters SELECT d.id, e.event_id, e.type, e.rule, e.subject, e.alert_id, e.created_at, e.wall, e.synced,
+    0, d.body, d.headers, d.suffix, d.checksum FROM deliveries d JOIN events e ON e.id = d.event;
+CREATE TABLE owed (
+    id INTEGER PRIMARY KEY,
+    event INTEGER NOT NULL,
+    fanout INTEGER NOT NULL,
+    webhook INTEGER NOT NULL,
+    sequence INTEGER NOT NULL,
+    subject TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    kind INTEGER NOT NULL,
+    tried INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    refusals INTEGER NOT NULL,
+    held INTEGER NOT NULL,
+    due_at REAL NOT NULL,
+    created_at REAL NOT NULL,
+    expires_at REAL NOT NULL
+) STRICT;
+INSERT INTO owed SELECT d.id, d.event, e.fanout, d.webhook, d.sequence, d.subject, d.state, d.kind, d.tried, d.attempts,
+    d.refusals, d.held, COALESCE(d.settled_at, d.due_at), d.created_at, d.expires_at
+    FROM deliveries d JOIN events e ON e.id = d.event;
+DROP TABLE deliveries;
+DROP TABLE events;
+ALTER TABLE owed RENAME TO deliveries;
+CREATE INDEX pending ON deliveries (webhook, subject, id, expires_at) WHERE state = 0;
+CREATE INDEX settled ON deliveries (state, due_at) WHERE state > 0;
+CREATE INDEX due_again ON deliveries (webhook, id, due_at, created_at, held, subject)
+    WHERE state = 0 AND due_at > created_at;
+CREATE INDEX droppable ON deliveries (webhook, kind, id) WHERE state = 0 AND kind IN (0, 3);
+"""
+_GOES = """
+CREATE TRIGGER goes AFTER DELETE ON deliveries BEGIN
+    DELETE FROM letters WHERE delivery = OLD.id;
+    DELETE FROM attempts WHERE delivery = OLD.id;
+    DELETE FROM untimed WHERE delivery = OLD.id;
+END"""
+_ALONE = """
+CREATE TRIGGER {name} AFTER {change} ON deliveries WHEN {when} AND ({row}.fanout = 1 OR NOT EXISTS (
+    SELECT 1 FROM deliveries d
+    WHERE d.id >= {row}.event AND d.id < {row}.event + {row}.fanout AND d.id != {row}.id AND d.state = 0
+))
+BEGIN UPDATE meta SET pending_events = pending_events {by}; END"""
 
 
 def _spine(db: "Database") -> None:
@@ -199,8 +263,7 @@ def _queue(db: "Database") -> None:
 
 def _bounds(db: "Database") -> None:
     _execute(db, _BOUNDS)
-    for name, change, when, row, by in _WAITS_OR_NOT:
-        db.execute(_TRIGGER.format(name=name, change=change, when=when, row=row, by=by))
+    _count_pending_events(db, _TRIGGER)
 
 
 def _events_of_the_agent(db: "Database") -> None:
@@ -211,6 +274,17 @@ def _checksums(db: "Database") -> None:
     _execute(db, _CHECKSUMS)
 
 
+def _letters(db: "Database") -> None:
+    _execute(db, _LETTERS)
+    _count_pending_events(db, _ALONE)
+    db.execute(_GOES)
+
+
+def _count_pending_events(db: "Database", trigger: str) -> None:
+    for name, change, when, row, by in _WAITS_OR_NOT:
+        db.execute(trigger.format(name=name, change=change, when=when, row=row, by=by))
+
+
 _MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _spine,
     _attempts,
@@ -219,11 +293,12 @@ _MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
     _bounds,
     _events_of_the_agent,
     _checksums,
+    _letters,
 )
 """In their order; what stands here is never changed, a new one is added at the end."""
 VERSION = len(_MIGRATIONS)
 """`PRAGMA user_version` of a file that has all migrations."""
-FINGERPRINT = 490335200
+FINGERPRINT = 3006825471
 """Of the schema that they make (`fingerprint`), so that a start need not make it to compare."""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from agent.clock import DeviceClock
-from agent.model import DROP_REASONS, Content, Counters, DeadLetters, Delivery, Ending, Event, Moment, Rest, Settlement
+from agent.model import DROP_REASONS, Counters, DeadLetters, Delivery, Ending, Event, Moment, Rest, Settlement
 from agent.outbox import room, untimed
 from agent.outbox.batch import Batch, Gone, Key, Numbers, Owed
 from agent.outbox.bounds import DEFAULTS, Decision, Incoming, Limits, Part, Queue, Room, decide
@@ -30,6 +30,7 @@ from agent.outbox.inspection import Damaged
 from agent.outbox.lanes import Head
 from agent.outbox.ledger import ENTRY_BYTES, KEPT, split
 from agent.outbox.losses import Drop
+from agent.outbox.packing import Kept, kept, unpack
 from agent.outbox.schema import (
     ATTEMPTS_KEPT,
     DEAD,
@@ -42,6 +43,7 @@ from agent.outbox.schema import (
     RESOLVED,
     migrate,
 )
+from agent.outbox.writeahead import LogHeld, write_again
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -56,13 +58,15 @@ LOG_BYTES = 2 * 1024 * 1024
 """What the write-ahead log keeps of the disk once it was taken in."""
 _MACHINE_ID = Path("/etc/machine-id")
 _DELIVERY = (
-    "d.id, d.sequence, e.event_id, d.subject, d.body, d.created_at, d.expires_at, d.due_at,"
-    " d.attempts, d.refusals, d.held, d.headers, d.suffix, d.checksum,"
-    " EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
+    "d.id, d.sequence, l.event_id, d.subject, d.created_at, d.expires_at, d.due_at, d.attempts, d.refusals, d.held,"
+    " l.form, l.body, l.headers, l.suffix, l.checksum, EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
+_OF_ITS_EVENT = (
+    "SELECT o.id FROM deliveries d JOIN deliveries o ON o.id >= d.event AND o.id < d.event + d.fanout WHERE d.id = ?"
+)
+_LETTER = "LEFT JOIN letters l ON l.delivery = d.id"
 
 
-_HELD = "another process has been reading the outbox for too long, and holds up its log"
 _OF_A_FULL_DISK = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN})
 """What SQLite may say of one: that its shared memory could not grow, it calls an I/O error (SQLITE_IOERR_SHMSIZE)."""
 
@@ -84,12 +88,6 @@ class _Deleted(NamedTuple):
     webhook: str
     subject: str
     sequence: int
-
-
-class LogHeld(sqlite3.OperationalError):
-    """Somebody reads the file for so long that its write-ahead log has grown as large as the file may."""
-
-    sqlite_errorcode = sqlite3.SQLITE_BUSY
 
 
 class DiskFull(sqlite3.OperationalError):
@@ -154,8 +152,6 @@ class Store:
         self._names: dict[int, str] = {}
         self._log: dict[str, deque[tuple[int, int]]] = defaultdict(deque)
         self._db = self._connect()
-        self._durable_number = 0
-        """Of the last commit that is known to be durable."""
         self.offset_s = 0.0
         self._boot_id = ""
 
@@ -169,7 +165,6 @@ class Store:
             for name in webhooks:
                 self._webhook(name)
             memory, forgotten = self._read_memory()
-        self._durable_number = self.number()
         return self._loaded(downtime_s, memory, forgotten)
 
     def open_idle(self, clock: DeviceClock) -> Moment:
@@ -188,6 +183,7 @@ class Store:
     def commit(self, number: int, batch: Batch) -> None:
         """Make a batch durable, all or nothing. Raises LogHeld too."""
         self.outcome = Outcome()
+        letters = {d.id: kept(d.event_id, d.webhook, d) for owed in batch.owed for d in owed.deliveries}
         self._bound_file()
         with self._transaction():
             deltas: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -196,9 +192,9 @@ class Store:
             self._discard(batch, deltas)
             if batch.purge:
                 self._purge(batch.moment.at, deltas)
-            self._make_room(batch, deltas)
+            self._make_room(batch, letters, deltas)
             self._move_again(batch, deltas)
-            self._owe(batch, deltas)
+            self._owe(batch, letters, deltas)
             self._db.executemany(
                 "INSERT INTO memory VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
@@ -228,7 +224,6 @@ class Store:
             )
             if batch.exhausted_before is not None:
                 self._db.execute("UPDATE meta SET exhausted_before = ?", (batch.exhausted_before,))
-        self._durable_number = number
 
     def move(self, batch: Batch) -> None:
         """Send again and give up while no agent runs: when it lived last does not change by that."""
@@ -251,7 +246,7 @@ class Store:
     def reopen(self) -> int:
         """Open the file anew after an error. Returns the number of the last commit that is in it, and durable.
 
-        Raises DiskFull and LogHeld too.
+        Raises DiskFull and LogNotWritten too.
         """
         with contextlib.suppress(sqlite3.Error):
             self._db.close()
@@ -260,11 +255,7 @@ class Store:
         self._db = self._connect()
         self._read_names()
         self._read_ledgers()
-        number = self.number()
-        if number > self._durable_number:
-            self._take_in_log()
-            self._durable_number = number
-        return number
+        return self.number()
 
     def close(self) -> None:
         """Close the file; the last connection takes the write-ahead log in."""
@@ -282,12 +273,9 @@ class Store:
 
     def is_misnumbered(self) -> bool:
         """Whether a number was given already that would be given next."""
-        query = (
-            "SELECT MAX(next_delivery, commit_number), next_delivery, (SELECT MAX(id) FROM deliveries),"
-            " (SELECT MAX(id) FROM events) FROM meta"
-        )
-        highest, following, *given = self._db.execute(query).fetchone()
-        return highest > _NUMBER_MAX or any(number is not None and number >= following for number in given)
+        query = "SELECT MAX(next_delivery, commit_number), next_delivery, (SELECT MAX(id) FROM deliveries) FROM meta"
+        highest, following, given = self._db.execute(query).fetchone()
+        return bool(highest > _NUMBER_MAX or (given is not None and given >= following))
 
     def counters(self) -> dict[str, Counters]:
         """Conservation of every webhook that was ever owed something."""
@@ -343,7 +331,7 @@ class Store:
         last = self._db.execute("SELECT MAX(id) FROM deliveries").fetchone()[0] or 0
         reached = min(last, after + _LOOK_ROWS)
         rows = self._db.execute(
-            f"SELECT {_DELIVERY} FROM deliveries d NOT INDEXED JOIN events e ON e.id = d.event"  # noqa: S608
+            f"SELECT {_DELIVERY} FROM deliveries d NOT INDEXED {_LETTER}"  # noqa: S608
             " WHERE d.id > ? AND d.id <= ? AND d.webhook = ? AND d.state = 0 AND d.due_at <= d.created_at"
             " ORDER BY d.id LIMIT ?",
             (after, reached, self._webhooks[webhook], limit),
@@ -354,13 +342,13 @@ class Store:
 
     def one(self, webhook: str, delivery_id: int) -> list[Delivery]:
         """A delivery, if it is pending."""
-        query = f"SELECT {_DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event WHERE d.id = ? AND d.state = 0"  # noqa: S608
+        query = f"SELECT {_DELIVERY} FROM deliveries d {_LETTER} WHERE d.id = ? AND d.state = 0"  # noqa: S608
         return [_delivery(webhook, row) for row in self._db.execute(query, (delivery_id,))]
 
     def pending(self, webhook: str, subject: str, after: int, limit: int) -> list[Delivery]:
         """The next pending deliveries of one subject, in order."""
         rows = self._db.execute(
-            f"SELECT {_DELIVERY} FROM deliveries d JOIN events e ON e.id = d.event"  # noqa: S608
+            f"SELECT {_DELIVERY} FROM deliveries d {_LETTER}"  # noqa: S608
             " WHERE d.webhook = ? AND d.subject = ? AND d.state = 0 AND d.id > ? ORDER BY d.id LIMIT ?",
             (self._webhooks[webhook], subject, after, limit),
         )
@@ -398,10 +386,10 @@ class Store:
     def exhausted(self, before: float) -> list[DeadLetters]:
         """What became a dead letter since that was last told of; events about the agent itself do so silently."""
         query = """
-            SELECT w.name, e.rule, COUNT(*), MIN(d.sequence), MAX(d.sequence) FROM deliveries d
-            JOIN events e ON e.id = d.event JOIN webhooks w ON w.id = d.webhook
-            WHERE d.state = 2 AND d.settled_at >= (SELECT exhausted_before FROM meta) AND d.settled_at < ?
-            AND d.state > 0 AND e.rule IS NOT NULL GROUP BY w.name, e.rule ORDER BY w.name, e.rule"""
+            SELECT w.name, l.rule, COUNT(*), MIN(d.sequence), MAX(d.sequence) FROM deliveries d
+            JOIN letters l ON l.delivery = d.id JOIN webhooks w ON w.id = d.webhook
+            WHERE d.state = 2 AND d.due_at >= (SELECT exhausted_before FROM meta) AND d.due_at < ?
+            AND d.state > 0 AND l.rule IS NOT NULL GROUP BY w.name, l.rule ORDER BY w.name, l.rule"""
         return [DeadLetters(*row) for row in self._db.execute(query, (before,))]
 
     def untimed(self, deliveries: Sequence[int]) -> dict[int, str]:
@@ -462,7 +450,7 @@ class Store:
     def _log_attempt(self, settlement: Settlement) -> None:
         """Keep how an attempt went, where the delivery is still there; only the last ATTEMPTS_KEPT are kept.
 
-        One that succeeds at once is not logged: `settled_at` says when, and it would cost a lone event 2 kB.
+        One that succeeds at once is not logged: the delivery says when, and it would cost a lone event 2 kB.
         """
         number, attempt = settlement.delivery.id, settlement.attempt
         if attempt is None or (settlement.ending is Ending.DELIVERED and not self._has_log(number)):
@@ -485,8 +473,7 @@ class Store:
     def _move(self, delivery_id: int, before: int, after: int, at: float, attempts: int | None = None) -> bool:
         """`attempts`: how many were used up; None: as many as before."""
         query = (
-            "UPDATE deliveries SET state = ?, settled_at = ?, attempts = COALESCE(?, attempts)"
-            " WHERE id = ? AND state = ?"
+            "UPDATE deliveries SET state = ?, due_at = ?, attempts = COALESCE(?, attempts) WHERE id = ? AND state = ?"
         )
         return self._db.execute(query, (after, at, attempts, delivery_id, before)).rowcount == 1
 
@@ -500,17 +487,14 @@ class Store:
             else:
                 self.outcome.refused.add(d.id)
                 continue
-            copied = "event_id, type, rule, subject, created_at, wall, synced, alert_id"
-            query = f"INSERT INTO events (id, fanout, {copied}) SELECT ?, 1, {copied} FROM events WHERE id = ?"  # noqa: S608
-            self._db.execute(query, (d.id, old.event))
-            self._db.execute("UPDATE attempts SET delivery = ? WHERE delivery = ?", (d.id, old.id))
+            for table in ("attempts", "letters"):
+                self._db.execute(f"UPDATE {table} SET delivery = ? WHERE delivery = ?", (d.id, old.id))  # noqa: S608
             self._db.execute("DELETE FROM untimed WHERE delivery = ?", (old.id,))  # it is sent as it was written
-            self._delete_if_bare(old.event)
 
     def _renumber(self, old: int, d: Delivery, state: int) -> bool:
         query = (
-            "UPDATE deliveries SET id = ?, event = ?, subject = ?, state = ?, attempts = 0, refusals = 0, held = 0,"
-            " tried = 1, due_at = ?, created_at = ?, expires_at = ?, settled_at = NULL WHERE id = ? AND state = ?"
+            "UPDATE deliveries SET id = ?, event = ?, fanout = 1, subject = ?, state = ?, attempts = 0, refusals = 0,"
+            " held = 0, tried = 1, due_at = ?, created_at = ?, expires_at = ? WHERE id = ? AND state = ?"
         )
         values = (d.id, d.id, d.subject, PENDING, d.due_at, d.created_at, d.expires_at, old, state)
         return self._db.execute(query, values).rowcount == 1
@@ -523,41 +507,32 @@ class Store:
         for delivery, event, content in batch.frozen:
             self._db.execute("DELETE FROM untimed WHERE delivery = ?", (delivery.id,))
             if event is not None and content is not None:
-                request = _request(content)
-                values = (*request, of_delivery(delivery.event_id, delivery.webhook, *request), delivery.id)
-                query = "UPDATE deliveries SET body = ?, headers = ?, suffix = ?, checksum = ? WHERE id = ?"
-                self._db.execute(query, values)
-                query = "UPDATE events SET wall = ?, synced = ? WHERE id = (SELECT event FROM deliveries WHERE id = ?)"
-                self._db.execute(query, (event.wall, event.synced, delivery.id))
+                values = (*kept(delivery.event_id, delivery.webhook, content), delivery.id)
+                columns = "form = ?, body = ?, headers = ?, suffix = ?, checksum = ?"
+                self._db.execute(f"UPDATE letters SET {columns} WHERE delivery = ?", values)  # noqa: S608
+                query = "UPDATE letters SET wall = ?, synced = ? WHERE delivery IN"
+                self._db.execute(f"{query} ({_OF_ITS_EVENT})", (event.wall, event.synced, delivery.id))
 
-    def _owe(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
-        events, deliveries, kept = [], [], []
+    def _owe(self, batch: Batch, letters: Mapping[int, Kept], deltas: defaultdict[str, Counter[str]]) -> None:
+        deliveries, told, texts = [], [], []
         for number, event, owed, unwanted in batch.owed:
             taken = [delivery for delivery in owed if delivery.id not in self.outcome.refused]
-            told = (event.id, event.type, event.rule, event.subject, event.at, event.wall, event.synced)
-            if taken:
-                events.append((number, len(owed), *told, event.alert_id))
+            of_rule = (event.id, event.type, event.rule, event.subject, event.alert_id)
+            facts, kind = (*of_rule, event.at, event.wall, event.synced), _kind(event)
             for d in owed:
                 deltas[d.webhook].update(owed=1)
             for d in taken:
                 deltas[d.webhook].update(pending=1)
                 if d.untimed and (text := untimed.dump(event)) is not None:
-                    kept.append((d.id, text, of_texts(str(d.id), text)))
-                row = (d.id, number, self._webhook(d.webhook), d.sequence, d.subject, PENDING, d.attempts, d.refusals)
-                times = (d.held, d.due_at, d.created_at, d.expires_at)
-                request = _request(d)
-                checksum = of_delivery(d.event_id, d.webhook, *request)
-                deliveries.append((*row, *times, *request, _kind(event), checksum))
+                    texts.append((d.id, text, of_texts(str(d.id), text)))
+                row = (d.id, number, len(owed), self._webhook(d.webhook), d.sequence, d.subject, PENDING, kind, 0)
+                deliveries.append((*row, d.attempts, d.refusals, d.held, d.due_at, d.created_at, d.expires_at))
+                told.append((d.id, *facts, *letters[d.id]))
             for name in unwanted:
                 deltas[name].update(owed=1, dropped_webhook_removed=1)
-        self._db.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", events)
-        self._db.executemany(
-            "INSERT INTO deliveries (id, event, webhook, sequence, subject, state, attempts, refusals,"
-            " held, due_at, created_at, expires_at, body, headers, suffix, kind, checksum)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            deliveries,
-        )
-        self._db.executemany("INSERT INTO untimed VALUES (?, ?, ?)", kept)
+        self._db.executemany("INSERT INTO deliveries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", deliveries)
+        self._db.executemany("INSERT INTO letters VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", told)
+        self._db.executemany("INSERT INTO untimed VALUES (?, ?, ?)", texts)
         for name in {name for owed in batch.owed for name in owed.event.send_to}:
             query = "UPDATE webhooks SET sequence = ? WHERE id = ?"
             self._db.execute(query, (batch.numbers.sequences[name], self._webhook(name)))
@@ -578,9 +553,9 @@ class Store:
 
     # -- room
 
-    def _make_room(self, batch: Batch, deltas: defaultdict[str, Counter[str]]) -> None:
+    def _make_room(self, batch: Batch, letters: Mapping[int, Kept], deltas: defaultdict[str, Counter[str]]) -> None:
         """Let go of what has to, so that the batch may come. Most commits find room enough."""
-        incoming = [_incoming(owed) for owed in batch.owed if owed.deliveries]
+        incoming = [_incoming(owed, letters) for owed in batch.owed if owed.deliveries]
         wanted_bytes = batch.room_bytes + sum(part.size_bytes for event in incoming for part in event.parts.values())
         events, free_bytes = self._free()
         if events < len(incoming) or free_bytes < wanted_bytes:
@@ -624,24 +599,14 @@ class Store:
                 self.outcome.drops.append(Drop(delivery.webhook, "full", delivery.sequence))
 
     def _delete(self, delivery_ids: Iterable[int], *states: int) -> Iterator[_Deleted]:
-        """Delete those that are in one of the states, each with its log, and its event with its last one."""
+        """Delete those that are in one of the states, each with its letter and its log."""
         query = (
             f"DELETE FROM deliveries WHERE id = ? AND state IN ({', '.join(map(str, states))})"  # noqa: S608
-            " RETURNING event, state, webhook, subject, sequence"
+            " RETURNING state, webhook, subject, sequence"
         )
         for delivery_id in delivery_ids:
-            for event, state, webhook, subject, sequence in self._db.execute(query, (delivery_id,)).fetchall():
-                self._db.execute("DELETE FROM attempts WHERE delivery = ?", (delivery_id,))
-                self._delete_if_bare(event)
+            for state, webhook, subject, sequence in self._db.execute(query, (delivery_id,)).fetchall():
                 yield _Deleted(delivery_id, state, self._names[webhook], subject, sequence)
-
-    def _delete_if_bare(self, event: int) -> None:
-        """Delete an event that has no deliveries any more."""
-        self._db.execute(
-            "DELETE FROM events WHERE id = ? AND NOT EXISTS"
-            " (SELECT 1 FROM deliveries d WHERE d.id >= events.id AND d.id < events.id + events.fanout)",
-            (event,),
-        )
 
     def _bound_file(self) -> None:
         """Let the file not grow beyond its limit by much, nor its log, which a reader may hold."""
@@ -653,18 +618,7 @@ class Store:
         if size_bytes(self._log_path) > self.limits.max_bytes:
             busy, *_ = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
             if busy:
-                raise LogHeld(_HELD)
-
-    def _take_in_log(self) -> None:
-        """Make durable what the write-ahead log holds of a commit that failed to be.
-
-        It is read from the kernel's memory. The card may not have it, and the next fsync(2) of the log may say that all
-        is well, as the kernel tells of each error once and takes the pages for written. So they are written once more,
-        into the file itself.
-        """
-        _, in_log, taken_in = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        if taken_in < in_log:
-            raise LogHeld(_HELD)
+                raise LogHeld
 
     # -- history
 
@@ -688,7 +642,7 @@ class Store:
     def _older(self, state: int, than: float, limit: int) -> list[int]:
         query = (
             "SELECT id FROM deliveries"
-            " WHERE state = ? AND state > 0 AND settled_at < ? ORDER BY settled_at LIMIT ?"  # as the index says
+            " WHERE state = ? AND state > 0 AND due_at < ? ORDER BY due_at LIMIT ?"  # as the index says
         )
         return [row[0] for row in self._db.execute(query, (state, than, limit))]
 
@@ -785,6 +739,7 @@ class Store:
             if is_new:
                 with contextlib.suppress(OSError):  # of a file system without modes
                     self._path.chmod(0o600)  # before there is a log: that and the shared memory take its mode over
+            write_again(self._log_path)
             self._set_up(db)
         except sqlite3.Error as error:
             if (true := self.true(error)) is not error:
@@ -796,6 +751,7 @@ class Store:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA secure_delete = OFF")  # which Debian's is built with: zeros over all that was sent
         db.execute("PRAGMA cache_size = -2048")
         db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there
@@ -834,9 +790,9 @@ def _head(row: Sequence[Any]) -> Head:
     return Head(subject, delivery_id, due_at, created_at, bool(held))
 
 
-def _incoming(owed: Owed) -> Incoming:
+def _incoming(owed: Owed, letters: Mapping[int, Kept]) -> Incoming:
     n = len(owed.deliveries)
-    parts = {d.webhook: Part(d.id, owed.id, n, room.size_bytes(d)) for d in owed.deliveries}
+    parts = {d.webhook: Part(d.id, owed.id, n, room.size_bytes(letters[d.id])) for d in owed.deliveries}
     return Incoming(owed.event.state is None, parts)
 
 
@@ -854,14 +810,10 @@ def _counters(row: Sequence[int]) -> Counters:
     return Counters(owed, delivered, pending, dead, dict(zip(DROP_REASONS, dropped, strict=True)))
 
 
-def _request(what: Content | Delivery) -> tuple[bytes, str | None, str | None]:
-    """Body, headers and suffix as the file has them."""
-    return what.body, json.dumps(dict(what.headers)) if what.headers else None, what.suffix or None
-
-
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
-    number, sequence, event_id, subject, body, created, expires, due, attempts, refusals, held, *more = row
-    headers, suffix, checksum, is_untimed = more
+    number, sequence, event_id, subject, created, expires, due, attempts, refusals, held, *more = row
+    form, packed, headers, suffix, checksum, is_untimed = more
+    body = unpack(form, packed)
     _check_types((event_id, str), (subject, str), (created, float), (expires, float), (due, float))
     _check_types((sequence, int), (attempts, int), (refusals, int), (held, int))
     damaged = differs(checksum, of_delivery(event_id, webhook, body, headers, suffix))
@@ -871,7 +823,7 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         sequence=sequence,
         event_id=event_id,
         subject=subject,
-        body=b"" if damaged else body,
+        body=b"" if damaged or body is None else body,
         created_at=created,
         expires_at=expires,
         due_at=due,

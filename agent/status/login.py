@@ -6,17 +6,20 @@ ids of sessions are never logged.
 
 import logging
 from collections.abc import Callable
+from functools import cache
 from importlib.resources import files
 from math import ceil
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jinja2
 from aiohttp import web
 
 from agent.status.access import LOGIN, is_token, visitor
 from agent.status.links import LINK_S, SESSION_S, Links, Sessions
 from drivers.buckets import TokenBucket
 from drivers.units import RateLimit
+
+if TYPE_CHECKING:
+    import jinja2
 
 _FAILURES = RateLimit(10, 60.0)
 """Of all who try the token together. A code is tried whatever they do: nobody can lock out who has one."""
@@ -50,7 +53,6 @@ class Login:
         self._links, self._sessions = Links(), Sessions()
         self._failures, self._warnings = TokenBucket(_FAILURES), TokenBucket(_WARNINGS)
         self._untold = 0
-        self._page = _template()
         self.token: str | None = None
 
     def routes(self) -> list[web.RouteDef]:
@@ -133,7 +135,7 @@ class Login:
         headers: dict[str, str] | None = None,
         code: str | None = None,
     ) -> web.Response:
-        text = self._page.render(
+        text = _template().render(
             root=self._root,
             code=code,
             trouble=trouble,
@@ -151,6 +153,9 @@ def _see(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path})
 
 
-def _template() -> jinja2.Template:
+@cache
+def _template() -> "jinja2.Template":
+    import jinja2  # not before somebody logs in
+
     text = (files("agent.status") / "templates" / "login.html").read_text(encoding="utf-8")
     return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)

@@ -11,6 +11,7 @@ from agent.templates import rfc3339
 VALUE_BYTES_MAX = 1024
 ATTRIBUTES_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = 48 * 1024
+_JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 _ALERT_ONLY = ("alert_id", "state", "started_at", "ended_at", "reason")
 
 
@@ -126,7 +127,7 @@ def _cut_mapping(value: Mapping[str, Any], most: int) -> Any:
 
 def encode(value: Any) -> bytes:
     """JSON, strict and compact. Raises ValueError for what is none."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _JSON.encode(value).encode()
 
 
 def _strict(document: Any) -> Any:

@@ -22,7 +22,8 @@ ROOMS: dict[str, tuple[str, list[str]]] = {
     ]),
     "pipeline": ("pipeline<br>all feeds, rules, one commit, acknowledge", ["agent.pipeline"]),
     "couriers": ("webhooks/courier, heartbeat<br>send what is owed", [
-        "agent.webhooks.transport", "agent.webhooks.trial", "agent.webhooks.courier", "agent.webhooks.heartbeat",
+        "agent.webhooks.connections", "agent.webhooks.transport", "agent.webhooks.trial",
+        "agent.webhooks.courier", "agent.webhooks.heartbeat",
     ]),
     "status": ("status/<br>page, API, metrics, control socket", ["agent.status"]),
     "parts": ("supervise, parts, observe, reload<br>feeds and couriers that come and go", [

@@ -28,6 +28,7 @@ from tests.faults import (
     neighbours,
     packets,
     poison,
+    power_cut,
     receivers,
     serial_abuse,
     soak,
@@ -59,6 +60,7 @@ MODULES = (
     memory,
     fuzzing,
     soak,
+    power_cut,
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""

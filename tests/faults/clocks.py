@@ -80,7 +80,7 @@ async def clock_unset(folder: Path, *, seconds: float, seed: int, mutant: str | 
             at.agent.kill()
             faulty.set_clock(-time.time())
             at.agent.start(**faulty.env)
-            await at.agent.ready()
+            await at.ready()
         await at.judge()
         at.result.figures.update(_clocks(at))
         return at.result

@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 from random import Random
 
+from agent.outbox.packing import unpack
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.oracle import conserved
 from tests.faults.stream import CONFIG
-from tests.support.waiting import until
 
 PAGE_BYTES = 1024
 _VALUE = b'"value":'
@@ -53,11 +53,22 @@ def cut_off(path: Path, share: float) -> None:
         file.truncate(int(path.stat().st_size * share) // PAGE_BYTES * PAGE_BYTES)
 
 
-def flip_value(path: Path, random: Random) -> None:
-    """One bit of a number in one body, which SQLite does not see."""
+def places_of_bodies(path: Path, text: bytes) -> list[int]:
+    """Where the middle of each body lies that has a text in it, as far as the file itself has them."""
+    with closing(sqlite3.connect(f"file:{path}?immutable=1", uri=True)) as db:
+        rows = db.execute("SELECT form, body FROM letters").fetchall()
     data = path.read_bytes()
-    places = [at for at in range(len(data)) if data.startswith(_VALUE, at)]
-    flip_bit(path, random.choice(places) + len(_VALUE) + 1 if places else random.randrange(len(data)))
+    places = [(data.find(kept), len(kept)) for form, kept in rows if text in (unpack(form, kept) or b"")]
+    return [at + length // 2 for at, length in places if at >= 0]
+
+
+def flip_value(path: Path, random: Random) -> None:
+    """One bit of one body, which SQLite does not see."""
+    try:
+        places = places_of_bodies(path, _VALUE)
+    except sqlite3.Error:  # of a file that is not whole without its log
+        places = []
+    flip_bit(path, random.choice(places or [random.randrange(path.stat().st_size)]))
 
 
 def _pages(path: Path) -> int:
@@ -106,7 +117,7 @@ async def damaged(
 async def _damage(at: House, kind: str) -> set[str]:
     """Returns what may be lost by it, or may come again."""
     at.oracle.busy = 1.0
-    await until(lambda: at.agent.status().get("outbox", {}).get("pending", 0) >= _WAITING, 60, what=at.agent.said)
+    await at.comes(lambda: at.agent.status().get("outbox", {}).get("pending", 0) >= _WAITING, "it")
     at.running.cancel()
     at.stream.close()
     recent = at.oracle.told_since(_RECENT_S)
@@ -118,7 +129,7 @@ async def _damage(at: House, kind: str) -> set[str]:
     unsure = recent | (at.stream.expected - at.oracle.told())
     at.oracle.busy = 0.0
     at.agent.start()
-    await at.agent.ready()
+    await at.ready()
     at.stream.connect(at.broker.port)
     at.run_stream()
     await at.goes_on()

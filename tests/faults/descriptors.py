@@ -76,7 +76,7 @@ async def _all_answer(at: House, port: Port) -> None:
         return bool(at.agent.status().get("sensors", {}).get("device.n", {}).get("value") == 7)
 
     await until(heard, 60, what=lambda: f"the device is heard; {at.agent.said()[-2000:]}")
-    await at.agent.ready()
+    await at.ready()
     await at.goes_on()
     at.result.demand(ask(at.agent, "/readyz")[0] == 200, "/readyz does not say 200 again")
     control = next(at.agent.state.glob("*.sock"))

@@ -75,10 +75,10 @@ async def usb_storm(
                 waited_for, before = number % OPENED_EVERY == 0, _messages(at)
                 port.unplug()
                 if waited_for:
-                    await until(lambda: not at.agent.open_sources(), 30, what=at.agent.said)
+                    await at.comes(lambda: not at.agent.open_sources(), "it")
                 port.plug()
                 if waited_for:
-                    await until(at.agent.open_sources, 30, what=at.agent.said)
+                    await at.comes(at.agent.open_sources, "it")
                 port.write(random.randbytes(random.randrange(1, 4000)) + random.choice([b"", b"\n", b'9}\n{"n": 1']))
                 port.write(b"\n" + json.dumps({"n": SAID + number}).encode() + b"\n")
                 port.write(b'{"n": 7000000')  # and no end: what the next opening says may not be glued to it

@@ -41,6 +41,13 @@ async def fuzz(target: str, folder: Path, *, seconds: float, seed: int, mutant: 
 
 
 FAULTS = [
-    Fault(f"fuzz-{target}", what, "inputs", partial(fuzz, target), (MUTANTS[target].__name__.replace("_", "-"),))
+    Fault(
+        f"fuzz-{target}",
+        what,
+        "inputs",
+        partial(fuzz, target),
+        (MUTANTS[target].__name__.replace("_", "-"),),
+        can_reload=False,
+    )
     for target, what in WHAT.items()
 ]

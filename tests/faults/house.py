@@ -3,7 +3,7 @@
 import asyncio
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,9 @@ from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import until
 
+_PATIENCE_S, _MUTANT_PATIENCE_S = 240.0, 80.0
+"""The machine may be busy."""
+
 
 @dataclass
 class House:
@@ -31,6 +34,8 @@ class House:
     agent: AgentProcess
     stream: Stream
     random: Random
+    patience_s: float
+    """For what has to come. Silence of an eighth of it, and nothing more is to come."""
     running: asyncio.Task[None] = field(init=False)
     """The stream."""
     result: Result = field(default_factory=Result)
@@ -49,14 +54,22 @@ class House:
         said = self.agent.status().get("outbox", {}).get("degraded")
         return None if said is None else str(said)
 
-    async def goes_on(self, seconds: float = 60.0) -> None:
+    async def goes_on(self) -> None:
         """Wait until a number is told that is not said yet."""
         said = self.stream.count
-        await until(lambda: self.oracle.newest > said, seconds, what=lambda: f"progress; {self.agent.said()[-2000:]}")
+        await self.comes(lambda: self.oracle.newest > said, "progress")
+
+    async def comes(self, condition: Callable[[], object], what: str) -> None:
+        """Wait until it is so."""
+        await until(condition, self.patience_s, what=lambda: f"{what}; the agent said {self.agent.said()[-2000:]}")
+
+    async def ready(self) -> None:
+        """Wait until all sources of the agent are open."""
+        await self.agent.ready(self.patience_s)
 
     async def degrades(self, why: str) -> None:
         """Wait until it is shown that nothing can be written, and demand that all places show it."""
-        await until(self.degraded, 60, what=lambda: f"it is degraded; {self.agent.said()[-2000:]}")
+        await self.comes(self.degraded, "it is degraded")
         demand = self.result.demand
         demand(ask(self.agent, "/readyz")[0] == 503, f"{why}: /readyz does not say 503")
         demand(ask(self.agent, "/healthz")[0] == 200, f"{why}: /healthz does not say 200")
@@ -65,7 +78,7 @@ class House:
 
     async def recovers(self) -> None:
         """Wait until it is no longer so, by itself."""
-        await until(lambda: not self.degraded(), 60, what=lambda: f"it goes on; {self.agent.said()[-2000:]}")
+        await self.comes(lambda: not self.degraded(), "it goes on")
         self.result.demand(ask(self.agent, "/readyz")[0] == 200, "/readyz does not say 200 again")
         await self.goes_on()
 
@@ -89,34 +102,33 @@ class House:
         self,
         may_be_lost: Collection[str] = (),
         may_be_twice: Collection[str] = (),
-        *,
-        patience_s: float = 10.0,
     ) -> None:
         """Let the stream end, wait for what is still to come; then each number must have been told under one id.
 
-        But for those that others than the agent may have lost, or said twice. What has not come behind so much silence
-        is lost.
+        But for those that others than the agent may have lost, or said twice.
         """
-        status = await self.settle(patience_s)
+        status = await self.settle()
         expected = self.stream.expected
         self.oracle.judge(self.result, expected, status, may_be_lost=may_be_lost, may_be_twice=may_be_twice)
         self.result.figures["published"] = self.stream.count
 
-    async def settle(self, patience_s: float = 10.0) -> dict[str, Any]:
+    async def settle(self) -> dict[str, Any]:
         """Let the stream end and wait for what is still to come; returns the status."""
         self.running.cancel()
-        await self.all_told(patience_s)
-        return await self._settled(patience_s)
+        with suppress(AssertionError):
+            await self.ready()
+        await self.all_told()
+        return await self._settled()
 
-    async def all_told(self, patience_s: float = 10.0) -> None:
+    async def all_told(self) -> None:
         """Wait until all that was said is told, as long as more of it comes."""
         told = -1
         while len(self.oracle.ids) > told and not self.stream.expected <= self.oracle.told():
             told = len(self.oracle.ids)
             with suppress(AssertionError):
-                await until(lambda told=told: len(self.oracle.ids) > told, patience_s)  # type: ignore[misc]
+                await until(lambda told=told: len(self.oracle.ids) > told, self.patience_s / 8)  # type: ignore[misc]
 
-    async def _settled(self, within_s: float) -> dict[str, Any]:
+    async def _settled(self) -> dict[str, Any]:
         """The status, when nothing is pending any more."""
         status: dict[str, Any] = {}
 
@@ -126,7 +138,7 @@ class House:
             return bool(status) and not status["outbox"]["pending"]
 
         with suppress(AssertionError):
-            await until(nothing_waits, within_s)
+            await until(nothing_waits, self.patience_s / 8)
         return status
 
 
@@ -166,10 +178,10 @@ async def house(
         agent.state = state or agent.state
         stack.callback(agent.kill)
         agent.start(**env or {})
-        await agent.ready()
+        await agent.ready(_PATIENCE_S)
         stream = Stream(broker.port, random, rate_per_s)
         stack.callback(lambda: at.stream.close())
-        at = House(broker, link, oracle, agent, stream, random)
+        at = House(broker, link, oracle, agent, stream, random, _MUTANT_PATIENCE_S if mutant else _PATIENCE_S)
         stack.callback(lambda: at.running.cancel())
         at.run_stream()
         await at.goes_on()

@@ -12,17 +12,17 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
-import aiohttp
-
 from agent import supervise
 from agent.cli import main
 from agent.clock import SystemClock
 from agent.model import Ending, Settlement
-from agent.outbox import Ledger, Outbox, checksums
+from agent.outbox import Ledger, Outbox, checksums, store
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
 from agent.rules import Engine
-from agent.webhooks import connections, retry, transport
+from agent.webhooks import retry
+from agent.webhooks.answers import Answer, AnswerReader
+from agent.webhooks.connections import Connection
 from agent.webhooks.retry import Fate, Health, Outcome
 from agent.webhooks.transport import Transport
 from drivers import mqtt, serial
@@ -34,6 +34,7 @@ Patch = tuple[object, str, Any]
 _true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Outbox.settle, retry.judge, Engine.load
 _true_count, _true_post = Store._count, Transport.post
 _true_acknowledge, _true_open = mqtt.MqttDriver._acknowledge, serial.SerialDriver._open
+_true_feed, _true_ask, _true_data_received = AnswerReader.feed, Connection.ask, Connection.data_received
 _running: set[asyncio.Task[None]] = set()
 _one_at_a_time = asyncio.Lock()
 
@@ -87,10 +88,25 @@ async def post_one_at_a_time(sender: Transport, *what: Any) -> Outcome:
         return await _true_post(sender, *what)
 
 
-async def believe_the_head(answer: aiohttp.ClientResponse) -> bytes:
+def believe_the_head(reader: AnswerReader, data: bytes) -> Answer | None:
     """Whether its body ever comes is not looked at."""
-    answer.close()
-    return b""
+    answer = _true_feed(reader, data)
+    return reader._answer(reader._head, reader._buffer) if answer is None and reader._head is not None else answer
+
+
+def keep_surplus(connection: Connection, data: bytes) -> None:
+    """What nobody has asked for is the answer to the next request."""
+    if connection._answer is None and connection.is_free:
+        connection._reader._buffer += data
+    else:
+        _true_data_received(connection, data)
+
+
+async def ask_with_surplus(connection: Connection, request: bytes, *, to_connect: bool = False) -> Answer:
+    """With what came before."""
+    if surplus := bytes(connection._reader._buffer):
+        asyncio.get_running_loop().call_soon(connection.data_received, surplus)
+    return await _true_ask(connection, request, to_connect=to_connect)
 
 
 def leave_poison(driver: mqtt.MqttDriver, taken: Iterable[Any]) -> None:
@@ -120,9 +136,11 @@ MUTANTS: dict[str, list[Patch]] = {
     "memory-lost": [(Engine, "load", forget_memory)],
     "counts-wrong": [(Store, "_count", count_wrong)],
     "any-answer": [(retry, "judge", take_any_answer)],
-    "first-line-counts": [(transport, "_read", believe_the_head)],
-    "surplus-answer-counts": [(transport, "Request", aiohttp.ClientRequest)],
-    "answers-without-end": [(connections, "_ANSWERS_MAX", 2**40)],
+    "first-line-counts": [(AnswerReader, "feed", believe_the_head)],
+    "surplus-answer-counts": [
+        (Connection, "data_received", keep_surplus),
+        (Connection, "ask", ask_with_surplus),
+    ],
     "poison-stays": [(mqtt.MqttDriver, "_acknowledge", leave_poison)],
     "lines-glued": [(serial.SerialDriver, "_open", open_and_glue)],
     "gives-up": [(retry, "judge", give_up), (retry, "REFUSALS_MAX", 1)],
@@ -132,6 +150,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
     "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
     "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
+    "log-believed": [(store, "write_again", lambda _log: None)],
     "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 

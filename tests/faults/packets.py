@@ -22,6 +22,7 @@ from tests.support.wire import Wire
 
 TOKEN = "a-token-for-the-status-page-of-the-wire"
 RATE_PER_S = 40.0
+PATIENCE_S = 120.0
 CONFIG = """
 version: 1
 agent: {{name: wire, events_to: []}}
@@ -109,10 +110,10 @@ async def packets(
                 for name in at.random.sample(sorted(storm.kinds), len(storm.kinds)):
                     await storm.kinds[name](at.random.uniform(*hold_s))
                     at.result.strikes += 1
-                    await at.goes_on(120)
+                    await at.goes_on()
             at.result.figures.update({"packets dropped": wire.dropped, "connections": _connections(at)})
             at.result.demand(wire.dropped, "no packet was dropped, so it shows nothing")
-            await at.judge(patience_s=30)
+            await at.judge()
             return at.result
 
 
@@ -135,7 +136,7 @@ async def _house(
         await agent.ready()
         stream = Stream(broker.port, random, RATE_PER_S)
         stack.callback(stream.close)
-        at = House(broker, Link(broker.port), oracle, agent, stream, random)
+        at = House(broker, Link(broker.port), oracle, agent, stream, random, PATIENCE_S)
         at.run_stream()
         stack.callback(at.running.cancel)
         await at.goes_on()

@@ -17,11 +17,13 @@ from typing import Any
 from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.stream import CONFIG
-from tests.support.waiting import until
+from tests.support.faulty import Faulty
 
 PERSISTENT = ("persistence true", "persistence_location {folder}/", "autosave_interval 1")
 """As in config/mosquitto.conf, but each second: to save with each change would make the broker what is waited for."""
 _SAVED_WITHIN_S = 4.0
+SYNC_S = 0.03
+"""As on an SD card, so that a kill finds messages that are not committed yet."""
 OTHER = {
     "sensors: {{press:": "labels: {{floor: cellar}}, sensors: {{press:",
     "rest: {{": "concurrency: 3\n    rest: {{",
@@ -39,7 +41,8 @@ class Storm:
     at: House
     configs: list[str]
     """The running one, and the other."""
-    env: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str]
+    """With what an agent is started."""
     unsure: set[str] = field(default_factory=set)
     """What a broker may have lost, or said twice."""
     struck: Counter[str] = field(default_factory=Counter)
@@ -49,9 +52,7 @@ class Storm:
     async def strike(self, kind: str) -> None:
         """Behind some progress."""
         oracle, aim = self.at.oracle, len(self.at.oracle.ids) + self.at.random.randrange(5, 60)
-        await until(
-            lambda: len(oracle.ids) >= aim, 60, what=lambda: f"progress; the agent said {self.at.agent.said()[-2000:]}"
-        )
+        await self.at.comes(lambda: len(oracle.ids) >= aim, "progress")
         ways: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
             "kill": self._kill,
             "cut": self._cut,
@@ -77,7 +78,7 @@ class Storm:
         await asyncio.sleep(self.at.random.uniform(0.02, 0.3))
 
     async def _reload(self) -> None:
-        await self.at.agent.ready()
+        await self.at.ready()
         self.configs.reverse()
         if deaf := self.at.random.random() < 0.5:
             await self._deafen()
@@ -99,8 +100,8 @@ async def kill_broker(at: House) -> set[str]:
     at.stream.close()
     connections = _connections(at)
     at.broker.start()
-    await until(lambda: _connections(at) > connections, what=lambda: f"it comes back; {at.agent.said()[-2000:]}")
-    await at.agent.ready()
+    await at.comes(lambda: _connections(at) > connections, "it comes back")
+    await at.ready()
     at.stream.connect(at.broker.port)
     at.run_stream()
     return unsure
@@ -117,18 +118,19 @@ async def kill_storm(
     seed: int,
     mutant: str | None = None,
     a_round: Mapping[str, int] = ROUND,
-    patience_s: float = 30.0,
 ) -> Result:
     """Round after round, at least one."""
-    settings = [line.format(folder=folder) for line in PERSISTENT]
-    async with house(folder, seed, *settings, mutant=mutant, busy=0.10, lose=0.05) as at:
-        storm, end = Storm(at, [at.config_of(CONFIG), at.config_of(changed(CONFIG))]), time.monotonic() + seconds
+    settings, faulty = [line.format(folder=folder) for line in PERSISTENT], Faulty(folder, folder / "state")
+    faulty.slow_sync(SYNC_S)
+    async with house(folder, seed, *settings, mutant=mutant, busy=0.10, lose=0.05, env=faulty.env) as at:
+        configs, end = [at.config_of(CONFIG), at.config_of(changed(CONFIG))], time.monotonic() + seconds
+        storm = Storm(at, configs, faulty.env)
         while not storm.struck or time.monotonic() < end:
             kinds = [kind for kind, count in a_round.items() for _ in range(count)]
             at.random.shuffle(kinds)
             for kind in kinds:
                 await storm.strike(kind)
-        await at.judge(storm.unsure, storm.unsure, patience_s=patience_s)
+        await at.judge(storm.unsure, storm.unsure)
         late = at.oracle.late_repeats
         at.result.demand(not late, f"{late} came again though they had long been answered when the agent was killed")
         at.result.strikes = sum(storm.struck.values())

@@ -12,7 +12,7 @@ import pytest
 from paho.mqtt import publish
 from standardwebhooks import Webhook
 
-from tests.faults.damage import cut_off, flip_bit, overwrite_root
+from tests.faults.damage import cut_off, flip_bit, overwrite_root, places_of_bodies
 from tests.faults.oracle import SECRET
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
@@ -35,18 +35,16 @@ N = 60
 
 
 def flip(path: Path) -> None:
-    """One bit of one number in one body, which SQLite does not see."""
-    flip_bit(path, path.read_bytes().index(b'"value":31') + len(b'"value":31') - 1)
+    """One bit of one body, which SQLite does not see."""
+    [at] = places_of_bodies(path, b'"value":31,')
+    flip_bit(path, at)
 
 
 KINDS: dict[str, tuple[Callable[[Path], object], int]] = {
-    # how, and at least so many of N arrive
+    # how, and at least so many of N arrive; more kinds, without an agent: tests/outbox/test_damage.py
     "flipped bit": (flip, N - 1),
-    "header": (lambda path: path.write_bytes(bytes(100) + path.read_bytes()[100:]), N),
-    "index": (lambda path: overwrite_root(path, "pending"), N),
     "counters": (lambda path: overwrite_root(path, "webhooks"), N),
     "half": (lambda path: cut_off(path, 0.5), 1),
-    "empty": (lambda path: path.write_bytes(b""), 0),
 }
 
 
@@ -95,7 +93,7 @@ async def test_it_starts_on_a_damaged_outbox_and_sends_nothing_that_was_not_owed
     arrived = set(numbers(receiver.got))
     assert arrived <= set(range(N))
     assert len(arrived) >= at_least
-    assert (31 in arrived) is not (kind == "flipped bit") or kind in ("half", "empty")
+    assert (31 in arrived) is not (kind == "flipped bit") or kind == "half"
     outbox = agent.status()["outbox"]
     assert outbox["owed"] == outbox["delivered"] + outbox["pending"] + outbox["dead"] + outbox["dropped"]
     assert agent.stop() == 0

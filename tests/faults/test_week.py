@@ -9,7 +9,7 @@ from tests.faults.week import week
 
 @pytest.mark.timeout(180)
 async def test_a_week_offline_loses_what_the_policy_says_and_names_it(tmp_path: Path) -> None:
-    result = await week(tmp_path, seconds=0, seed=1, events=5000, max_events=2000)
+    result = await week(tmp_path, seconds=0, seed=1, events=3000, max_events=1200)
     assert result.good, result
     for kind in ("pulse", "firing", "resolved"):
         assert result.figures[f"dropped {kind}"], "whole alerts have to go too"

@@ -276,7 +276,7 @@ class Walk:
         """Hold what is in the outbox against the story."""
         told: dict[Key, list[Said]] = {key: [] for key in self.history}
         with closing(sqlite3.connect(self.folder / "outbox.db")) as db:
-            for (body,) in db.execute("SELECT body FROM deliveries ORDER BY id"):
+            for (body,) in db.execute("SELECT body FROM letters ORDER BY delivery"):
                 rule, sensor, state, at, value = body.decode().split("|")
                 told[rule, sensor].append((state, int(at), value))
         result.figures["events"] = result.figures.get("events", 0) + sum(map(len, told.values()))

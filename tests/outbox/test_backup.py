@@ -95,7 +95,7 @@ async def test_a_damaged_event_refuses_no_backup_neither_while_it_waits_nor_when
     clock, state = HandClock(), tmp_path / "state"
     await commit_ledger(state, clock)
     with closing(sqlite3.connect(state / "outbox.db")) as db:
-        db.execute("UPDATE deliveries SET body = x'00' WHERE id = (SELECT MIN(id) FROM deliveries WHERE state = 0)")
+        db.execute("UPDATE letters SET body = x'00' WHERE delivery = (SELECT MIN(id) FROM deliveries WHERE state = 0)")
         db.commit()
     back_up(state, tmp_path / "waits")
     assert "will not be sent" in caplog.text

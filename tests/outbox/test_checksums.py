@@ -15,10 +15,10 @@ from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 
 CHANGES = {
-    "body": "UPDATE deliveries SET body = x'657674' WHERE id = 2",
-    "headers": """UPDATE deliveries SET headers = '{"x":' WHERE id = 2""",
-    "suffix": "UPDATE deliveries SET suffix = '/fail' WHERE id = 2",
-    "id": "UPDATE events SET event_id = 'evt_3' WHERE id = 2",
+    "body": "UPDATE letters SET body = x'657674' WHERE delivery = 2",
+    "headers": """UPDATE letters SET headers = '{"x":' WHERE delivery = 2""",
+    "suffix": "UPDATE letters SET suffix = '/fail' WHERE delivery = 2",
+    "id": "UPDATE letters SET event_id = 'evt_3' WHERE delivery = 2",
     "webhook": "UPDATE webhooks SET name = 'oqs' WHERE name = 'ops'",
 }
 
@@ -127,7 +127,7 @@ async def test_rows_from_before_there_were_checksums_are_sent_as_they_are(tmp_pa
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, event(1))
-    change(tmp_path, "UPDATE deliveries SET checksum = NULL")
+    change(tmp_path, "UPDATE letters SET checksum = NULL")
     async with opened(tmp_path, clock) as (outbox, _):
         assert len(await deliver(outbox, clock, "ops", 1)) == 1
 

@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
+from random import randbytes
 from typing import Any
 
 import pytest
@@ -39,7 +40,7 @@ def rows(state: Path, query: str) -> list[tuple[Any, ...]]:
 
 def waiting(state: Path, webhook: str = "ops") -> list[str]:
     query = (
-        "SELECT e.event_id FROM deliveries d JOIN events e ON e.id = d.event JOIN webhooks w ON w.id = d.webhook"
+        "SELECT l.event_id FROM deliveries d JOIN letters l ON l.delivery = d.id JOIN webhooks w ON w.id = d.webhook"
         f" WHERE d.state = 0 AND w.name = '{webhook}' ORDER BY d.id"
     )
     return [row[0].removeprefix("evt_") for row in rows(state, query)]
@@ -67,7 +68,7 @@ async def test_the_oldest_pulses_go_and_the_receiver_sees_the_gap(tmp_path: Path
         assert balanced(outbox)
         assert [d.sequence for d in await deliver(outbox, clock, "ops", 3)] == [3, 4, 5]
         assert await outbox.mailboxes["ops"].due(clock.now(), 8) == []
-    assert rows(tmp_path, "SELECT COUNT(*) FROM events") == [(3,)]
+    assert rows(tmp_path, "SELECT COUNT(*) FROM letters") == [(3,)]
 
 
 async def test_pulses_that_do_not_even_fit_by_themselves_are_numbered_and_dropped(tmp_path: Path) -> None:
@@ -250,7 +251,7 @@ async def test_the_pages_in_use_stay_within_max_size_and_history_goes_first(tmp_
     clock, max_bytes, kept = HandClock(), 300_000, list[int]()
     async with opened(tmp_path, clock, limits=Limits(max_bytes=max_bytes)) as (outbox, _):
         for number in range(1, 400):
-            batch = outbox.draft(clock.moment(), lambda *_: Content(bytes(1500)))
+            batch = outbox.draft(clock.moment(), lambda *_: Content(randbytes(1500)))
             batch.owe([event(number)])
             await outbox.commit(batch.batch())
             if number <= 50:

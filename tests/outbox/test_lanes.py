@@ -331,3 +331,22 @@ def test_without_order_one_that_is_to_wait_hides_none_that_the_file_has_before_i
     late.created_at = 1.0
     lanes.push(late)
     assert (lanes.more, lanes.last_id, len(lanes)) == (True, LOADED_MAX, LOADED_MAX + 1)
+
+
+@given(st.data(), st.booleans())
+def test_the_oldest_is_known_whatever_came_and_left_since_it_was_asked_for(data: st.DataObject, ordered: bool) -> None:
+    lanes = Lanes(ordered=ordered)
+    steps = data.draw(st.lists(st.sampled_from(["push", "settle", "fail", "restore", "refill"]), max_size=30))
+    for number, what in enumerate(steps):
+        if what == "push":
+            lanes.push(delivery(number, f"s{data.draw(st.integers(0, 3))}", float(number)))
+        elif what == "restore":
+            lanes.restore(
+                Head(f"from file {number}", 1000 + number, 0.0, float(data.draw(st.integers(-99, -1))), False)
+            )
+        elif what == "refill" and not ordered:
+            lanes.refill([delivery(2000 + number, "a", float(data.draw(st.integers(-99, -1))))], 2000 + number, False)
+        elif lent := [lane for lane in lanes.take_due(1e6, 1) if lane.loaded]:
+            ending = Ending.DELIVERED if what == "settle" else Ending.AGAIN
+            lanes.settle(Settlement(lent[0].loaded[0], ending, due_at=1e5))
+        assert lanes.oldest() == min((lane.created_at for lane in lanes._lanes.values()), default=None)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.outbox import schema
+from agent.outbox import Filter, Span, schema
 from tests.outbox.parts import deliver, event, opened, owe
 from tests.support.hands import HandClock
 
@@ -97,7 +97,34 @@ async def test_a_file_of_the_first_version_goes_on_with_all_that_it_held(tmp_pat
         counters = outbox.counters["ops"]
         assert (counters.owed, counters.delivered, counters.pending, counters.dead) == (3, 1, 1, 1)
         await owe(outbox, clock, event(4))
+        letters = outbox.archive.find(Filter(), Span(), 9, newest=False, bodies=True)
+        assert [(one.id, one.state, one.settled_at, one.due_at) for one in letters[:3]] == [
+            ("evt_1", "delivered", 805, 805),
+            ("evt_2", "dead", 806, 806),
+            ("evt_3", "pending", None, 950),
+        ]
+        assert [one.content.body for one in letters[:3] if one.content] == [b"1", b"2", b"3"]
         assert [d.sequence for d in await deliver(outbox, clock, "ops", 2)] == [3, 4]
+
+
+async def test_a_damaged_file_of_the_first_version_is_saved_into_one_of_this(tmp_path: Path) -> None:
+    path = first_version(tmp_path)
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'pending'").fetchone()
+    data = bytearray(path.read_bytes())
+    data[(page - 1) * schema.PAGE_BYTES : page * schema.PAGE_BYTES] = bytes(range(7, 135)) * 8
+    path.write_bytes(data)
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, loaded):
+        assert [notice.data["lost"] for notice in outbox._notices] == [{}]
+        assert loaded.memory == {("cold", "a.t"): "one"}
+        letters = outbox.archive.find(Filter(), Span(), 9, newest=False, bodies=True)
+        assert [(one.id, one.state, one.content and one.content.body) for one in letters] == [
+            ("evt_1", "delivered", b"1"),
+            ("evt_2", "dead", b"2"),
+            ("evt_3", "pending", b"3"),
+        ]
+        assert [d.event_id for d in await deliver(outbox, clock, "ops", 1)] == ["evt_3"]
 
 
 async def test_the_old_file_is_kept_beside_it_until_the_next_migration(tmp_path: Path) -> None:

@@ -314,4 +314,4 @@ def hard(memory: Any) -> Any:
 
 
 TestNaive = Naive.TestCase
-TestNaive.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+TestNaive.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)

@@ -94,11 +94,11 @@ class AgentProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
-    async def ready(self) -> None:
+    async def ready(self, within_s: float = 60.0) -> None:
         """Wait until all its sources are open."""
         await until(
             lambda: self._ended() or self.open_sources(),
-            60,
+            within_s,
             what=lambda: f"the agent is ready; it said: {self.said()[-2000:]}",
         )
         assert not self._ended(), f"the agent ended by itself; it said: {self.said()[-2000:]}"

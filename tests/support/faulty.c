@@ -16,8 +16,10 @@
 
 struct control {
     int64_t step_ns;       /* added to the wall clock */
+    int32_t sync_us;       /* how much longer fsync and fdatasync take */
     int32_t sync_errno;    /* of fsync and fdatasync; 0: they work */
-    int32_t write_errno;   /* of write, pwrite and ftruncate */
+    int32_t write_us;      /* the same of write, pwrite and ftruncate */
+    int32_t write_errno;
     uint64_t refused;      /* calls that were */
 };
 
@@ -37,13 +39,15 @@ __attribute__((constructor)) static void begin(void) {
     }
 }
 
-static int refuses(int fd, int number) {
+static int is_meant(int fd) {
     char link[64], path[4096];
-    if (!number)
-        return 0;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
-    if (n < 0 || strncmp(path, folder, strlen(folder)) != 0)
+    return n >= 0 && strncmp(path, folder, strlen(folder)) == 0;
+}
+
+static int refuses(int fd, int number) {
+    if (!number || !is_meant(fd))
         return 0;
     __sync_fetch_and_add(&control->refused, 1);
     errno = number;
@@ -55,9 +59,15 @@ static int refuses(int fd, int number) {
     if (!found) \
         found = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
+static void takes(int fd, int us) {
+    if (us && is_meant(fd))
+        usleep(us);
+}
+
 #define REFUSABLE(kind, result, name, parameters, ...) \
     result name parameters { \
         TRUE_ONE(name); \
+        takes(fd, control->kind##_us); \
         return refuses(fd, control->kind##_errno) ? -1 : found(__VA_ARGS__); \
     }
 

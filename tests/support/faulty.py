@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 _SOURCE = Path(__file__).with_suffix(".c")
-_CONTROL = struct.Struct("=qiiQ")  # struct control of faulty.c
+_CONTROL = struct.Struct("=qiiiiQ")  # struct control of faulty.c
 
 
 class Faulty:
@@ -46,6 +46,10 @@ class Faulty:
         """The disk works again."""
         self._set(0, 0)
 
+    def slow_sync(self, seconds: float) -> None:
+        """To make durable takes so much longer, as on an SD card."""
+        struct.pack_into("=i", self._page, 8, round(seconds * 1e6))
+
     def step_clock(self, seconds: float) -> None:
         """The wall clock is set, by so much more or less than before."""
         self.set_clock(self.step_s + seconds)
@@ -58,7 +62,8 @@ class Faulty:
     @property
     def refused(self) -> int:
         """How many calls have failed."""
-        return int(_CONTROL.unpack_from(self._page)[3])
+        return int(_CONTROL.unpack_from(self._page)[5])
 
     def _set(self, sync: int, write: int) -> None:
-        struct.pack_into("=ii", self._page, 8, sync, write)
+        struct.pack_into("=i", self._page, 12, sync)
+        struct.pack_into("=i", self._page, 20, write)

@@ -10,13 +10,15 @@ from functools import cache, lru_cache, partial
 from hashlib import blake2s
 from importlib.resources import files
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import jinja2
 from markupsafe import Markup, escape
 
 from agent.status.page.texts import cut, lasting, visible, visible_lines
 from agent.status.words import size
+
+if TYPE_CHECKING:
+    import jinja2
 
 _KEPT_MAX = 1000
 """Rows that are kept as they were rendered: those that were shown last."""
@@ -78,7 +80,9 @@ def _rows(
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment() -> "jinja2.Environment":
+    import jinja2  # 2 MiB, which an agent whose page nobody opens does without
+
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_source),
         autoescape=True,

@@ -1,0 +1,43 @@
+"""How cost grows with its cause: `python -m bench.growth [NAME ... | all] [--write docs/growth.md]`.
+
+Needs mosquitto, and the extra `bench`. Prints a table for each cause, and ends with 1 where something grows faster
+than its cause, or what has to be flat is not.
+"""
+
+import argparse
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from bench.growth.ages import HISTORY
+from bench.growth.causes import CAUSES, READINGS
+from bench.growth.document import judged, table, write
+
+
+def main() -> None:
+    causes = {cause.name: cause for cause in (*CAUSES, HISTORY)}
+    options = argparse.ArgumentParser(prog="python -m bench.growth", description=__doc__)
+    options.add_argument("names", nargs="*", metavar="NAME", default=["all"], help=f"of {', '.join(causes)}, or all")
+    options.add_argument("--points", type=int, nargs="+", help="in place of its own; at least three")
+    options.add_argument("--readings", type=int, default=READINGS, help="heard at a time, where they are measured")
+    options.add_argument("--write", type=Path, metavar="FILE", help="the page; its plots come into images/ beside it")
+    given = options.parse_args()
+    if unknown := set(given.names) - {*causes, "all"}:
+        options.error(f"there is no {', '.join(sorted(unknown))}")
+    wanted = [cause for cause in causes.values() if "all" in given.names or cause.name in given.names]
+    found, grows = {}, []
+    for cause in wanted:
+        it = replace(cause, points=tuple(given.points)) if given.points else cause
+        begin = time.monotonic()
+        found[it] = figures = it.measure(it.points, given.readings)
+        print(f"{it.title}, in {time.monotonic() - begin:.0f} s\n\n{table(it, figures)}", flush=True)
+        grows += [f"{it.name}: {cost.name}" for cost, of in judged(it, figures).items() if not of.passed]
+    if given.write:
+        write(given.write, found)
+    if grows:
+        sys.exit("grows too fast: " + "; ".join(grows))
+
+
+if __name__ == "__main__":
+    main()
