@@ -10,6 +10,8 @@ from typing import NamedTuple
 HEAD_BYTES_MAX = 32 * 1024
 BODY_BYTES_MAX = 64 * 1024
 _CHUNK_LINE_BYTES_MAX = 1024
+_INTERIM_MAX = 16
+"""So often a receiver may say that the answer will come."""
 _BEGINS = b"HTTP/1."
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?")
 _LINE = re.compile(rb"\r?\n")
@@ -44,6 +46,7 @@ class AnswerReader:
         self._to_connect = to_connect
         self._buffer = bytearray()
         self._searched = 0
+        self._interim = 0
         self._head: Answer | None = None
         self._size: int | None = None
         """Of the body; None: it is in chunks, or lasts until the connection ends."""
@@ -94,6 +97,9 @@ class AnswerReader:
         status = int(status_line[2])
         if status == 101:
             raise BadAnswer("it switches to another protocol, which nobody has asked for")
+        self._interim += status < 200
+        if self._interim > _INTERIM_MAX:
+            raise BadAnswer("it only ever says that the answer will come")
         if status >= 200:
             stays = status_line[1] == b"1" and "close" not in headers.get("connection", "").lower()
             is_tunnel = self._to_connect and status < 300
@@ -159,7 +165,9 @@ def _headers(lines: Iterable[bytes | bytearray]) -> dict[str, str]:
     headers: dict[str, str] = {}
     for line in lines:
         name, _, value = _text(line).partition(":")
-        headers.setdefault(name.strip().lower(), value.strip())
+        name, value = name.strip().lower(), value.strip()
+        if headers.setdefault(name, value) != value and name == "content-length":
+            raise BadAnswer("the answer has two lengths")  # RFC 9112, 6.3
     return headers
 
 

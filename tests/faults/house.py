@@ -44,6 +44,11 @@ class House:
         """How many messages the agent has acknowledged, as the broker says."""
         return self.broker.log().count("Received PUBACK from bellcrank")
 
+    def counts(self, webhook: str) -> dict[str, Any]:
+        """What the API says of one webhook; {} where it does not answer."""
+        found: dict[str, Any] = self.agent.status().get("webhooks", {}).get(webhook, {})
+        return found
+
     def degraded(self) -> str | None:
         """Why nothing can be committed, as the API says."""
         said = self.agent.status().get("outbox", {}).get("degraded")
@@ -190,7 +195,7 @@ def _filled(config: str, link: Link, oracle: Oracle, folder: Path) -> str:
 def ask(agent: AgentProcess, path: str) -> tuple[int, str]:
     """GET of the status page: status and text; (0, why) where there is no answer."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{agent.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{agent.host}:{agent.port}{path}", timeout=10) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()

@@ -5,7 +5,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -22,9 +22,11 @@ from agent.outbox.file import File
 from agent.pipeline import Pipeline
 from agent.rules import Engine
 from agent.webhooks import retry
+from agent.webhooks.answers import Answer, AnswerReader
+from agent.webhooks.connections import Connection
 from agent.webhooks.retry import Fate, Health, Outcome
 from agent.webhooks.transport import Transport
-from drivers import mqtt
+from drivers import mqtt, serial
 from drivers.base import Batch, Receipt
 
 Patch = tuple[object, str, Any]
@@ -32,6 +34,8 @@ Patch = tuple[object, str, Any]
 
 _true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Outbox.settle, retry.judge, Engine.load
 _true_count, _true_post = counting.count, Transport.post
+_true_acknowledge, _true_open = mqtt.MqttDriver._acknowledge, serial.SerialDriver._open
+_true_feed, _true_ask, _true_data_received = AnswerReader.feed, Connection.ask, Connection.data_received
 _running: set[asyncio.Task[None]] = set()
 _one_at_a_time = asyncio.Lock()
 
@@ -79,10 +83,44 @@ def give_up(outcome: Outcome) -> tuple[Fate, Health]:
     return (fate if fate is Fate.DELIVERED else Fate.NEXT_FEW), health
 
 
-async def post_one_at_a_time(transport: Transport, *what: Any) -> Outcome:
+async def post_one_at_a_time(sender: Transport, *what: Any) -> Outcome:
     """All webhooks together send one request at a time."""
     async with _one_at_a_time:
-        return await _true_post(transport, *what)
+        return await _true_post(sender, *what)
+
+
+def believe_the_head(reader: AnswerReader, data: bytes) -> Answer | None:
+    """Whether its body ever comes is not looked at."""
+    answer = _true_feed(reader, data)
+    return reader._answer(reader._head, reader._buffer) if answer is None and reader._head is not None else answer
+
+
+def keep_surplus(connection: Connection, data: bytes) -> None:
+    """What nobody has asked for is the answer to the next request."""
+    if connection._answer is None and connection.is_free:
+        connection._reader._buffer += data
+    else:
+        _true_data_received(connection, data)
+
+
+async def ask_with_surplus(connection: Connection, request: bytes, *, to_connect: bool = False) -> Answer:
+    """With what came before."""
+    if surplus := bytes(connection._reader._buffer):
+        asyncio.get_running_loop().call_soon(connection.data_received, surplus)
+    return await _true_ask(connection, request, to_connect=to_connect)
+
+
+def leave_poison(driver: mqtt.MqttDriver, taken: Iterable[Any]) -> None:
+    """What is refused is not acknowledged."""
+    arrived = [it for it in taken if isinstance(it, mqtt._Arrived)]
+    _true_acknowledge(driver, [it for it in arrived if not driver._message(it).refusals])
+
+
+async def open_and_glue(driver: serial.SerialDriver) -> None:
+    """What came before the port was lost is the beginning of what comes behind."""
+    half = bytes(driver._framer._partial)
+    await _true_open(driver)
+    driver._framer._partial[:] = half
 
 
 class _Lax(sqlite3.Connection):
@@ -99,6 +137,13 @@ MUTANTS: dict[str, list[Patch]] = {
     "memory-lost": [(Engine, "load", forget_memory)],
     "counts-wrong": [(counting, "count", count_wrong)],
     "any-answer": [(retry, "judge", take_any_answer)],
+    "first-line-counts": [(AnswerReader, "feed", believe_the_head)],
+    "surplus-answer-counts": [
+        (Connection, "data_received", keep_surplus),
+        (Connection, "ask", ask_with_surplus),
+    ],
+    "poison-stays": [(mqtt.MqttDriver, "_acknowledge", leave_poison)],
+    "lines-glued": [(serial.SerialDriver, "_open", open_and_glue)],
     "gives-up": [(retry, "judge", give_up), (retry, "REFUSALS_MAX", 1)],
     "webhooks-wait": [(Transport, "post", post_one_at_a_time)],
     "feeds-stay-lost": [(supervise, "pause_s", lambda *_: 1e9)],

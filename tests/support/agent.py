@@ -55,9 +55,19 @@ class AgentProcess:
     """Starts, asks, stops and kills one agent. Its configuration names the status page as `{status}`."""
 
     def __init__(
-        self, folder: Path, config: str, module: tuple[str, ...] = ("agent",), within: tuple[str, ...] = ()
+        self,
+        folder: Path,
+        config: str,
+        module: tuple[str, ...] = ("agent",),
+        within: tuple[str, ...] = (),
+        *,
+        host: str = "127.0.0.1",
     ) -> None:
-        """`module`: what is run in place of `python -m agent`, such as a mutant of it; `within`: what runs that."""
+        """`module`: what is run in place of `python -m agent`, such as a mutant of it; `within`: what runs that.
+
+        `host`: where its status page listens.
+        """
+        self.host = host
         self.port = free_port()
         self.folder = folder
         self.config = folder / "bellcrank.yaml"
@@ -70,7 +80,7 @@ class AgentProcess:
         self.configure(config)
 
     def configure(self, text: str) -> None:
-        self.config.write_text(text.replace("{status}", f"127.0.0.1:{self.port}"))
+        self.config.write_text(text.replace("{status}", f"{self.host}:{self.port}"))
         self.config.chmod(0o600)
 
     @property
@@ -120,7 +130,7 @@ class AgentProcess:
 
     def _asking(self) -> urllib.request.Request:
         with_token = {} if self.token is None else {"Authorization": f"Bearer {self.token}"}
-        return urllib.request.Request(f"http://127.0.0.1:{self.port}/api/v1/status", headers=with_token)
+        return urllib.request.Request(f"http://{self.host}:{self.port}/api/v1/status", headers=with_token)
 
     def said(self) -> str:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
@@ -155,12 +165,23 @@ class AgentProcess:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
 
     def rss_bytes(self) -> int:
-        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith("VmRSS")))
+        return self._memory_bytes("VmRSS")
+
+    def forget_peak(self) -> None:
+        """From now on `peak_bytes` is what it is at most, see proc(5)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def peak_bytes(self) -> int:
+        """The most that it ever had resident."""
+        return self._memory_bytes("VmHWM")
 
     def written_bytes(self) -> int:
         lines = Path(f"/proc/{self.pid}/io").read_text(encoding="ascii").splitlines()
         return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
+
+    def _memory_bytes(self, which: str) -> int:
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
+        return 1024 * int(next(line.split()[1] for line in lines if line.startswith(which)))
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None

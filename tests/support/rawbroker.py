@@ -58,6 +58,11 @@ class RawBroker:
         if self._writer is not None:
             self._writer.transport.abort()
 
+    @property
+    def lives(self) -> bool:
+        """Whether the newest connection stands."""
+        return self._writer is not None and not self._writer.transport.is_closing()
+
     def acknowledged(self, connection: int) -> list[int]:
         """The packet ids of the PUBACKs on a connection, in their order."""
         acks = [p for p in self.got if p.type == PUBACK and p.connection == connection]
