@@ -32,6 +32,7 @@ The floors, from the ground; a file imports only from floors below its own:
     round                       what the feeds have brought, put through the rules, with its commit in the making
     counts                      what came and what was told since the start
     pipeline                    all feeds -> rules -> one commit -> acknowledge
+    webhooks/connections        to one receiver, kept alive
     webhooks/transport          one POST
     webhooks/trial              one test event
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives

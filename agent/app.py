@@ -17,7 +17,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from random import SystemRandom
+from random import Random
 
 from agent import network, notices
 from agent.clock import SystemClock, monotonic_us
@@ -210,7 +210,7 @@ class Agent:
             config.agent.name,
             loaded.agent_id,
             clock,
-            SystemRandom(),
+            Random(),  # noqa: S311  # for jitter alone
             config.brokers,
             self._pipeline.subscriptions,
         )

@@ -28,4 +28,7 @@ WRITTEN_LONE = Figure("written for a lone event", "B")
 LOST_AWAY = Figure("lost while the receiver was away", "%")
 RSS_WAITING = Figure("memory with 100,000 events waiting, the most", "MiB")
 
+CPU_OF = {WEBHOOKS: CPU, READINGS: CPU_READINGS}
+"""The CPU time behind a rate: a machine that is busy with other things disturbs it less."""
+
 Figures = dict[Figure, float]

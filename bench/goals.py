@@ -1,7 +1,7 @@
 """The goals of speed (DESIGN §11), and whether the figures reach them."""
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,8 +14,10 @@ from bench.contenders.noop import NOOP
 from bench.contenders.paho_requests import PAHO_REQUESTS
 from bench.figures import Figure
 
-Results = Mapping[str, Mapping[Figure, Sequence[float]]]
-"""Name of a contender -> figure -> what it was in each round."""
+Rounds = Mapping[int, float]
+"""What a figure was in each round in which it could be measured."""
+Results = Mapping[str, Mapping[Figure, Rounds]]
+"""By the name of a contender and the figure."""
 
 
 @dataclass(frozen=True)
@@ -49,26 +51,44 @@ class Spread(NamedTuple):
     high: float
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Collection[float]) -> Spread:
     return Spread(min(values), statistics.median(values), max(values))
 
 
 def measured(goal: Goal, results: Results) -> Spread | None:
     """The figure, ratio or difference that the goal is about; None where it was not measured."""
-    ours = results.get(goal.contender.name, {}).get(goal.figure, [])
-    peer = goal.times or goal.more_than
+    ours, peer = _rounds(results, goal.contender, goal.figure), goal.times or goal.more_than
     if peer is None:
-        return spread(ours) if ours else None
-    rounds = list(zip(ours, results.get(peer.name, {}).get(goal.figure, []), strict=False))
-    if not rounds:
+        return spread(ours.values()) if ours else None
+    pairs = _pairs(ours, _rounds(results, peer, goal.figure))
+    if not pairs:
         return None
     if goal.more_than is not None:
-        return spread([own - theirs for own, theirs in rounds])
-    return spread([own / theirs for own, theirs in rounds])
+        return spread([own - theirs for own, theirs in pairs])
+    return spread([own / theirs for own, theirs in pairs])
+
+
+def by_cpu(goal: Goal, results: Results) -> Spread | None:
+    """The ratio of a rate once more, as that of the peer's CPU time to ours; None where there is none."""
+    if goal.times is None or goal.figure not in figures.CPU_OF:
+        return None
+    figure = figures.CPU_OF[goal.figure]
+    pairs = _pairs(_rounds(results, goal.contender, figure), _rounds(results, goal.times, figure))
+    ratios = [theirs / own for own, theirs in pairs if own]  # the clock ticks in hundredths of a second
+    return spread(ratios) if ratios else None
+
+
+def _rounds(results: Results, contender: Contender, figure: Figure) -> Rounds:
+    return results.get(contender.name, {}).get(figure, {})
+
+
+def _pairs(ours: Rounds, theirs: Rounds) -> Sequence[tuple[float, float]]:
+    """What both had in the same round."""
+    return [(ours[number], theirs[number]) for number in ours if number in theirs]
 
 
 def reached(goal: Goal, found: Spread) -> bool:
-    """Whether the median of the rounds does; half a percent of a share is noise."""
+    """Whether the median of the rounds does."""
     if goal.at_least is not None:
         return found.median >= goal.at_least
     assert goal.at_most is not None

@@ -6,8 +6,8 @@ the window of unacknowledged ones lets it. The times at which they were sent com
 seconds of the monotonic clock, which all processes share.
 
 All frames are made before the first is sent, and sent by a plain socket (MQTT 3.1.1), so that the load leaves the cores
-to who is measured. Alone on two cores with mosquitto it does 60,000 messages a second for 0.3 s of CPU: more
-than ten times of what any contender takes.
+to who is measured: 60,000 messages take it 0.3 to 0.5 s of CPU, less than a tenth of what the no-op client needs to
+hear them; alone on a busy machine it publishes 43,000 a second.
 """
 
 import argparse

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
+class Failed(Exception):
+    """Something did not come about; the text tells what."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -51,8 +55,19 @@ def wait_for(what: str, condition: Callable[[], object], timeout_s: float = 60, 
     deadline = time.monotonic() + timeout_s
     while not condition():
         if time.monotonic() > deadline:
-            raise SystemExit(f"the bench waited in vain for {what}")
+            raise Failed(f"waited in vain for {what}")
         time.sleep(every_s)
+
+
+def wait_until_idle(pid: int) -> None:
+    """Until a process has done nothing for a while."""
+
+    def idle() -> bool:
+        before = cpu_s(pid)
+        time.sleep(0.3)
+        return cpu_s(pid) == before
+
+    wait_for("a process to have nothing to do", idle)
 
 
 def cpu_s(pid: int) -> float:

@@ -4,7 +4,8 @@ POST /hook/NAME with the body of a contender's webhook; GET /count/NAME gives ho
 /times/NAME when, as doubles of the monotonic clock by number, 0 for those that did not; POST /forget/NAME.
 
 It parses no more of HTTP than clients say (keep-alive, Content-Length, chunks), so that it leaves the cores to who is
-measured: 25,000 requests a second on one core with uvloop, more than four times what any contender sends.
+measured: 24,000 events of bellcrank take it 0.8 s of CPU with uvloop, so a core of its own would take 29,000 a second,
+five times what the bare chain can send.
 """
 
 import asyncio

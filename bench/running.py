@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contenders.contender import Contender, Place
-from bench.processes import end, wait_for
+from bench.processes import Failed, end, wait_for
 from bench.surroundings import Surroundings
 
 
@@ -83,5 +83,5 @@ class Running:
         assert self._process is not None
         if self._process.poll() is not None:
             said = (self.place.folder / "log").read_text(errors="replace")[-1000:]
-            raise SystemExit(f"{self.contender.name} ended by itself: {said}")
+            raise Failed(f"{self.contender.name} ended by itself: {said}")
         return self._around.subscriptions() > before

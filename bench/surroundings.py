@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.processes import end, free_port, listening, process, python, wait_for
+from bench.processes import Failed, end, free_port, listening, process, python, wait_for
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Load:
         if self._sent is None:
             said = self._process.communicate(timeout=600)[0]
             if self._process.returncode:
-                raise SystemExit("the load ended with an error")
+                raise Failed("the load ended with an error")
             self._sent = array("d", said)
         return self._sent
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench import figures
 from bench.figures import Figure
-from bench.goals import GOALS, Results, Spread, measured, reached, spread
+from bench.goals import GOALS, Goal, Results, Spread, by_cpu, measured, reached, spread
 
 _GROUPS: Sequence[tuple[str, Sequence[Figure]]] = (
     (
@@ -22,16 +22,15 @@ _GROUPS: Sequence[tuple[str, Sequence[Figure]]] = (
 
 def goals(results: Results) -> str:
     """Each goal: who, what, what is asked, what was measured, whether it is reached."""
-    rows = []
-    for goal in GOALS:
-        found = measured(goal, results)
-        if found is None:
-            rows.append((goal.contender.name, goal.figure.name, goal.asked, "not measured", ""))
-        else:
-            rows.append(
-                (goal.contender.name, goal.figure.name, goal.asked, told(found), _verdict(reached(goal, found)))
-            )
-    return table(("who", "what", "asked", "measured", "reached"), rows)
+    return table(("who", "what", "asked", "measured", "by CPU", "reached"), [_row(goal, results) for goal in GOALS])
+
+
+def _row(goal: Goal, results: Results) -> Sequence[str]:
+    asked = (goal.contender.name, goal.figure.name, goal.asked)
+    found, cpu = measured(goal, results), by_cpu(goal, results)
+    if found is None:
+        return (*asked, "not measured", "", "")
+    return (*asked, told(found), told(cpu) if cpu else "", "yes" if reached(goal, found) else "**no**")
 
 
 def everything(results: Results) -> str:
@@ -39,7 +38,7 @@ def everything(results: Results) -> str:
     parts = []
     for title, group in _GROUPS:
         rows = [
-            (name, *(told(spread(found[figure])) if found.get(figure) else "" for figure in group))
+            (name, *(told(spread(found[figure].values())) if found.get(figure) else "" for figure in group))
             for name, found in results.items()
             if any(found.get(figure) for figure in group)
         ]
@@ -65,7 +64,3 @@ def number(value: float) -> str:
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}"
-
-
-def _verdict(good: bool) -> str:
-    return "yes" if good else "**no**"

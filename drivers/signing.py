@@ -10,7 +10,6 @@ tells an old request that is sent again from a new one.
 
 import base64
 import binascii
-import hashlib
 import hmac
 import math
 from collections.abc import Mapping, Sequence
@@ -115,9 +114,9 @@ def _raw(header: str) -> bytes:
 
 
 def _github_signature(key: bytes, body: bytes) -> str:
-    return "sha256=" + hmac.new(key, body, hashlib.sha256).hexdigest()
+    return "sha256=" + hmac.digest(key, body, "sha256").hex()
 
 
 def _signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
     content = _raw(f"{message_id}.{timestamp}.") + body
-    return "v1," + base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()

@@ -15,6 +15,7 @@ FLOORS = [
     ["agent.secretfiles"],
     ["agent.config"],
     ["agent.control_socket", "agent.reload"],
+    ["agent.webhooks.connections"],
     ["agent.webhooks.transport", "agent.round"],
     ["agent.webhooks.trial", "agent.counts"],
     ["agent.pipeline", "agent.webhooks.courier", "agent.webhooks.heartbeat", "agent.status"],

@@ -9,7 +9,7 @@ rests nothing goes out; behind the rest one probe does, and behind its answer th
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from random import Random
 from typing import Protocol
@@ -315,13 +315,14 @@ class Courier:
             jitter=self._random.uniform(-1, 1),
             failures=self._breaker.failures,
             others_answered=others_answered,
+            attempt=self._attempted(outcome, now),
         )
         self._witness.pop(delivery.id, None)
         self._mailbox.answers = outcome.status is not None
         if settlement.ending is Ending.AGAIN:
             self._witness[delivery.id] = self._breaker.answers
         self._note(delivery, outcome, settlement)
-        self._mailbox.settle(replace(settlement, attempt=self._attempted(outcome, now)))
+        self._mailbox.settle(settlement)
         if self._breaker.kept() != before:
             self._mailbox.remember(self._breaker.kept())
         self._tell_of_change(now, disabled_before=before.disabled, away_since=away_since)

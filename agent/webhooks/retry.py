@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
+from functools import lru_cache
 
-from agent.model import Delivery, Ending, Settlement
+from agent.model import Attempt, Delivery, Ending, Settlement
 
 JITTER = 0.2
 RETRY_AFTER_MAX_S = 86400.0
@@ -115,6 +116,7 @@ def settle(
     jitter: float,
     failures: int,
     others_answered: bool,
+    attempt: Attempt | None = None,
 ) -> Settlement:
     """What becomes of a delivery. `jitter` is in [-1, 1].
 
@@ -122,26 +124,23 @@ def settle(
     answered other deliveries since this one was last tried.
     """
     fate, health = judge(outcome)
-    attempts, refusals, held = (
-        delivery.attempts,
-        delivery.refusals,
-        health is Health.RESTS and not others_answered,
-    )
     if fate is Fate.DELIVERED:
-        return Settlement(delivery, Ending.DELIVERED)
+        return Settlement(delivery, Ending.DELIVERED, attempt=attempt)
+    attempts, refusals = delivery.attempts, delivery.refusals
     if fate is Fate.WAITS:
-        return _again(delivery, now, attempts, refusals, held=False)
+        return _again(delivery, now, attempts, refusals, held=False, attempt=attempt)
     if fate is Fate.UNANSWERED and not others_answered:
         pause_s = _QUICK_S[min(failures, len(_QUICK_S)) - 1]
-        return _again(delivery, now + pause_s, attempts, refusals, held=True)
+        return _again(delivery, now + pause_s, attempts, refusals, held=True, attempt=attempt)
     attempts += 1
     if fate is Fate.NEXT_FEW:
         refusals += 1
         if refusals >= REFUSALS_MAX:
-            return Settlement(delivery, Ending.DEAD, attempts=attempts, refusals=refusals)
+            return Settlement(delivery, Ending.DEAD, attempts=attempts, refusals=refusals, attempt=attempt)
     schedule_s = delays_s[min(refusals if fate is Fate.NEXT_FEW else attempts, len(delays_s) - 1)]
-    pause_s = schedule_s * (1 + JITTER * jitter)
-    return _again(delivery, now + max(pause_s, outcome.retry_after_s or 0.0), attempts, refusals, held=held)
+    pause_s = max(schedule_s * (1 + JITTER * jitter), outcome.retry_after_s or 0.0)
+    held = health is Health.RESTS and not others_answered
+    return _again(delivery, now + pause_s, attempts, refusals, held=held, attempt=attempt)
 
 
 def as_it_was(delivery: Delivery) -> Settlement:
@@ -163,6 +162,7 @@ def parse_retry_after(text: str | None, wall: float) -> float | None:
     return None if date is None else min(max(0.0, date - wall), RETRY_AFTER_MAX_S)
 
 
+@lru_cache(maxsize=64)  # all answers of one second have the same
 def parse_date(text: str | None) -> float | None:
     """Unix seconds of an HTTP date (RFC 9110, 5.6.7); None where there is none, or none that can be read."""
     if text is None:
@@ -174,5 +174,7 @@ def parse_date(text: str | None) -> float | None:
         return None
 
 
-def _again(delivery: Delivery, due_at: float, attempts: int, refusals: int, *, held: bool) -> Settlement:
-    return Settlement(delivery, Ending.AGAIN, due_at=due_at, attempts=attempts, refusals=refusals, held=held)
+def _again(
+    delivery: Delivery, due_at: float, attempts: int, refusals: int, *, held: bool, attempt: Attempt | None = None
+) -> Settlement:
+    return Settlement(delivery, Ending.AGAIN, due_at, attempts, refusals, held, attempt)

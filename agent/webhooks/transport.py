@@ -6,85 +6,31 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
-from contextvars import ContextVar
 from functools import cached_property
 from urllib.parse import urlsplit
 
-import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.connector import Connection
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from agent.webhooks.answers import Answer, BadAnswer
 from agent.webhooks.config import Webhook, literal_address
-from agent.webhooks.headers import usual
+from agent.webhooks.connections import (
+    Connection,
+    Connections,
+    NoConnection,
+    ProxyRefused,
+    RefusedAddress,
+)
 from agent.webhooks.proxies import BadProxy, proxy_for
+from agent.webhooks.request import RequestWriter, Route
 from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
 from drivers import tls
 from drivers.tls import Tls
 
-ANSWER_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_KEPT = 512
 
 
-class _Way:
-    """Of one request: by a connection that was there before it, until a socket is made for it."""
-
-    reused = True
-
-
-_way: ContextVar[_Way] = ContextVar("way")
-
-
-class RefusedAddress(OSError):
-    """A name that leads to an address to which nothing is sent."""
-
-
-class GuardedResolver(AbstractResolver):
-    """The system's resolver, without the addresses that a webhook must not reach."""
-
-    def __init__(self, webhook: Webhook) -> None:
-        self._webhook = webhook
-        self._resolver = ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Addresses of a host. Raises RefusedAddress, OSError."""
-        found = await self._resolver.resolve(host, port, family)
-        why = ""
-        allowed = []
-        for result in found:
-            address = literal_address(result["host"].partition("%")[0])
-            refusal = self._webhook.refuses(address) if address else None
-            if refusal is None:
-                allowed.append(result)
-            else:
-                why = refusal
-        if not allowed and why:
-            raise RefusedAddress(f"{host}: {why}")
-        return allowed
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-class Unasked(aiohttp.ClientPayloadError):
-    """An answer that was there before the request: it is not of it."""
-
-
-class Request(aiohttp.ClientRequest):
-    """Goes out only where nothing has come in yet.
-
-    A receiver or a proxy that answers twice, or too early, has its surplus answer wait in a kept connection: aiohttp
-    would take it for the answer to the next request, and that delivery would be lost (RFC 9112, 9.2).
-    """
-
-    async def send(self, conn: Connection) -> aiohttp.ClientResponse:
-        """Send it. Raises Unasked."""
-        if conn.protocol is not None and conn.protocol.should_close:
-            raise Unasked("an answer came before the request")
-        return await super().send(conn)
+class _Stale(Exception):
+    """A connection that was kept alive turned out to be none."""
 
 
 class UnusableTls(OSError):
@@ -94,7 +40,8 @@ class UnusableTls(OSError):
 class Transport:
     """The connections of one webhook, kept alive between attempts, with one TLS context.
 
-    The files of `tls:` are read again after TLS has failed, as they may have been renewed.
+    What is the same in each request is made once. The files of `tls:` are read again after TLS has failed, as they
+    may have been renewed.
     """
 
     def __init__(self, webhook: Webhook, wall: Callable[[], float]) -> None:
@@ -102,7 +49,7 @@ class Transport:
         self._webhook = webhook
         self._wall = wall
         self._is_https = urlsplit(webhook.url).scheme == "https"
-        self._urls: dict[str, URL] = {}
+        self._connections = Connections(webhook)
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], suffix: str = "") -> Outcome:
@@ -111,74 +58,57 @@ class Transport:
         `suffix` goes behind the path of the URL.
         """
         begin = _now()
-        for may_repeat in (True, False):
-            way = _Way()
-            _way.set(way)
+        try:
+            request = self._write(body, headers, suffix)
             try:
-                return await self._once(self._url(suffix), body, headers, begin)
-            except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError, Unasked) as error:
-                if may_repeat and way.reused and not isinstance(error, aiohttp.ClientConnectorError):
-                    continue
-                return await self._failed(error, begin)
-            except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-                return await self._failed(error, begin)
-        raise AssertionError("unreachable")
+                answer = await self._once(request, self._connections.kept())
+            except _Stale:
+                answer = await self._once(request, None)
+        except (TimeoutError, OSError, ValueError) as error:
+            return await self._failed(error, begin)
+        return self._outcome(answer, begin)
 
     async def close(self) -> None:
         """Close all connections."""
-        if "_session" in self.__dict__:
-            await self._session.close()
+        self._connections.close()
 
-    async def _once(self, url: URL, body: bytes, headers: Mapping[str, str], begin: float) -> Outcome:
-        async with self._session.request(
-            self._webhook.method,
-            url,
-            data=body,
-            headers=headers,
-            proxy=self._proxy,
-            ssl=self._context() if self._is_https else True,
-            allow_redirects=False,  # a redirect would be sent the body and the signature
-        ) as answer:
-            text = await _read(answer)
-            return Outcome(
-                duration_s=_now() - begin,
-                status=answer.status,
-                retry_after_s=parse_retry_after(answer.headers.get("Retry-After"), self._wall()),
-                disable=answer.headers.get("webhook-delivery", "").strip().lower() == "disable",
-                answer=b"" if 200 <= answer.status < 300 else text[:ANSWER_BYTES_KEPT],
-                location=answer.headers.get("Location"),
-                date=parse_date(answer.headers.get("Date")),
-            )
+    async def _once(self, request: bytes, kept: Connection | None) -> Answer:
+        tls_context = self._context() if self._is_https and kept is None else None
+        async with asyncio.timeout(self._webhook.timeout.total):
+            connection = kept or await self._connections.open(self._route, tls_context)
+            try:
+                answer = await connection.ask(request)
+            except ConnectionError as error:
+                if kept is not None:
+                    raise _Stale from error
+                raise
+        self._connections.keep(connection)
+        return answer
 
-    @cached_property
-    def _session(self) -> aiohttp.ClientSession:
-        timeout = self._webhook.timeout
-        return aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=self._webhook.concurrency, resolver=GuardedResolver(self._webhook), socket_factory=_new_socket
-            ),
-            headers=usual(self._webhook.header_texts()),
-            timeout=aiohttp.ClientTimeout(total=timeout.total, sock_connect=timeout.connect),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            request_class=Request,
+    def _outcome(self, answer: Answer, begin: float) -> Outcome:
+        headers = answer.headers
+        return Outcome(
+            duration_s=_now() - begin,
+            status=answer.status,
+            retry_after_s=parse_retry_after(headers.get("retry-after"), self._wall()),
+            disable=headers.get("webhook-delivery", "").lower() == "disable",
+            answer=b"" if 200 <= answer.status < 300 else answer.body[:ANSWER_BYTES_KEPT],
+            location=headers.get("location"),
+            date=parse_date(headers.get("date")),
         )
 
     @cached_property
-    def _proxy(self) -> str | None:
-        """The proxy to go through. Raises RefusedAddress where nobody knows whom http:// would reach behind it."""
+    def _route(self) -> Route:
+        """Raises RefusedAddress where nobody knows whom http:// would reach behind the proxy, BadProxy."""
         proxy = proxy_for(self._webhook.url)
         host = urlsplit(self._webhook.url).hostname or ""
         if proxy and not self._is_https and not self._webhook.allow_http and not literal_address(host):
             raise RefusedAddress(f"{host}: behind a proxy http:// may go anywhere: say `allow_http: true`")
-        return proxy
+        return Route(URL(self._webhook.url), URL(proxy) if proxy else None)
 
-    def _url(self, suffix: str) -> URL:
-        """Suffixes are words of presets: few."""
-        url = self._urls.get(suffix)
-        if url is None:
-            url = self._urls[suffix] = URL(_with_suffix(self._webhook.url, suffix))
-        return url
+    @cached_property
+    def _write(self) -> RequestWriter:
+        return RequestWriter(self._webhook, self._route)
 
     def _context(self) -> ssl.SSLContext:
         if self._tls is None:
@@ -188,25 +118,24 @@ class Transport:
                 raise UnusableTls(str(error)) from None
         return self._tls
 
-    async def _failed(self, error: BaseException, begin: float) -> Outcome:
-        duration_s, kind, detail = _now() - begin, _kind(error), _detail(error)
+    async def _failed(self, error: Exception, begin: float) -> Outcome:
+        duration_s, cause = _now() - begin, _cause(error)
+        kind, detail = _kind(cause), _detail(error, cause)
         if kind == "tls":
             self._tls = None
-        if tls.is_outdated(getattr(error, "certificate_error", None)):
+        if tls.is_outdated(cause):
             detail += await self._dates()
         return Outcome(duration_s=duration_s, error=kind, detail=detail[:300])
 
     async def _dates(self) -> str:
         """When the receiver's certificate is valid, seen by a handshake behind which nothing is sent."""
-        parts = urlsplit(self._webhook.url)
-        host, port = parts.hostname or "", parts.port or 443
-        if proxy_for(self._webhook.url):
+        if self._route.proxy is not None:
             return ""
+        host, port = self._route.url.raw_host or "", self._route.url.port
         try:
             context = tls.blind_to_time(self._webhook.tls or Tls())
             async with asyncio.timeout(self._webhook.timeout.connect):
-                found = await GuardedResolver(self._webhook).resolve(host, port, socket.AF_UNSPEC)
-                address = found[0]["host"]
+                address = (await self._connections.addresses(host, port or 0))[0][4][0]
                 _, writer = await asyncio.open_connection(address, port, ssl=context, server_hostname=host)
         except OSError:  # of which TimeoutError is one
             return ""
@@ -214,44 +143,21 @@ class Transport:
         return f" ({tls.validity(writer.get_extra_info('peercert'))})"
 
 
-def _with_suffix(url: str, suffix: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(path=parts.path.rstrip("/") + suffix).geturl() if suffix else url
+def _cause(error: Exception) -> Exception:
+    """What lies behind it where no connection could be made."""
+    return error.__cause__ if isinstance(error, NoConnection) and isinstance(error.__cause__, Exception) else error
 
 
-def _new_socket(address: aiohttp.AddrInfoType) -> socket.socket:
-    _way.get().reused = False
-    family, kind, protocol, *_ = address
-    return socket.socket(family, kind, protocol)
-
-
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """At most 64 KiB; of a longer answer the connection is dropped."""
-    text = b""
-    while not answer.content.at_eof():
-        if len(text) >= ANSWER_BYTES_MAX:
-            answer.close()
-            break
-        text += await answer.content.read(ANSWER_BYTES_MAX - len(text))
-    return text
-
-
-def _detail(error: BaseException) -> str:
-    """What is the matter, in the system's words, without those that aiohttp puts around them."""
-    if isinstance(error, aiohttp.ClientProxyConnectionError):
-        return f"the proxy {error.host}:{error.port}: {_words(error.os_error)}"
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return f"the proxy answers HTTP {error.status} {error.message[:100]}"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{error.host}:{error.port}: {_words(error.os_error)}"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"{error.host}:{error.port}: {_words(error.certificate_error)}"
+def _detail(error: Exception, cause: Exception) -> str:
+    """What is the matter, in the system's words."""
+    if isinstance(error, NoConnection):
+        return f"{error}: {_words(cause)}"
     if isinstance(error, TimeoutError):
         return "no whole answer in time"
     return tls.alert(str(error)) or str(error) or type(error).__name__
 
 
-def _words(cause: BaseException) -> str:
+def _words(cause: Exception) -> str:
     if isinstance(cause, ssl.SSLError):
         return tls.why(cause)
     if isinstance(cause, OSError) and (cause.errno or 0) > 0:
@@ -259,26 +165,23 @@ def _words(cause: BaseException) -> str:
     return str(getattr(cause, "strerror", None) or cause) or "it closes the connection"
 
 
-def _kind(error: BaseException) -> str:
+def _kind(cause: Exception) -> str:
     """One word for the kind of an error."""
-    cause = getattr(error, "os_error", error)
-    if tls.alert(str(error)):
+    if tls.alert(str(cause)):
         return "tls"
     if getattr(cause, "errno", None) in (errno.ECONNRESET, errno.EPIPE):
         return "reset"
-    kinds: tuple[tuple[str, type[BaseException] | tuple[type[BaseException], ...]], ...] = (
-        ("timeout", (asyncio.TimeoutError, TimeoutError)),
+    kinds: tuple[tuple[str, type[Exception] | tuple[type[Exception], ...]], ...] = (
+        ("timeout", TimeoutError),
         ("address", RefusedAddress),
-        ("tls", (aiohttp.ClientSSLError, ssl.SSLError, UnusableTls)),
-        ("proxy", (aiohttp.ClientHttpProxyError, BadProxy)),
-        ("dns", (aiohttp.ClientConnectorDNSError, socket.gaierror)),
+        ("tls", (ssl.SSLError, UnusableTls)),
+        ("proxy", (ProxyRefused, BadProxy)),
+        ("protocol", BadAnswer),
+        ("dns", socket.gaierror),
         ("refused", ConnectionRefusedError),
-        ("reset", (ConnectionError, aiohttp.ServerDisconnectedError)),
+        ("reset", ConnectionError),
     )
-    for word, types in kinds:
-        if isinstance(cause, types) or isinstance(error, types):
-            return word
-    return "protocol" if isinstance(error, aiohttp.ClientPayloadError | aiohttp.ClientResponseError) else "network"
+    return next((word for word, types in kinds if isinstance(cause, types)), "network")
 
 
 def _now() -> float:

@@ -25,8 +25,7 @@ status: {{listen: "127.0.0.1:{status}"}}
 """
 """The defaults, but for what would need more time or events than the bench has.
 
-`rest` (30 s) says when a receiver that was away is tried again; 100,000 waiting events are more than `max_size`
-(64 MB).
+`rest` (30 s) says when a receiver that was away is tried again; 100,000 events are more than `max_size` (64 MB).
 """
 
 _WITHOUT_FAST = """

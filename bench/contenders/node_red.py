@@ -15,7 +15,18 @@ module.exports = {{
     logging: {{console: {{level: "warn", metrics: false, audit: false}}}},
 }};
 """
-_Node = dict[str, object]
+_FLOW = """[
+  {"id": "tab", "type": "tab", "label": "bench"},
+  {"id": "broker", "type": "mqtt-broker", "broker": "127.0.0.1", "port": "MQTT", "keepalive": "60", "clientid": "",
+   "protocolVersion": "4", "cleansession": true, "autoConnect": true, "usetls": false},
+  {"id": "heard", "type": "mqtt in", "z": "tab", "broker": "broker", "topic": "bench/+", "qos": "1",
+   "datatype": "json", "nl": false, "rap": true, "rh": 0, "wires": [["above"]]},
+  {"id": "above", "type": "switch", "z": "tab", "property": "payload.t", "propertyType": "msg",
+   "rules": [{"t": "gt", "v": "0", "vt": "num"}], "checkall": "true", "outputs": 1, "wires": [["post"]]},
+  {"id": "post", "type": "http request", "z": "tab", "method": "POST", "url": "HOOK", "ret": "txt",
+   "paytoqs": "ignore", "persist": true, "senderr": false, "headers": [], "wires": [[]]}
+]"""
+"""The webhook as users build it in the editor; keep-alive (`persist`) is on, which Node-RED's default is not."""
 
 
 def install(peers: Path) -> str:
@@ -44,23 +55,9 @@ def _program(peers: Path) -> Path:
     return peers / "node-red" / "node_modules" / "node-red" / "red.js"
 
 
-def _flow(place: Place) -> list[_Node]:
-    """The webhook as users build it; keep-alive is on, which is faster than Node-RED's default."""
-    broker: _Node = {"id": "b1", "type": "mqtt-broker", "broker": "127.0.0.1", "port": str(place.mqtt)}
-    broker |= {"keepalive": "60", "protocolVersion": "4", "cleansession": True, "autoConnect": True}
-    broker |= {"usetls": False, "clientid": ""}
-    heard: _Node = {"id": "n1", "type": "mqtt in", "z": "f1", "topic": "bench/+", "qos": "1", "datatype": "json"}
-    heard |= {"broker": "b1", "nl": False, "rap": True, "rh": 0, "wires": [["n2"]]}
-    rule: _Node = {"t": "gt", "v": "0", "vt": "num"}
-    above: _Node = {"id": "n2", "type": "switch", "z": "f1", "property": "payload.t", "propertyType": "msg"}
-    above |= {"rules": [rule], "checkall": "true", "outputs": 1, "wires": [["n3"]]}
-    post: _Node = {"id": "n3", "type": "http request", "z": "f1", "method": "POST", "ret": "txt", "paytoqs": "ignore"}
-    post |= {"url": place.hook, "persist": True, "senderr": False, "headers": [], "wires": [[]]}
-    return [{"id": "f1", "type": "tab", "label": "bench"}, broker, heard, above, post]
-
-
 def _command(place: Place) -> tuple[str, ...]:
-    (place.folder / "flows.json").write_text(json.dumps(_flow(place)), encoding="utf-8")
+    flow = _FLOW.replace("MQTT", str(place.mqtt)).replace("HOOK", place.hook)
+    (place.folder / "flows.json").write_text(flow, encoding="utf-8")
     settings = place.folder / "settings.js"
     settings.write_text(_SETTINGS.format(port=free_port()), encoding="utf-8")
     return ("node", str(_program(place.peers)), "--userDir", str(place.folder), "--settings", str(settings))

@@ -2,37 +2,37 @@
 
 import time
 
-from paho.mqtt import subscribe
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from bench import figures
 from bench.contenders.contender import Contender
 from bench.figures import Figures
-from bench.processes import cpu_s, written_bytes
-from bench.running import Setting
+from bench.processes import Failed, cpu_s, wait_for, wait_until_idle, written_bytes
+from bench.running import Running, Setting
+from bench.size import Size
+from bench.surroundings import Surroundings
 
-_CALM_S = 2.0
-"""Until all that was caused has been written: bellcrank's marks ride in the next commit, at the latest after 1 s."""
 _UNCHANGED = ("--value", -1)
 _RATE = 8_000
 _DROPPED = "$SYS/broker/publish/messages/dropped"
 
 
-def measure(setting: Setting, contender: Contender, count: int) -> Figures:
-    """A flood of `count` that all change nothing but the last, whose webhook tells that all have been heard."""
-    at = setting.surroundings
+def measure(setting: Setting, contender: Contender, size: Size) -> Figures:
+    """Some of them to see what they write, then a flood of them whose last one tells that all have been heard."""
+    at, count = setting.surroundings, size.unchanged
     with setting.running(contender) as it:
-        at.publish(1)
+        at.publish(1)  # bellcrank commits the first batch after a start, whatever it is
         at.settle(it.name, 1, 30)
-        time.sleep(_CALM_S)
+        time.sleep(size.calm_s)
+        written = _written(at, it, count // 4)
         at.forget(it.name)
-        written = written_bytes(it.pid)
-        at.publish(count // 4, *_UNCHANGED)
-        time.sleep(_CALM_S)
-        written = written_bytes(it.pid) - written
         cpu = cpu_s(it.pid)
         sent = at.publish(count, *_UNCHANGED, "--tell-last")
         at.settle(it.name, 1, 60)
         took_s = at.came(it.name, count)[-1] - sent[0]
+        if took_s < 0:
+            raise Failed(f"{contender.name} does not come to the last of the readings")
         return {
             figures.READINGS: count / took_s,
             figures.CPU_READINGS: 1000 * (cpu_s(it.pid) - cpu) / count,
@@ -40,18 +40,34 @@ def measure(setting: Setting, contender: Contender, count: int) -> Figures:
         }
 
 
-def dropped(setting: Setting, contender: Contender, seconds: float) -> Figures:
+def _written(at: Surroundings, it: Running, count: int) -> int:
+    before = written_bytes(it.pid)
+    at.publish(count, *_UNCHANGED)
+    wait_until_idle(it.pid)
+    return written_bytes(it.pid) - before
+
+
+def dropped(setting: Setting, contender: Contender, size: Size) -> Figures:
     """The share that the broker drops at 8,000 a second because the contender is too slow."""
-    count = int(seconds * _RATE)
+    at, count = setting.surroundings, int(size.limits_s * _RATE)
     with setting.running(contender):
-        before = _dropped(setting)
-        setting.surroundings.publish(count, *_UNCHANGED, "--rate", _RATE)
-        time.sleep(_CALM_S)  # the broker tells each second
-        return {figures.LOST_LIMITS: 100 * (_dropped(setting) - before) / count}
+        before = _dropped(at)
+        at.publish(count, *_UNCHANGED, "--rate", _RATE)
+        time.sleep(size.calm_s)  # the broker tells each second
+        return {figures.LOST_LIMITS: 100 * (_dropped(at) - before) / count}
 
 
-def _dropped(setting: Setting) -> int:
-    """How many messages the broker has dropped for want of room in a client's queue."""
-    message = subscribe.simple(_DROPPED, port=setting.surroundings.mqtt)  # type: ignore[no-untyped-call]
-    assert not isinstance(message, list)
-    return int(message.payload)
+def _dropped(at: Surroundings) -> int:
+    """How many messages the broker has dropped since it began, for want of room in a client's queue."""
+    told: list[int] = []
+    client = mqtt.Client(CallbackAPIVersion.VERSION2)
+    client.on_connect = lambda c, *_: c.subscribe(_DROPPED)
+    client.on_message = lambda _, __, message: told.append(int(message.payload))
+    client.connect("127.0.0.1", at.mqtt)
+    client.loop_start()
+    try:
+        wait_for("the broker to tell what it dropped", lambda: told)
+        return told[0]
+    finally:
+        client.disconnect()
+        client.loop_stop()

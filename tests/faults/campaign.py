@@ -19,12 +19,14 @@ from tests.faults import (
     clocks,
     damage,
     descriptors,
+    disk_copied,
     disk_faults,
     feed_faults,
     feeds,
     fuzzing,
     memory,
     neighbours,
+    power_cut,
     soak,
     storm,
     walk,
@@ -49,6 +51,8 @@ MODULES = (
     memory,
     fuzzing,
     soak,
+    power_cut,
+    disk_copied,
 )
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""

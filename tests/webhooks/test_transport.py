@@ -1,6 +1,7 @@
 """One request: what is sent and which way, and what people are told where there is no answer, by real sockets."""
 
 import asyncio
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -29,6 +30,10 @@ async def post(url: str) -> Outcome:
         return await transport.post(b"{}", {})
     finally:
         await transport.close()
+
+
+def told_by(outcome: Outcome) -> tuple[str, str]:
+    return outcome.error, outcome.detail
 
 
 @asynccontextmanager
@@ -71,41 +76,6 @@ async def test_a_port_without_tls_is_told_by_its_address() -> None:
     assert "ssl:default" not in outcome.detail
 
 
-async def test_a_second_answer_is_not_taken_for_that_to_the_next_request() -> None:
-    ok, requests = b"HTTP/1.1 204 No Content\r\n\r\n", 0
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal requests
-        with suppress(asyncio.IncompleteReadError):
-            while await reader.readuntil(b"{}"):
-                requests += 1
-                writer.write(ok if requests < 3 else b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
-                await asyncio.sleep(0.05)
-                writer.write(ok)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    async with server, transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as made:
-        statuses = []
-        for _ in range(4):
-            statuses.append((await made.post(b"{}", {})).status)
-            await until(lambda: _has_come_unasked(made))
-    assert statuses == [204, 204, 503, 503]
-
-
-def _has_come_unasked(made: Transport) -> bool:
-    """Whether the kept connection holds an answer that nobody has asked for."""
-    session = made._session
-    assert session is not None
-    assert session.connector is not None
-    kept = [protocol for connections in session.connector._conns.values() for protocol, _ in connections]
-    return all(protocol.should_close for protocol in kept)
-
-
-def told_by(outcome: Outcome) -> tuple[str, str]:
-    return outcome.error, outcome.detail
-
-
 @asynccontextmanager
 async def transport(url: str, **given: Any) -> AsyncIterator[Transport]:
     made = Transport(Webhook.model_validate({"url": url, "unsigned": True, **given}), lambda: 0.0)
@@ -145,6 +115,77 @@ async def test_a_suffix_goes_behind_the_path(path: str, asked: str) -> None:
     async with Receiver() as receiver, transport(f"http://127.0.0.1:{receiver.port}{path}") as made:
         assert (await made.post(b"{}", {}, "/fail")).status == 204
     assert [got.path for got in receiver.got] == [asked]
+
+
+@pytest.mark.parametrize("headers", [{"webhook-id": "a\r\nX-Evil: 1"}, {"x": "a\nb"}, {"x\r\ny": "a"}])
+async def test_no_header_ends_before_its_end(headers: dict[str, str]) -> None:
+    async with Receiver() as receiver, transport(receiver.url) as made:
+        assert told_by(await made.post(b"{}", headers)) == ("network", "a header with a line break in it")
+    assert not receiver.got
+
+
+# -- connections
+
+
+async def test_a_connection_is_kept_for_the_next_request_and_each_at_once_has_its_own() -> None:
+    async with Receiver() as receiver, transport(receiver.url) as made:
+        await made.post(b"{}", {})
+        await asyncio.gather(*(made.post(b"{}", {}) for _ in range(3)))
+        await asyncio.gather(*(made.post(b"{}", {}) for _ in range(3)))
+    assert len({got.peer for got in receiver.got}) == 3
+
+
+async def test_a_second_answer_is_not_taken_for_that_to_the_next_request() -> None:
+    ok, requests = b"HTTP/1.1 204 No Content\r\n\r\n", 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        with suppress(asyncio.IncompleteReadError):
+            while await reader.readuntil(b"{}"):
+                requests += 1
+                writer.write(ok if requests < 3 else b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+                await asyncio.sleep(0.05)
+                writer.write(ok)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server, transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/") as made:
+        statuses = []
+        for _ in range(4):
+            statuses.append((await made.post(b"{}", {})).status)
+            await until(lambda: _has_come_unasked(made))
+    assert statuses == [204, 204, 503, 503]
+
+
+def _has_come_unasked(made: Transport) -> bool:
+    """Whether what was kept has said something that nobody has asked for."""
+    return not any(kept.is_free for kept in made._connections._idle)
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel", ("protocol", "the answer breaks off")),
+        (b"HTTP/1.1 two hundred\r\n\r\n", ("protocol", "it does not speak HTTP/1.1")),
+        (b"", ("reset", "it closes the connection")),
+    ],
+)
+async def test_what_is_no_whole_answer_is_told_in_words(says: bytes, told: tuple[str, str]) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(says)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        outcome = await sent(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+    assert told_by(outcome) == told
+
+
+async def test_who_answers_before_it_is_asked_is_not_asked() -> None:
+    async with port(b"220 mail.example.com ESMTP\r\n") as mail:
+        outcome = await sent(f"http://127.0.0.1:{mail}/")
+    assert outcome.error == "protocol"
 
 
 # -- TLS
@@ -325,10 +366,10 @@ async def test_what_is_wrong_with_a_proxy_is_told_without_its_password(monkeypat
 
 
 async def test_a_proxy_is_guarded_as_any_other_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def metadata(*_: object) -> list[dict[str, Any]]:
-        return [{"host": "169.254.169.254", "port": 80, "hostname": "x", "family": 2, "proto": 0, "flags": 0}]
+    async def metadata(*_: object, **_more: object) -> list[tuple[Any, ...]]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("169.254.169.254", 80))]
 
-    monkeypatch.setattr("aiohttp.resolver.ThreadedResolver.resolve", metadata)
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", metadata)
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
     outcome = await sent("https://ops.example.com/")
     assert outcome.error == "address"
