@@ -195,7 +195,7 @@ def _filled(config: str, link: Link, oracle: Oracle, folder: Path) -> str:
 def ask(agent: AgentProcess, path: str) -> tuple[int, str]:
     """GET of the status page: status and text; (0, why) where there is no answer."""
     try:
-        with urllib.request.urlopen(f"http://{agent.host}:{agent.port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://{agent.host}:{agent.port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
