@@ -88,7 +88,12 @@ class Parts:
 
     def behind_since(self) -> float | None:
         """When the oldest message arrived that some feed has read and not handed over; None: there is none."""
-        return min(filter(None, (driver.behind_since() for driver in self.drivers)), default=None)
+        oldest: float | None = None
+        for feed in self._feeds.values():
+            since = feed.driver.behind_since()
+            if since is not None and (oldest is None or since < oldest):
+                oldest = since
+        return oldest
 
     def plan(self, config: Config) -> Plan:
         """What a configuration asks for; nothing of it begins here."""

@@ -158,7 +158,6 @@ class Pipeline:
     async def run(self) -> None:
         """Work until stopped; then commit what was in memory only."""
         while not self._stopping:
-            self._look_at_clock()
             await self._work()
             asked, self._asked = self._asked, []
             await self._round()
@@ -177,6 +176,7 @@ class Pipeline:
 
     async def _work(self) -> None:
         """Wait until a batch waits or a time has come."""
+        self._look_at_clock()
         while not (self._stopping or self._has_input() or self._due() <= self._clock.now()):
             self._wake.clear()
             self._set_alarm(self._pause_s())
@@ -224,8 +224,11 @@ class Pipeline:
 
     def _next_timer(self) -> float | None:
         """When a timer ends that may run; what a feed still has to hand over comes by itself."""
-        due, behind_since = self._engine.next_due(), self.behind_since()
-        return None if due is None or (behind_since is not None and due > behind_since) else due
+        due = self._engine.next_due()
+        if due is None:
+            return None
+        behind_since = self.behind_since()
+        return due if behind_since is None or due <= behind_since else None
 
     def _mark(self) -> None:
         at_once = self._outbox.is_urgent or self._outbox.marks >= MARKS_MAX

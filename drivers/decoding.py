@@ -116,8 +116,7 @@ class Decoder:
         return Decoded(tuple(readings), tuple(refusals))
 
     def _attributes_of(self, clean: Json) -> dict[str, Json]:
-        found = ((name, find(clean)) for name, find in self._attributes)
-        return {name: value for name, value in found if value is not _MISSING}
+        return {name: value for name, find in self._attributes if (value := find(clean)) is not _MISSING}
 
 
 def _wanted(sensor: Sensor, format_: Format) -> _Wanted:

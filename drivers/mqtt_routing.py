@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from drivers.base import Refusal
+from drivers.base import Reading, Refusal
 from drivers.decoding import Decoded, Decoder, Names, shown
 from drivers.mqtt_config import Availability, MqttSource
 from drivers.topics import HIGHEST, TOPIC_BYTES_MAX, Topic, named, parse_topic, sensor_prefix
@@ -65,14 +65,10 @@ class Routes(NamedTuple):
 
     plans: tuple[_Route, ...] = ()
     devices: tuple[_Device, ...] = ()
-    too_long_for: tuple[str, ...] = ()
-    """The sources that a topic would be for if it were not too long."""
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """The names of the sources."""
-        found = [route.plan.name for route in self.plans] + [device.watch.name for device in self.devices]
-        return tuple(dict.fromkeys(found)) or self.too_long_for
+    too_long: bool = False
+    """It is so long that nothing of it is read: the sources are only told."""
+    sources: tuple[str, ...] = ()
+    """The names of them all."""
 
 
 NOBODY = Routes()
@@ -143,16 +139,16 @@ class Router:
 
     def _new_routes(self, numbers: tuple[int, ...], topic: str) -> Routes:
         plans, watches = self._meant(numbers)
-        return Routes(
-            tuple(_Route(plan, _names(plan, values)) for plan, values in _matching(plans, topic)),
-            tuple(_Device(watch, _device(watch, values)) for watch, values in _matching(watches, topic)),
-        )
+        routes = tuple(_Route(plan, _names(plan, values)) for plan, values in _matching(plans, topic))
+        devices = tuple(_Device(watch, _device(watch, values)) for watch, values in _matching(watches, topic))
+        names = [route.plan.name for route in routes] + [device.watch.name for device in devices]
+        return Routes(routes, devices, sources=tuple(dict.fromkeys(names)))
 
     def _too_long(self, numbers: tuple[int, ...], topic: str) -> Routes:
         """Find out who is to be told, and remember nothing of it."""
         plans, watches = self._meant(numbers)
         found = [plan.name for plan, _ in _matching(plans, topic)] + [w.name for w, _ in _matching(watches, topic)]
-        return Routes(too_long_for=tuple(dict.fromkeys(found)))
+        return Routes(too_long=True, sources=tuple(dict.fromkeys(found)))
 
     def _meant(self, numbers: tuple[int, ...]) -> tuple[list[_Plan], list[_Watch]]:
         filters = self.wanted if not numbers else [self._by_number.get(number, HIGHEST) for number in numbers]
@@ -162,8 +158,10 @@ class Router:
 
 def decoded(routes: Routes, topic: str, payload: bytes, *, retained: bool) -> Decoded:
     """What a payload says to the sources that it is for."""
-    readings: list[Any] = []
-    refusals = [Refusal(source, None, "topic_too_long", shown(topic)) for source in routes.too_long_for]
+    if routes.too_long:
+        return Decoded((), tuple(Refusal(source, None, "topic_too_long", shown(topic)) for source in routes.sources))
+    readings: list[Reading] = []
+    refusals: list[Refusal] = []
     for plan, names in routes.plans:
         if retained and plan.retained == "ignore":
             continue

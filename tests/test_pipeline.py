@@ -393,7 +393,7 @@ async def test_there_is_a_commit_before_packet_ids_come_round(tmp_path: Path, mo
 async def test_all_that_is_expired_goes_at_once_a_few_with_each_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("store", "outbox"):
+    for module in ("retention", "outbox"):
         monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
     async with house(tmp_path, rules(pressed={**PULSE, "expires": "1ms"})) as at:
         now = at.clock.now()

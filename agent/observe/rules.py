@@ -50,8 +50,8 @@ class Rules:
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
             subjects |= self._at_rest(name)
             rule = self._pipeline.engine.rules[name]
-            memories = [(subject, memory.get((name, subject), rule.blank)) for subject in subjects]
-            memories.sort(key=lambda entry: (_ORDER[entry[1].state], entry[0]))
+            memories = [(subject, memory.get((name, subject), rule.blank)) for subject in sorted(subjects)]
+            memories.sort(key=lambda entry: _ORDER[entry[1].state])
             compound = rule.rule.is_compound
             found[name] = RuleFacts(
                 **described,

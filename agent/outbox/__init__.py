@@ -4,11 +4,14 @@ Nothing outside knows SQL.
 
 `batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
 `letters` finds what people ask for, `idle` does so, and moves it, while no agent runs; `backup` copies the file, and
-puts it back. Beneath them `store` (SQL), `schema` (tables), `lanes` (which delivery goes next), `ledger` (which input
-was seen before), `untimed` (events whose time is not sure), `lock` (one agent for each file), `owner` (whose the files
-are). When it is full: `bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is
-told), `disk` (its room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file),
-`salvage` (what is readable is saved), `placing` (of a new file).
+puts it back. Beneath them `store` is one commit in its order: `marks` (what became of attempts), `leaving` (what goes),
+`owing` (what comes, `packing` how it is kept), `intake` (the `ledger`: which input was seen before), `counting` (the
+numbers that must be exact). `file` is the open file, `writeahead` its log, `schema` its tables, `start` what is found
+there; `waiting` what mailboxes ask of it, `lanes` which delivery goes next, `retention` what time ends, `untimed`
+events whose time is not sure; `lock` lets one agent have it, `owner` says whose the files are. When it is full:
+`bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is told), `disk` (its
+room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file), `salvage` (what is
+readable is saved), `placing` (of a new file).
 """
 
 from agent.outbox.backup import Restored, back_up, put_back
@@ -21,7 +24,7 @@ from agent.outbox.lock import Locked
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.outbox import BatchRefused, Outbox
 from agent.outbox.schema import NewerSchema
-from agent.outbox.store import Loaded
+from agent.outbox.start import Loaded
 
 __all__ = [
     "PAGE_ROWS",

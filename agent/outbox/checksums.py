@@ -31,9 +31,10 @@ def differs(kept: int | None, found: int | None) -> bool:
 
 
 def _texts(*texts: str) -> int | None:
-    if not all(isinstance(text, str) for text in texts):
+    try:
+        return zlib.crc32("\0".join(texts).encode("utf-8", "surrogatepass"))
+    except TypeError:
         return None
-    return zlib.crc32("\0".join(texts).encode("utf-8", "surrogatepass"))
 
 
 def _signed(number: int) -> int:

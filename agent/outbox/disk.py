@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 BALLAST_BYTES = 2 * 1024 * 1024
-"""For the log of one transaction that deletes `store.SWEEP_ROWS` deliveries, and its checkpoint."""
+"""For the log of one transaction that deletes `retention.SWEEP_ROWS` deliveries, and its checkpoint."""
 _SHM_PAGE_BYTES = 4096
 _SHM_REGION_BYTES = 32768
 """By so much it grows, for each 4 MiB of the log."""

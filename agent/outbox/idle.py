@@ -8,7 +8,7 @@ from pathlib import Path
 
 from agent.clock import DeviceClock
 from agent.model import Counters, Moment
-from agent.outbox import placing
+from agent.outbox import counting, placing
 from agent.outbox.batch import Batch, Draft, gone_of, no_content
 from agent.outbox.letters import (
     Filter,
@@ -50,7 +50,7 @@ class IdleOutbox:
 
     def standings(self) -> dict[str, tuple[Standing, Counters]]:
         """How each webhook stands, with its counters."""
-        counters = self._store.counters()
+        counters = counting.counters(self._store.file)
         return {name: (standing, counters[name]) for name, standing in self._store.read(standings).items()}
 
     def replay(self, wanted: Filter, span: Span, expires_s: Mapping[str, float]) -> Moved:
@@ -59,7 +59,7 @@ class IdleOutbox:
         `expires_s`: how long each webhook of the configuration is owed an event; others get nothing.
         """
         found = self._store.read(movable, wanted, span)
-        draft = Draft(self.moment, self._store.numbers(), expires_s, no_content)
+        draft = Draft(self.moment, counting.numbers(self._store.file), expires_s, no_content)
         draft.replay(old for old in found if old.webhook in expires_s)
         self._store.move(draft.batch())
         return Moved(len(draft.replays), behind(found))
@@ -67,7 +67,7 @@ class IdleOutbox:
     def discard(self, wanted: Filter, span: Span) -> Moved:
         """Give up what is pending or dead, a step of the span."""
         found = self._store.read(movable, wanted, span)
-        batch = Batch(self.moment, self._store.numbers(), discarded=gone_of(found))
+        batch = Batch(self.moment, counting.numbers(self._store.file), discarded=gone_of(found))
         self._store.move(batch)
         return Moved(len(found), behind(found))
 
@@ -85,7 +85,7 @@ def switch_webhook(state_dir: Path, name: str, *, enabled: bool) -> bool:
     Raises Locked, OSError.
     """
     with _locked(state_dir) as store:
-        return store.switch(name, enabled=enabled)
+        return counting.switch(store.file, name, enabled=enabled)
 
 
 @contextlib.contextmanager

@@ -62,6 +62,12 @@ class Damaged(sqlite3.DatabaseError):
     sqlite_errorcode = sqlite3.SQLITE_CORRUPT
 
 
+def check_types(*values: tuple[object, type]) -> None:
+    """Raises Damaged where a value is not of the type that its column has: SQLite believes what the row says."""
+    if not all(isinstance(value, wanted) for value, wanted in values):
+        raise Damaged("a row has a value of a type that it cannot have")
+
+
 def is_damage(error: BaseException) -> bool:
     """Whether it, or what it comes from, means that the file is damaged: not that it cannot be read or written now."""
     return any(_tells_damage(one) for one in (error, error.__cause__) if one is not None)

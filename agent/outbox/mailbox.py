@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from agent.model import Delivery, Rest, Settlement
+from agent.outbox import waiting
 from agent.outbox.batch import Gone
 from agent.outbox.claims import Claims
+from agent.outbox.file import File
 from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
-from agent.outbox.store import Store
 
 if TYPE_CHECKING:
     from agent.outbox.outbox import Outbox
@@ -49,19 +50,19 @@ class Mailbox:
         """Whether all that waited at the start is known."""
         return self._lanes.behind is None
 
-    def open(self, store: Store) -> None:
+    def open(self, file: File) -> None:
         """Read the first part of what the file has waiting, on the worker thread and before there is a courier."""
         if self.ordered:
-            self._restore(store.heads(self._webhook, None, SUBJECTS_AT_ONCE))
+            self._restore(waiting.heads(file, self._webhook, None, SUBJECTS_AT_ONCE))
             return
-        for head in store.tried(self._webhook):
+        for head in waiting.tried(file, self._webhook):
             self._lanes.restore(head)
-        self._lanes.refill(*store.untried(self._webhook, 0, _UNTRIED_AT_ONCE))
+        self._lanes.refill(*waiting.untried(file, self._webhook, 0, _UNTRIED_AT_ONCE))
 
     async def read_on(self) -> None:
         """Read the other parts."""
         while not self.whole:
-            self._restore(await self._outbox.read(Store.heads, self._webhook, self._lanes.behind, SUBJECTS_AT_ONCE))
+            self._restore(await self._outbox.read(waiting.heads, self._webhook, self._lanes.behind, SUBJECTS_AT_ONCE))
             self.changed.set()
 
     def push(self, delivery: Delivery) -> None:
@@ -79,7 +80,7 @@ class Mailbox:
         lanes, self._stale = self._stale, []
         if lanes:
             places = {lane.subject: lane.last_id for lane in lanes}
-            first = await self._outbox.read(Store.first, self._webhook, places)
+            first = await self._outbox.read(waiting.first, self._webhook, places)
             for lane in lanes:
                 if lane.last_id == places[lane.subject]:
                     self._lanes.refresh(lane, first[lane.subject])
@@ -167,7 +168,7 @@ class Mailbox:
         async with self._refilling:
             if self._lanes.thirsty:
                 after = self._lanes.last_id
-                found = await self._outbox.read(Store.untried, self._webhook, after, _UNTRIED_AT_ONCE)
+                found = await self._outbox.read(waiting.untried, self._webhook, after, _UNTRIED_AT_ONCE)
                 self._lanes.refill(*found)
 
     async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
@@ -187,9 +188,9 @@ class Mailbox:
 
     async def _load(self, lane: Lane) -> None:
         if lane.alone:
-            deliveries = await self._outbox.read(Store.one, self._webhook, lane.last_id + 1)
+            deliveries = await self._outbox.read(waiting.one, self._webhook, lane.last_id + 1)
             self._lanes.loaded(lane, deliveries, more=False)
             return
         limit = min(_LOAD_AT_ONCE, self._lanes.room)
-        deliveries = await self._outbox.read(Store.pending, self._webhook, lane.subject, lane.last_id, limit)
+        deliveries = await self._outbox.read(waiting.pending, self._webhook, lane.subject, lane.last_id, limit)
         self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)

@@ -24,19 +24,23 @@ from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 from agent.clock import DeviceClock, plausible
 from agent.model import Attempt, Counters, DeadLetters, Delivery, Ending, Moment, Notice, Rest, Settlement
 from agent.notices import damaged_file, damaged_memory
-from agent.outbox import placing, untimed
+from agent.outbox import counting, leaving, placing, retention, untimed, waiting
 from agent.outbox.batch import Batch, Draft, Envelope, Frozen, Gone, Numbers, gone_of, no_content
 from agent.outbox.bounds import DEFAULTS, Limits
 from agent.outbox.claims import Claims
+from agent.outbox.file import File
 from agent.outbox.inspection import Damaged, check_quickly, is_damage, is_damage_at_start, look
+from agent.outbox.leaving import Outcome
 from agent.outbox.letters import Archive, Filter, Movable, Moved, Span, behind, movable
 from agent.outbox.lock import FileLock
 from agent.outbox.losses import DROPPED, Drop, Losses, damaged
 from agent.outbox.mailbox import Mailbox
 from agent.outbox.packing import kept
+from agent.outbox.retention import BEGINNING, SWEEP_ROWS, Place
 from agent.outbox.room import size_bytes
 from agent.outbox.salvage import Known, Report, salvage, start_empty
-from agent.outbox.store import BEGINNING, SWEEP_ROWS, Loaded, Outcome, Place, Store, machine_id
+from agent.outbox.start import Loaded, machine_id
+from agent.outbox.store import Store
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -195,12 +199,13 @@ class Outbox:
     def _read(self) -> Loaded:
         self._store = Store(self._path, self._limits, self._claims)
         loaded = self._store.open(self._clock, list(self.expires_s))
-        self._number = self._store.number()
-        self.counters = self._store.counters()
-        if not all(counters.balanced for counters in self.counters.values()) or self._store.is_misnumbered():
+        self._number = counting.number(self._store.file)
+        self.counters = counting.counters(self._store.file)
+        is_balanced = all(counters.balanced for counters in self.counters.values())
+        if not is_balanced or counting.is_misnumbered(self._store.file):
             raise Damaged("its counters are not those of its events")
         for mailbox in self.mailboxes.values():
-            mailbox.open(self._store)
+            mailbox.open(self._store.file)
         return loaded
 
     async def adopt(self, expires_s: Mapping[str, float], unordered: Collection[str] = ()) -> None:
@@ -220,20 +225,20 @@ class Outbox:
             new[name].release(every=True)
         self.mailboxes.update(new)
         self._read_on(new.values())
-        self.counters = await self._call(self._store.counters)
+        self.counters = await self._call(counting.counters, self._store.file)
         self.expires_s = dict(expires_s)
 
     def _adopt(self, new: Mapping[str, Mailbox]) -> None:
         self._store.adopt(list(new))
         for mailbox in new.values():
-            mailbox.open(self._store)
+            mailbox.open(self._store.file)
 
     def _mailbox(self, name: str, unordered: Collection[str]) -> Mailbox:
         return Mailbox(name, self, self._claims, ordered=name not in unordered)
 
     def bound(self, limits: Limits) -> None:
         """Go on with other limits, from the next commit on."""
-        self._limits = self._store.limits = limits
+        self._limits = self._store.file.limits = limits
 
     def _read_on(self, mailboxes: Collection[Mailbox]) -> None:
         """Let them read what was not read before the start."""
@@ -351,7 +356,7 @@ class Outbox:
         events: Mapping[int, str] = {}
         if asked and plausible(moment.wall):
             try:
-                events = await self._call(self._store.untimed, list(asked))
+                events = await self._call(waiting.untimed, self._store.file, list(asked))
             except sqlite3.Error as error:
                 await self._recover(error)
                 return []
@@ -364,9 +369,9 @@ class Outbox:
         due = self._more or (now >= self._committed_at + _KNOWN_AGE_WITHIN_S and self._waits())
         try:
             expired = await self._expired(now)
-            purge = await self._call(self._store.rows_to_purge, now)
-            due = due or purge > 0 or await self._call(self._store.is_full)
-            await self._call(self._store.disk.keep_ballast, self._limits.min_free_bytes)
+            purge = await self._call(retention.rows_to_purge, self._store.file, now)
+            due = due or purge > 0 or await self._call(leaving.is_full, self._store.file)
+            await self._call(self._store.file.disk.keep_ballast, self._limits.min_free_bytes)
         except sqlite3.Error as error:
             self._swept_to, self._next_expiry = None, now
             await self._recover(error)
@@ -379,14 +384,15 @@ class Outbox:
             if now < self._next_expiry:
                 return ()
             self._swept_to, self._next_expiry = BEGINNING, math.inf
-        expired, next_expiry, self._swept_to = await self._call(self._store.expired, now, self._swept_to)
+        found = await self._call(retention.expired, self._store.file, now, self._swept_to)
+        expired, next_expiry, self._swept_to = found
         self._next_expiry = min(self._next_expiry, next_expiry)
         return expired
 
     async def exhausted(self, before: float) -> Sequence[DeadLetters]:
         """What became a dead letter before then, and nobody was told of."""
         try:
-            found = await self._call(self._store.exhausted, before)
+            found = await self._call(retention.exhausted, self._store.file, before)
         except sqlite3.Error as error:
             await self._recover(error)
             return ()
@@ -412,12 +418,12 @@ class Outbox:
         self._rests[rest.webhook] = rest
         self.on_mark()
 
-    async def read(self, query: Callable[Concatenate[Store, P], T], *values: P.args, **more: P.kwargs) -> T:
+    async def read(self, query: Callable[Concatenate[File, P], T], *values: P.args, **more: P.kwargs) -> T:
         """Ask the file; queries and commits are answered in the order in which they were asked."""
         pauses_s = _pauses_s()
         while True:
             try:
-                return await self._call(partial(query, self._store, *values, **more))
+                return await self._call(partial(query, self._store.file, *values, **more))
             except sqlite3.Error as error:
                 log.error("the outbox cannot be read, trying again: %s", error)
                 self.on_mark()  # a commit opens the file anew where it has to
@@ -425,11 +431,11 @@ class Outbox:
 
     def size_bytes(self) -> int:
         """What the file and its log take."""
-        return self._store.size_bytes()
+        return self._store.file.size_bytes()
 
     def free_disk_bytes(self) -> int | None:
         """What is free where the file lies; None: not known."""
-        return self._store.disk.free_bytes()
+        return self._store.file.disk.free_bytes()
 
     def written_bytes(self) -> int | None:
         """What the worker thread has caused to be written since it started (proc(5), io); None: not known."""
@@ -453,10 +459,10 @@ class Outbox:
                 self.counters = await self._call(self._commit, number, batch)
                 break
             except Exception as raised:
-                error = self._store.true(raised)
+                error = self._store.file.true(raised)
                 full = _code(error) == sqlite3.SQLITE_FULL
                 if full:
-                    await self._call(self._store.disk.give_up_ballast)
+                    await self._call(self._store.file.disk.give_up_ballast)
                 if await self._reopen() >= number:
                     break
                 self._forget(())
@@ -546,7 +552,7 @@ class Outbox:
 
     def _commit(self, number: int, batch: Batch) -> Mapping[str, Counters]:
         self._store.commit(number, batch)
-        return self._store.counters()
+        return counting.counters(self._store.file)
 
     async def _reopen(self) -> int:
         """Open the file anew, for as long as it takes. Returns the number of the last commit in it."""
@@ -554,7 +560,7 @@ class Outbox:
         while True:
             try:
                 number = await self._call(self._store.reopen)
-                self.counters = await self._call(self._store.counters)
+                self.counters = await self._call(counting.counters, self._store.file)
                 return number
             except sqlite3.Error as error:
                 self._degrade(error)
@@ -567,7 +573,7 @@ class Outbox:
         self.on_mark()
 
     def _degrade(self, raised: Exception) -> None:
-        error = self._store.true(raised)
+        error = self._store.file.true(raised)
         if self.degraded is None:
             log.error("the outbox cannot be written, nothing is acknowledged meanwhile: %s", error)
         self.degraded = str(error)
@@ -608,7 +614,7 @@ class Outbox:
         except (OSError, sqlite3.Error, UnicodeDecodeError) as failed:
             log.error("the damaged outbox cannot be mended: %s", failed)
         self._store.reopen()
-        self.counters = self._store.counters()
+        self.counters = counting.counters(self._store.file)
 
 
 def _frozen(delivery: Delivery, text: str | None, moment: Moment, envelope: Envelope) -> Frozen:

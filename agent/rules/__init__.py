@@ -7,6 +7,7 @@ schedule     the hours of a rule
 machine      the state machine as a table
 memory       what is kept of it
 compiled     a rule made ready: which memory a sensor is part of, and when something is due
+directory    which rules may be about a sensor
 outlook      what can be seen of a rule: its thresholds, and where time takes a memory
 census       which memories are in which state
 telling      builds the events

@@ -265,7 +265,10 @@ class Step:
         if signal is None:
             self._unfit.append(reading.sensor)
             return
-        memory = self._recall(key)
+        memory = self._known(key)
+        if memory is None and signal is not Signal.BAD:
+            return  # nothing was the matter, and nothing is
+        memory = memory or rule.blank
         following = rule.after(memory.state, signal)
         if following is not memory.state:
             self._change(key, rule, memory, following, rule.said(reading), now)
@@ -592,4 +595,4 @@ def _light(reading: Reading) -> Reading:
     """A reading without what its message was besides; its labels may be told with a silence."""
     origin = reading.origin
     kept = Origin(origin.source, origin.labels, {}, None, origin.retained)
-    return reading._replace(value=shortened(reading.value), origin=kept)
+    return Reading(reading.sensor, shortened(reading.value), reading.unit, kept)

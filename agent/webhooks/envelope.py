@@ -8,6 +8,11 @@ from typing import Any
 from agent.model import Event, Moment
 from agent.templates import rfc3339
 
+try:
+    import orjson
+except ImportError:
+    orjson = None  # type: ignore[assignment, unused-ignore]
+
 VALUE_BYTES_MAX = 1024
 ATTRIBUTES_BYTES_MAX = 4096
 PAYLOAD_BYTES_MAX = 48 * 1024
@@ -126,7 +131,15 @@ def _cut_mapping(value: Mapping[str, Any], most: int) -> Any:
 
 
 def encode(value: Any) -> bytes:
-    """JSON, strict and compact. Raises ValueError for what is none."""
+    """JSON, strict and compact. Raises ValueError for what is none.
+
+    By orjson where it is there, to which NaN is null. What it refuses may still be JSON: integers beyond 64 bits.
+    """
+    if orjson is not None:
+        try:
+            return orjson.dumps(value)
+        except TypeError:
+            pass
     return _JSON.encode(value).encode()
 
 

@@ -5,6 +5,7 @@ than its cause, or what has to be flat is not.
 """
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import replace
@@ -25,6 +26,8 @@ def main() -> None:
     given = options.parse_args()
     if unknown := set(given.names) - {*causes, "all"}:
         options.error(f"there is no {', '.join(sorted(unknown))}")
+    if given.points and len(given.points) < 3:
+        options.error("growth is seen in three points at least")
     wanted = [cause for cause in causes.values() if "all" in given.names or cause.name in given.names]
     found, grows = {}, []
     for cause in wanted:
@@ -40,4 +43,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is ended
     main()

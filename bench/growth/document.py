@@ -15,8 +15,8 @@ ran on; how they grow is the matter.
 
 *Exponent*: the slope, log-log, between the last two points, of what a cost is above the first point: 1 grows just as
 its cause does, 2 with its square, 0 not at all. *Allowed*: `as its cause` is an exponent of at most {EXPONENT_MAX};
-`flat` is at most {FLAT_MAX} times the first point at the last one. Less than the noise of what is measured is nothing.
-In the plots the dashed line is what grows just as its cause does.
+`flat` is at most {FLAT_MAX} times the median of the others at the last point. Less than the noise of what is measured
+is nothing. In the plots the dashed line is what grows just as its cause does.
 """
 
 

@@ -1,6 +1,7 @@
 """Whether a cost grows faster than its cause. Pure."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,7 +9,7 @@ from enum import StrEnum
 EXPONENT_MAX = 1.15
 """Of what may grow as its cause does: 1, and room for the noise of what is measured."""
 FLAT_MAX = 1.5
-"""Of what must not grow: so much times the first point, over all decades together, which caches take."""
+"""Of what must not grow: so much times the median of the points before, which caches take."""
 
 Point = tuple[float, float]
 """Cause and cost."""
@@ -44,9 +45,9 @@ class Judgement:
 def judge(cost: Cost, points: Sequence[Point]) -> Judgement:
     """Points by rising cause, at least three."""
     exponent = exponent_of(points, cost.noise)
-    (_, first), (_, last) = points[0], points[-1]
     if cost.growth is Growth.FLAT:
-        return Judgement(exponent, last <= max(first * FLAT_MAX, first + cost.noise))
+        usual, last = statistics.median(at for _, at in points[:-1]), points[-1][1]
+        return Judgement(exponent, last <= max(usual * FLAT_MAX, usual + cost.noise))
     return Judgement(exponent, exponent <= EXPONENT_MAX)
 
 

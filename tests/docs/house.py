@@ -20,7 +20,9 @@ ROOMS: dict[str, tuple[str, list[str]]] = {
     "config": ("config/<br>YAML to typed values, errors with their place", [
         "agent.yamlhints", "agent.yamlfile", "agent.secretfiles", "agent.config",
     ]),
-    "pipeline": ("pipeline<br>all feeds, rules, one commit, acknowledge", ["agent.pipeline"]),
+    "pipeline": ("pipeline<br>all feeds, rules, one commit, acknowledge", [
+        "agent.pipeline", "agent.round", "agent.counts",
+    ]),
     "couriers": ("webhooks/courier, heartbeat<br>send what is owed", [
         "agent.webhooks.connections", "agent.webhooks.transport", "agent.webhooks.trial",
         "agent.webhooks.courier", "agent.webhooks.heartbeat",

@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.faults import mutants
 from tests.faults.fault import Fault, Result
+from tests.faults.house import PATIENCE_S
 from tests.support.agent import AgentProcess
 from tests.support.mosquitto import Mosquitto
 from tests.support.port import Port
@@ -44,7 +45,7 @@ async def feeds(folder: Path, *, seconds: float, seed: int, mutant: str | None =
         agent = AgentProcess(folder, config, mutants.module(mutant))
         stack.callback(agent.kill)
         agent.start()
-        await agent.ready()
+        await agent.ready(PATIENCE_S)
         before = agent.descriptors()
         while result.strikes < times or loop.time() < end:
             result.strikes += 1

@@ -19,7 +19,7 @@ from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import until
 
-_PATIENCE_S, _MUTANT_PATIENCE_S = 240.0, 80.0
+PATIENCE_S, MUTANT_PATIENCE_S = 240.0, 160.0
 """The machine may be busy."""
 
 
@@ -173,10 +173,10 @@ async def house(
         agent.state = state or agent.state
         stack.callback(agent.kill)
         agent.start(**env or {})
-        await agent.ready(_PATIENCE_S)
+        await agent.ready(PATIENCE_S)
         stream = Stream(broker.port, random, rate_per_s)
         stack.callback(lambda: at.stream.close())
-        at = House(broker, link, oracle, agent, stream, random, _MUTANT_PATIENCE_S if mutant else _PATIENCE_S)
+        at = House(broker, link, oracle, agent, stream, random, MUTANT_PATIENCE_S if mutant else PATIENCE_S)
         stack.callback(lambda: at.running.cancel())
         at.run_stream()
         await at.goes_on()

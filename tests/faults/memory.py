@@ -16,7 +16,7 @@ from agent.webhooks.config import Webhook
 from agent.webhooks.writer import Writer
 from tests.faults import mutants
 from tests.faults.fault import Fault, Result
-from tests.faults.house import ask
+from tests.faults.house import PATIENCE_S, ask
 from tests.faults.oracle import SECRET, Oracle
 from tests.outbox.parts import event
 from tests.support.agent import AgentProcess
@@ -65,7 +65,7 @@ async def little_memory(
             agent = AgentProcess(folder, config, mutants.module(mutant), bound.within)
             stack.callback(agent.kill)
             agent.start()
-            await agent.ready()
+            await agent.ready(PATIENCE_S)
             used = {"at the start": agent.rss_bytes()}
             await asyncio.to_thread(_say, broker.port, [(f"many/{n}", b'{"n": 1}') for n in range(sensors)])
             await until(lambda: _known(agent) >= sensors, 60, what=agent.said)

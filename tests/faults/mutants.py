@@ -16,8 +16,9 @@ from agent import supervise
 from agent.cli import main
 from agent.clock import SystemClock
 from agent.model import Ending, Settlement
-from agent.outbox import Ledger, Outbox, checksums, store
-from agent.outbox.store import Store
+from agent.outbox import Ledger, Outbox, checksums, counting
+from agent.outbox import file as outbox_file
+from agent.outbox.file import File
 from agent.pipeline import Pipeline
 from agent.rules import Engine
 from agent.webhooks import retry
@@ -30,7 +31,7 @@ Patch = tuple[object, str, Any]
 """What is replaced: of which class or module, its name, and by what."""
 
 _true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Outbox.settle, retry.judge, Engine.load
-_true_count, _true_post = Store._count, Transport.post
+_true_count, _true_post = counting.count, Transport.post
 _running: set[asyncio.Task[None]] = set()
 _one_at_a_time = asyncio.Lock()
 
@@ -53,13 +54,13 @@ def lose_marks(outbox: Outbox, settlement: Settlement) -> None:
         _true_settle(outbox, settlement)
 
 
-def count_wrong(store: Store, deltas: Mapping[str, Counter[str]]) -> None:
+def count_wrong(file: File, deltas: Mapping[str, Counter[str]]) -> None:
     """What is dropped is counted nowhere."""
     kept = {
         webhook: Counter({column: n for column, n in delta.items() if not column.startswith("dropped")})
         for webhook, delta in deltas.items()
     }
-    _true_count(store, kept)
+    _true_count(file, kept)
 
 
 def forget_memory(engine: Engine, _rows: object, *more: Any) -> Any:
@@ -96,7 +97,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "no-ledger": [(Ledger, "knows", know_nothing)],
     "marks-lost": [(Outbox, "settle", lose_marks)],
     "memory-lost": [(Engine, "load", forget_memory)],
-    "counts-wrong": [(Store, "_count", count_wrong)],
+    "counts-wrong": [(counting, "count", count_wrong)],
     "any-answer": [(retry, "judge", take_any_answer)],
     "gives-up": [(retry, "judge", give_up), (retry, "REFUSALS_MAX", 1)],
     "webhooks-wait": [(Transport, "post", post_one_at_a_time)],
@@ -105,7 +106,7 @@ MUTANTS: dict[str, list[Patch]] = {
     "wall-clock": [(SystemClock, "now", lambda clock: time.time() + clock.offset_s)],
     "no-bounds": [(mqtt, "_INTAKE_BYTES", 2**40), (mqtt, "_INTAKE_MESSAGES", 2**40)],
     "no-checksums": [(checksums, "zlib", SimpleNamespace(crc32=lambda *_: 0))],
-    "log-believed": [(store, "write_again", lambda _log: None)],
+    "log-believed": [(outbox_file, "write_again", lambda _log: None)],
     "synchronous-normal": [(sqlite3, "connect", partial(sqlite3.connect, factory=_Lax))],
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.model import Content, Notice
-from agent.outbox import Filter, Outbox, Span, checksums
+from agent.outbox import Filter, Outbox, Span, checksums, waiting
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 
@@ -119,7 +119,7 @@ async def test_an_event_that_is_to_be_written_anew_goes_out_as_it_was_where_that
         draft.owe([replace(event(n), synced=False) for n in (1, 2)])
         await outbox.commit(draft.batch())
         change(tmp_path, "UPDATE untimed SET event = replace(event, '1000', '9000') WHERE delivery = 1")
-        kept = await outbox.read(lambda store: store.untimed([1, 2]))
+        kept = await outbox.read(lambda file: waiting.untimed(file, [1, 2]))
         assert list(kept) == [2]
 
 

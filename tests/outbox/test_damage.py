@@ -192,7 +192,7 @@ async def test_a_page_that_is_damaged_while_it_runs_costs_what_was_on_it_and_not
             await owe(outbox, clock, *(event(k, subject=f"s{k % 7}") for k in range(first, first + 20)))
         with closing(sqlite3.connect(file_of(tmp_path))) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        await outbox.read(lambda store: store._db.execute("PRAGMA shrink_memory"))
+        await outbox.read(lambda file: file.db.execute("PRAGMA shrink_memory"))
         garbage(tmp_path, leaf_of(tmp_path, "deliveries", 0.7))
         number, sequence = outbox._numbers
         sent = await deliver_all(outbox, clock)

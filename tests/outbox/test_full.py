@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.model import Content, Ending, Event, Notice, Rest, Settlement
-from agent.outbox import Limits, Outbox, room
+from agent.outbox import Limits, Outbox, owing, room
 from agent.outbox.store import Store
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -153,7 +153,7 @@ async def test_what_was_delivered_is_not_dropped_before_its_mark_is_durable(tmp_
 
 
 async def test_nothing_is_lent_that_a_commit_on_its_way_drops(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, true_owe = HandClock(), Store._owe
+    clock, true_owe = HandClock(), owing.owe
     decided, go_on = threading.Event(), threading.Event()
 
     def slow(*given: Any) -> None:
@@ -163,7 +163,7 @@ async def test_nothing_is_lent_that_a_commit_on_its_way_drops(tmp_path: Path, mo
 
     async with opened(tmp_path, clock, limits=Limits(max_events=2)) as (outbox, _):
         await owe(outbox, clock, event(1), event(2, subject="b"))
-        monkeypatch.setattr(Store, "_owe", slow)
+        monkeypatch.setattr(owing, "owe", slow)
         committing = asyncio.create_task(owe(outbox, clock, event(3, subject="c")))
         await until(decided.is_set)
         mailbox = outbox.mailboxes["ops"]
@@ -186,7 +186,7 @@ async def test_a_commit_that_fails_gives_back_what_it_would_have_dropped(
     async with opened(tmp_path, clock, limits=Limits(max_events=1)) as (outbox, _):
         await owe(outbox, clock, event(1))
         with monkeypatch.context() as failing:
-            failing.setattr(Store, "_owe", broken)
+            failing.setattr(owing, "owe", broken)
             with pytest.raises(Exception, match="no"):
                 await owe(outbox, clock, event(2))
         assert (outbox.counters["ops"].dropped, outbox.counters["ops"].pending) == (0, 1)
@@ -256,7 +256,7 @@ async def test_the_pages_in_use_stay_within_max_size_and_history_goes_first(tmp_
             await outbox.commit(batch.batch())
             if number <= 50:
                 await deliver(outbox, clock, "ops", 1)
-            assert await outbox._call(room.used_bytes, outbox._store._db) <= max_bytes + 20_000
+            assert await outbox._call(room.used_bytes, outbox._store.file.db) <= max_bytes + 20_000
             if outbox.counters["ops"].dropped == 0:
                 kept.append(number)
         assert max(kept) > 150, "it takes as much as it may"
@@ -288,7 +288,8 @@ async def test_dead_letters_that_make_room_are_counted_as_purged_and_told(tmp_pa
 async def test_lowered_limits_apply_with_the_next_commits_a_bounded_number_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.outbox.store.SWEEP_ROWS", 10)
+    monkeypatch.setattr("agent.outbox.leaving.SWEEP_ROWS", 10)
+    monkeypatch.setattr("agent.outbox.retention.SWEEP_ROWS", 10)
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, *(event(number) for number in range(1, 41)))

@@ -337,6 +337,6 @@ async def test_a_look_does_not_wait_for_a_commit(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, event(1))
-        await outbox._call(outbox._store._db.execute, "BEGIN IMMEDIATE")
+        await outbox._call(outbox._store.file.db.execute, "BEGIN IMMEDIATE")
         assert len(Archive(tmp_path / "outbox.db").find(Filter(), ALL, 9, newest=True)) == 1
-        await outbox._call(outbox._store._db.execute, "ROLLBACK")
+        await outbox._call(outbox._store.file.db.execute, "ROLLBACK")

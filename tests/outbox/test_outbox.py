@@ -186,7 +186,7 @@ async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_it
 async def test_only_few_expire_with_one_commit_and_the_others_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("store", "outbox"):
+    for module in ("retention", "outbox"):
         monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
     clock = HandClock()
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
@@ -218,7 +218,7 @@ async def test_an_event_that_nobody_is_owed_leaves_nothing_behind(tmp_path: Path
 async def test_history_is_deleted_though_much_else_waits_and_events_go_with_their_last_delivery(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.outbox.store.KEEP_DELIVERED_ROWS", 1)
+    monkeypatch.setattr("agent.outbox.retention.KEEP_DELIVERED_ROWS", 1)
     clock = HandClock()
     async with opened(tmp_path, clock, ["ops", "phone"]) as (outbox, _):
         await owe(outbox, clock, *(event(n, to=["ops", "phone"]) for n in range(4)))
@@ -244,7 +244,7 @@ async def test_history_is_deleted_though_much_else_waits_and_events_go_with_thei
 async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_dropped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.outbox.store.KEEP_DELIVERED_ROWS", 2)
+    monkeypatch.setattr("agent.outbox.retention.KEEP_DELIVERED_ROWS", 2)
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, *(event(n) for n in range(6)))
@@ -425,7 +425,7 @@ async def test_a_sweep_that_cannot_read_opens_the_file_anew_and_is_made_later(tm
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
         await owe(outbox, clock, event(1))
         clock.advance(61)
-        outbox._store._db.close()
+        outbox._store.file.db.close()
         assert await outbox.sweep(clock.now()) == ((), False, False)
         assert len((await outbox.sweep(clock.now())).expired) == 1
 
@@ -746,7 +746,7 @@ async def test_another_order_is_taken_up_with_all_that_waits(tmp_path: Path) -> 
 
 
 async def test_a_look_through_a_long_queue_is_made_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.outbox.store._LOOK_ROWS", 3)
+    monkeypatch.setattr("agent.outbox.retention.LOOK_ROWS", 3)
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         for number in range(10):

@@ -14,12 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from agent.outbox import Filter, Ledger, Loaded, Outbox, Span
+from agent.outbox import Filter, Ledger, Loaded, Outbox, Span, counting
+from agent.outbox.file import File
 from agent.outbox.ledger import split
 from agent.outbox.letters import movable
 from agent.outbox.room import pending_events
 from agent.outbox.schema import DEAD, DELIVERED, PENDING
-from agent.outbox.store import Store
 from tests.faults.power_cut.story import Story, what_of
 from tests.outbox.parts import WEEK_S, batch_of, event
 from tests.support.hands import HandClock
@@ -93,7 +93,7 @@ async def start(folder: Path) -> Found:
             return found
         found.bad += [f"it had to be saved: {notice.type} {notice.data}" for notice in outbox._notices]
         found.known = {entry for log in loaded.ledgers.values() for entry in split(Ledger(log).addition(whole=True)[1])}
-        rows = await outbox.read(lambda store: store.read(_rows))
+        rows = await outbox.read(lambda file: _rows(file.db))
         found.ids = {row.told.what: row.id for row in rows}
         found.delivered = {row.id for row in rows if row.state == DELIVERED}
         found.bad += [*_wrong_rows(rows), *_wrong_memory(rows, loaded), *await outbox.read(_wrong_counters, rows)]
@@ -159,15 +159,15 @@ def _wrong_memory(rows: list[Row], loaded: Loaded) -> list[str]:
     return bad if kept == told else [*bad, f"rules remember {kept}, but {told} was told last"]
 
 
-def _wrong_counters(store: Store, rows: list[Row]) -> list[str]:
-    counters = store.counters()[WEBHOOK]
+def _wrong_counters(file: File, rows: list[Row]) -> list[str]:
+    counters = counting.counters(file)[WEBHOOK]
     states = Counter(row.state for row in rows)
     kept = (counters.owed, counters.pending, counters.delivered, counters.dead)
     there = (len(rows), states[PENDING], states[DELIVERED], states[DEAD])
     bad = [] if kept == there and counters.balanced else [f"the counters say {kept}, there are {there}"]
-    if store.read(pending_events) != states[PENDING]:
+    if pending_events(file.db) != states[PENDING]:
         bad.append("the number of events that wait is wrong")
-    checked = store.read(lambda db: db.execute("PRAGMA integrity_check(1)").fetchone()[0])
+    checked = file.db.execute("PRAGMA integrity_check(1)").fetchone()[0]
     return bad if checked == "ok" else [*bad, f"SQLite finds damage: {checked}"]
 
 
