@@ -37,7 +37,7 @@ async def test_a_disk_that_is_copied_under_load_has_all_that_was_acknowledged_or
 
 
 CHILD = """
-import asyncio, errno, os, pathlib, struct, sys
+import asyncio, os, pathlib, sys
 from tests.outbox.parts import event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
@@ -46,9 +46,8 @@ async def main():
     async with opened(pathlib.Path(sys.argv[1]), clock := HandClock()) as (outbox, _):
         if sys.argv[2] == "owe":
             await owe(outbox, clock, event(1))
-            with open(os.environ["FAULTY_CONTROL"], "r+b") as control:
-                control.seek(8)
-                control.write(struct.pack("=i", errno.EIO))
+            print("committed", flush=True)
+            sys.stdin.readline()  # until nothing can be made durable
             owing = asyncio.create_task(owe(outbox, clock, event(2)))
             await until(lambda: outbox.degraded)
         print(outbox.counters["ops"].owed, flush=True)
@@ -67,7 +66,16 @@ async def test_what_a_start_finds_behind_a_failed_sync_is_made_durable(tmp_path:
 
     def owed(what: str) -> str:
         command = [sys.executable, "-c", CHILD, str(state), what]
-        return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.strip()
+        with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdin is not None
+            assert child.stdout is not None
+            said = child.stdout.readline().strip()
+            if said == "committed":
+                faulty.fail_sync()
+                child.stdin.write("\n")
+                child.stdin.flush()
+                said = child.stdout.readline().strip()
+        return said
 
     assert owed("owe") == "1", "the second is not durable, so it does not count"
     faulty.heal()
