@@ -18,8 +18,8 @@ _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?")
 _LINE = re.compile(rb"\r?\n")
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 """Small devices forget the CR; RFC 9112, 2.2 lets them."""
-_FOLD = re.compile(rb"\r?\n[ \t]+")
-"""A header that goes on in the next line (RFC 9112, 5.2): never a header of its own."""
+_BLANK = re.compile(rb"\r?\n[ \t]+|\r(?!\n)")
+"""A header that goes on in the next line is never one of its own, and a CR alone ends nothing (RFC 9112, 5.2, 2.2)."""
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?", re.DOTALL)
 _NO_BODY = (204, 304)
 _LISTS = ("connection", "transfer-encoding")
@@ -92,7 +92,7 @@ class AnswerReader:
             raise BadAnswer("the head of the answer does not end")
         if found is None:
             return False
-        line, *lines = _LINE.split(_FOLD.sub(b" ", self._buffer[: found.start()]))
+        line, *lines = _LINE.split(_BLANK.sub(b" ", self._buffer[: found.start()]))
         del self._buffer[: found.end()]
         self._searched = 0
         status_line = _STATUS.fullmatch(line)

@@ -39,6 +39,9 @@ DELAYS_S = [
 """Before each attempt; the last one repeats until the delivery expires."""
 
 
+_METADATA = frozenset(map(ipaddress.ip_address, ("fd00:ec2::254", "100.100.100.200")))
+"""Services that tell a machine its credentials and are not link-local: Amazon's over IPv6, Alibaba's."""
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 
@@ -190,9 +193,8 @@ class Webhook(BaseModel):
 
     def refuses(self, address: Address) -> str | None:
         """Why nothing is sent to an address; None: it may be sent."""
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        address = mapped or address
-        if address.is_link_local or address.is_multicast or address.is_unspecified:
+        address = _meant(address)
+        if address.is_link_local or address.is_multicast or address.is_unspecified or address in _METADATA:
             return f"{address} is link-local, a metadata service or no host: never a receiver"
         if self.url.lower().startswith("http://") and not (address.is_private or self.allow_http):
             return "http:// over the open network shows every event to it: use https, or say `allow_http: true`"
@@ -203,6 +205,15 @@ def _keys(secrets: Iterable[SecretStr], signature: Signature) -> list[bytes]:
     """Raises ValueError for one that is none."""
     make = github_key_of if signature == "github" else key_of
     return [make(secret.get_secret_value()) for secret in secrets]
+
+
+def _meant(address: Address) -> Address:
+    """The IPv4 address that an IPv6 one stands for, if it does: mapped, 6to4 (RFC 3056) or NAT64 (RFC 6052)."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour or address
 
 
 def literal_address(host: str) -> Address | None:

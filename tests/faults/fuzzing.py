@@ -1,4 +1,4 @@
-"""What comes from outside, as hostile as coverage can make it: decoders, framing, the configuration, discovery.
+"""What comes from outside, as hostile as coverage can make it: decoders, framing, answers, configuration, discovery.
 
 For so many inputs in place of so many seconds: `python -m tests.fuzz NAME --inputs N`.
 """
@@ -17,6 +17,7 @@ from tests.fuzz.mutants import MUTANTS
 WHAT = {
     "decoding": "any bytes as payloads, to decoders of each format",
     "framing": "any bytes in any pieces as what a serial port says",
+    "answers": "any bytes in any pieces as what a receiver answers",
     "config": "any bytes as the configuration",
     "discovery": "any topics and payloads as what a broker has, and the YAML suggested for them",
 }

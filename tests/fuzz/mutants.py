@@ -8,6 +8,7 @@ import agent.config.reading
 import agent.discovery.suggest
 import drivers.formats
 from agent.config import Config
+from agent.webhooks.answers import Answer, AnswerReader
 from drivers.framing import LineFramer
 
 Patch = Callable[[Any, str, Any], None]
@@ -20,6 +21,16 @@ def nan_passes(patch: Patch) -> None:
 
 def long_line_goes_on(patch: Patch) -> None:
     patch(LineFramer, "reset", lambda framer: framer._partial.clear())
+
+
+def end_in_two_pieces_is_missed(patch: Patch) -> None:
+    feed = AnswerReader.feed
+
+    def searches_what_is_new(reader: AnswerReader, data: bytes) -> Answer | None:
+        reader._searched = len(reader._buffer) + 3
+        return feed(reader, data)
+
+    patch(AnswerReader, "feed", searches_what_is_new)
 
 
 def webhook_is_there(patch: Patch) -> None:
@@ -36,6 +47,7 @@ def json_for_yaml(patch: Patch) -> None:
 MUTANTS: Mapping[str, Callable[[Patch], None]] = {
     "decoding": nan_passes,
     "framing": long_line_goes_on,
+    "answers": end_in_two_pieces_is_missed,
     "config": webhook_is_there,
     "discovery": json_for_yaml,
 }

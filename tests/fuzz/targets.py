@@ -1,7 +1,7 @@
 """What is fuzzed: each takes any bytes and returns, or something is wrong.
 
 Besides an unexpected exception that is a promise that does not hold of the outcome: a value that cannot be stored,
-lines that depend on the pieces in which bytes came, YAML suggested that the configuration refuses.
+lines or answers that depend on the pieces in which bytes came, YAML suggested that the configuration refuses.
 """
 
 import json
@@ -16,6 +16,7 @@ from agent.config import ConfigErrors, load
 from agent.discovery.homeassistant import Announced, announced, is_announcement
 from agent.discovery.seen import Seen
 from agent.discovery.suggest import grouped, sources_yaml
+from agent.webhooks.answers import BODY_BYTES_MAX, HEAD_BYTES_MAX, Answer, AnswerReader, BadAnswer
 from drivers.base import Sensor, Valid
 from drivers.decoding import REASONS, Decoder
 from drivers.framing import Line, LineFramer
@@ -102,6 +103,53 @@ def framing(data: bytes) -> None:
     assert [line.content for line in at_once if not line.too_long] == kept
 
 
+# -- answers: what was asked, how long the pieces are, and the bytes; each 0xff stands for many, so that bounds are met
+
+
+def answers(data: bytes) -> None:
+    to_connect, step, stream = (bool(data[0] % 2), data[1] % 16 + 1, data[2:]) if len(data) > 2 else (False, 1, data)
+    stream = stream.replace(b"\xff", MANY)
+    at_once = _answered([stream], to_connect=to_connect)
+    step *= len(stream) // 500 + 1
+    pieces = [stream[i : i + step] for i in range(0, len(stream), step)]
+    assert _answered(pieces, to_connect=to_connect) == at_once
+    if at_once is not None:
+        assert 200 <= at_once.status < 1000
+        assert len(at_once.body) <= BODY_BYTES_MAX
+        assert at_once.body in stream or b"chunked" in stream.lower()
+        assert not any({*"\n\r"} & {*name} for name in at_once.headers)
+
+
+def _answered(pieces: Sequence[bytes], *, to_connect: bool) -> Answer | None:
+    """What comes of it until the connection ends; None: it is no answer. Whether more followed is seen by the bytes."""
+    reader, rest = AnswerReader(to_connect=to_connect), list(pieces)
+    try:
+        while rest:
+            answer = reader.feed(rest.pop(0))
+            assert len(reader._buffer) + len(reader._body) <= HELD_BYTES_MAX or len(pieces) == 1
+            if answer is not None:
+                return answer._replace(keeps=answer.keeps and not rest)
+        return reader.end()
+    except BadAnswer:
+        return None
+
+
+MANY = b"a: b\r\n" * 3000
+HELD_BYTES_MAX = HEAD_BYTES_MAX + BODY_BYTES_MAX + 2048
+_HEAD = b"HTTP/1.1 200 OK\r\nRetry-After: 7\r\n"
+_CHUNKED = _HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+ANSWERS = (
+    b"\0\0" + _HEAD + b"Content-Length: 5\r\n\r\nhello",
+    b"\0\3" + _HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello!",
+    b"\0\6" + _HEAD.replace(b"200 OK", b"204 No") + b"\r\n" + _HEAD + b"\r\n",
+    b"\0\1" + _CHUNKED + b"3;a=b\r\nhel\r\n2\nlo\r\n0\r\nX-Sum: 1\r\n\r\n",
+    b"\0\2" + _CHUNKED + b"4650\r\n\xff\r\n" * 5 + b"0\r\n\r\n",
+    b"\0\4" + _CHUNKED + b"1ffff\r\n" + b"\xff" * 5 + b"\r\n0\r\n\xff\r\n",
+    b"\0\7" + b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + b"HTTP/1.0 429 \nX: a\n b\n\nuntil the end\xff\xff\xff\xff",
+    b"\1\0" + _HEAD + b"Connection: close\r\n\r\n\x16\x03\x01",
+    b"\0\5" + _HEAD + b"\xff\xff\r\n",
+)
+
 # -- the configuration: a file
 
 FILES = (
@@ -155,6 +203,7 @@ MESSAGES = (
 TARGETS: dict[str, Target] = {
     "decoding": Target(decoding, [bytes([n]) + payload for n in range(len(DECODERS)) for payload in PAYLOADS]),
     "framing": Target(framing, [b"\x08\x03one\r\ntwo\n\nthree is too long\rfour", b"\x00\x00\r\n\r\n" + b"x" * 50]),
+    "answers": Target(answers, ANSWERS),
     "config": Target(config, FILES),
     "discovery": Target(discovery, MESSAGES),
 }

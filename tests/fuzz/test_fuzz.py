@@ -8,7 +8,7 @@ import pytest
 from tests.fuzz.mutants import MUTANTS
 from tests.fuzz.targets import TARGETS, Target
 
-CHANGES = {"decoding": 3000, "framing": 2000, "config": 60, "discovery": 25}
+CHANGES = {"decoding": 3000, "framing": 2000, "answers": 500, "config": 60, "discovery": 25}
 
 
 def changed(target: Target, count: int) -> Iterator[bytes]:
