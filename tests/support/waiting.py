@@ -8,13 +8,17 @@ _SHORTEST_S, _LONGEST_S, _SHARE = 0.005, 0.05, 0.05
 """Between two looks: a share of what was waited for already, since a look may cost the agent a status of itself."""
 
 
+class TooLate(AssertionError):
+    """What was waited for has not come."""
+
+
 async def until(
     condition: Callable[[], object],
     timeout_s: float = 30.0,
     what: str | Callable[[], str] = "",
     longest_s: float = _LONGEST_S,
 ) -> None:
-    """Return as soon as `condition()` is true; fail with a sentence where it never is.
+    """Return as soon as `condition()` is true; raise TooLate with a sentence where it never is.
 
     `longest_s` between two looks, where each of them does a part of the work.
     """
@@ -22,5 +26,5 @@ async def until(
     while not condition():
         waited_s = time.monotonic() - begin
         if waited_s > timeout_s:
-            raise AssertionError(f"not within {timeout_s:g} s: {what() if callable(what) else what or condition}")
+            raise TooLate(f"not within {timeout_s:g} s: {what() if callable(what) else what or condition}")
         await asyncio.sleep(min(longest_s, max(_SHORTEST_S, _SHARE * waited_s)))
