@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.timeout(120)
 async def test_the_demo_delivers_from_mqtt_and_serial_and_loses_nothing() -> None:
-    command = [sys.executable, "-m", "agent", "demo", "--for", "13s"]
+    command = [sys.executable, "-m", "agent", "demo", "--for", "20s"]
     done = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     for text in (
