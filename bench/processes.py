@@ -34,11 +34,16 @@ def python(module: str, *arguments: object) -> tuple[str, ...]:
 def process(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Run it for the time of the block; what it says goes to the log."""
     with log.open("ab") as out:
-        running = subprocess.Popen(command, stdout=out, stderr=out)
+        running = subprocess.Popen(command, stdout=out, stderr=out, env=environment())
     try:
         yield running
     finally:
         end(running)
+
+
+def environment(**further: str) -> dict[str, str]:
+    """This one's and more, where Python keeps what it compiles, as it does at a user's."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"} | further
 
 
 def end(running: subprocess.Popen[bytes]) -> None:

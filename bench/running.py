@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contenders.contender import Contender, Place
-from bench.processes import Failed, end, wait_for
+from bench.processes import Failed, end, environment, wait_for
 from bench.surroundings import Surroundings
 
 
@@ -65,7 +65,9 @@ class Running:
     def start(self) -> None:
         before, begin = self._around.subscriptions(), time.monotonic()
         with (self.place.folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdout=log, stderr=log, cwd=self.place.folder)
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=log, cwd=self.place.folder, env=environment()
+            )
         wait_for(f"{self.contender.name} to subscribe", lambda: self._subscribed(before), every_s=0.005)
         self.ready_s = time.monotonic() - begin
 

@@ -125,7 +125,7 @@ class File:
         db.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA secure_delete = OFF")  # which Debian's is built with: zeros over all that was sent
+        db.execute("PRAGMA secure_delete = ON")  # bodies may hold keys of receivers; a thousandth of what is written
         db.execute("PRAGMA cache_size = -2048")
         db.execute(f"PRAGMA journal_size_limit = {LOG_BYTES}")
         db.execute("SELECT COUNT(*) FROM sqlite_schema").fetchone()  # so that the shared memory is there

@@ -16,7 +16,7 @@ PLAIN, PACKED = 0, 1
 """Forms: as it is sent; raw deflate (RFC 1951) with the dictionary. What has a form keeps it for ever."""
 _LEAST_BYTES = 100
 _MOST_BYTES = 16 * 2**20
-"""More than any body has: a damaged one must not fill the memory."""
+"""So much is unpacked at most, as a damaged body must not fill the memory; one that is as large is kept plain."""
 _LEVEL, _WINDOW_BITS, _MEMORY = 3, -11, 4
 """What is quick over a few hundred bytes: it takes 16 KiB of memory."""
 _DICTIONARY = (
@@ -29,7 +29,10 @@ _DICTIONARY = (
     b'"state":"firing","severity":"info","sensor":"","value":,"unit":null,"condition":{"above":},"started_at":null,'
     b'"ended_at":null,"reason":null,"labels":{},"agent":"","clock":"synced","attributes":{},"summary":null}}'
 )
-"""Never to be changed: what is packed with it could be read no more. What is frequent stands last."""
+"""Never to be changed: what is packed with it could be read no more. Another one would be another form.
+
+What is frequent stands last.
+"""
 
 
 class Kept(NamedTuple):
@@ -50,7 +53,7 @@ def kept(event_id: str, webhook: str, what: Content | Delivery) -> Kept:
 
 def pack(body: bytes) -> tuple[int, bytes]:
     """The form, and the bytes that are kept."""
-    if len(body) < _LEAST_BYTES:
+    if not _LEAST_BYTES <= len(body) < _MOST_BYTES:
         return PLAIN, body
     packer = zlib.compressobj(_LEVEL, zlib.DEFLATED, _WINDOW_BITS, _MEMORY, zlib.Z_DEFAULT_STRATEGY, _DICTIONARY)
     packed = packer.compress(body) + packer.flush()

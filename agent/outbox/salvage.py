@@ -1,9 +1,8 @@
 """Saves what is readable of a damaged file into a new one, and sets the damaged one aside.
 
 In this order, so that what is owed comes before what is only history, and conservation holds at any point: counters,
-deliveries that wait with their letters, memory, ledgers and subscriptions, then what is settled, and
-attempts. Rows
-are read up to a damage, from behind it back to it, and on. What a webhook was owed and is no more there is counted as
+deliveries that wait with their letters, memory, ledgers and subscriptions, then what is settled, and attempts. Rows are
+read up to a damage, from behind it back to it, and on. What a webhook was owed and is no more there is counted as
 `dropped_by.damaged`, by its counters or, where those are lost too, not at all: then they begin anew, and that is told.
 
 Where the file is whole without its write-ahead log, the log is not its own and is left out. Where nothing can be read,

@@ -1,7 +1,6 @@
 """The real agent as a process of its own, and what it costs: CPU time by its own clock, memory, bytes written."""
 
 import json
-import os
 import signal
 import socket
 import statistics
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.growth.surroundings import Readings
-from bench.processes import end, free_port, python, rss_mib, wait_for, written_bytes
+from bench.processes import end, environment, free_port, python, rss_mib, wait_for, written_bytes
 
 _LOOK_EVERY_S = 0.05
 _QUIET_LOOKS = 3
@@ -47,7 +46,7 @@ class Agent:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as told:
             told.bind(str(address))
             told.settimeout(120)
-            env = {**os.environ, "STATE_DIRECTORY": str(self._folder / "state"), "NOTIFY_SOCKET": str(address)}
+            env = environment(STATE_DIRECTORY=str(self._folder / "state"), NOTIFY_SOCKET=str(address))
             begin = time.monotonic()
             with (self._folder / "log").open("ab") as log:
                 command = python("agent", "run", "--config", self._config)

@@ -19,6 +19,7 @@ from click.testing import CliRunner, Result
 from agent.cli import main
 from tests.docs.pages import ROOT, Block, Command, blocks, read, rows
 from tests.docs.shell import commands, commands_of, leaf, leaves, options, parse
+from tests.faults.campaign import FAULTS
 from tests.support.agent import free_port
 from tests.support.mosquitto import Mosquitto, Said
 from tests.support.waiting import until
@@ -134,8 +135,10 @@ def test_a_module_and_its_options_exist(command: Command) -> None:
     found = [path for path in (module.with_suffix(".py"), module / "__main__.py") if path.is_file()]
     assert command.words[1] == "-m"
     assert found
-    for option in command.words[3::2]:
-        assert f'"{option}"' in found[0].read_text(encoding="utf-8")
+    for word in command.words[3:]:
+        if word.startswith("--"):
+            assert f'"{word}"' in found[0].read_text(encoding="utf-8")
+    assert command.words[2] != "tests.faults" or {*command.words[3:4]} <= {"--list", "all", *FAULTS}
 
 
 @pytest.mark.parametrize("command", ALL, ids=str)

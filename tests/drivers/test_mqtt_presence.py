@@ -95,7 +95,7 @@ async def test_a_source_whose_availability_is_one_topic_is_offline_as_a_whole(ma
     await reader.open()
     await broker.publish(Said("zigbee2mqtt/bridge/state", '{"state":"offline"}'))
     await until(lambda: reader.states == {"lamps": OFFLINE, "other": OPEN})
-    assert [state for name, state in reader.presences if name == "lamps"][-1] == OFFLINE
+    await until(lambda: [state for name, state in reader.presences if name == "lamps"][-1] == OFFLINE)
     await broker.publish(Said("zigbee2mqtt/bridge/state", "online"))
     await until(lambda: reader.states == {"lamps": OPEN, "other": OPEN})
     assert reader.presences[-1] == ("lamps", OPEN)

@@ -78,7 +78,7 @@ class Bench:
             data = data[self.port.write(data) :]
             return self.driver.bytes_read == to_read
 
-        await until(write_on)
+        await until(write_on, longest_s=0.001)
 
     async def come(self, count: int) -> list[object]:
         """So many messages: the value of each, or the reason why it has none."""

@@ -21,8 +21,9 @@ async def away(
     mutant: str | None = None,
     rate_per_s: float = 200.0,
     warm_up_s: float = 10.0,
+    least: int = 300,
 ) -> Result:
-    """Once, for so long."""
+    """Once, for so long, and until so many events wait at least: with fewer it would show nothing."""
     async with house(folder, seed, mutant=mutant, rate_per_s=rate_per_s, queue_max=1000) as at:
         await asyncio.sleep(warm_up_s)
         warm_bytes = at.agent.rss_bytes()
@@ -30,6 +31,7 @@ async def away(
         at.running.cancel()
         at.run_stream(however_much_waits=True)
         await asyncio.sleep(seconds)
+        await at.comes(lambda: at.counts("oracle").get("pending", 0) >= least, f"{least} events that wait")
         at.running.cancel()
         at.result.strikes = 1
         at.result.figures["waiting"] = (await asyncio.to_thread(at.agent.status))["outbox"]["pending"]

@@ -38,7 +38,9 @@ from tests.faults import (
     week,
 )
 from tests.faults.fault import Fault, Result
+from tests.faults.mutants import STALLING
 from tests.faults.reloads import reloading, reloads_told
+from tests.support.waiting import TooLate
 
 MODULES = (
     storm,
@@ -82,11 +84,30 @@ class Record:
     reloads: bool = False
     skipped: str = ""
     """Why nothing could be run here."""
+    broke_off: str = ""
+    """Why the run did not come to its end."""
 
     @property
     def good(self) -> bool:
         """The agent kept its promises, or the mutant was caught."""
-        return bool(self.skipped) or self.result.good is (self.mutant is None)
+        if self.mutant is not None:
+            return self.verdict in ("caught", "skipped")
+        return bool(self.skipped) or (self.result.good and not self.broke_off)
+
+    @property
+    def verdict(self) -> str:
+        """What is to be said of a mutant: nothing, where the run broke off, as the harness may be what is broken."""
+        if self.skipped:
+            return "skipped"
+        if self.broke_off:
+            return "not judged"
+        return "not caught" if self.result.good else "caught"
+
+    @property
+    def why(self) -> str:
+        """By what the agent, or the mutant, was found out."""
+        result = self.result
+        return self.broke_off or (result.bad or [f"{result.lost} lost, {result.duplicates} twice"])[0]
 
     def line(self) -> str:
         return json.dumps(asdict(self))
@@ -101,26 +122,29 @@ class Record:
         if self.skipped:
             return f"== {', '.join(words)}: skipped: {self.skipped}"
         if self.mutant is None:
-            return f"== {', '.join(words)}: {self.took_s:.0f} s\n{self.result}"
-        why = (self.result.bad or [f"{self.result.lost} lost, {self.result.duplicates} twice"])[0]
-        outcome = "NOT CAUGHT" if self.result.good else f"caught: {why}"
+            said = f"{self.broke_off}\nBROKEN" if self.broke_off else str(self.result)
+            return f"== {', '.join(words)}: {self.took_s:.0f} s\n{said}"
+        outcome = "NOT CAUGHT" if self.verdict == "not caught" else f"{self.verdict}: {self.why}"
         return f"== {', '.join(words)}, mutant {self.mutant}: {self.took_s:.0f} s\n{outcome}"
 
 
 def run(fault: Fault, *, seconds: float, seed: int, mutant: str | None = None, reloads: bool = False) -> Record:
-    """Run it once in a folder of its own. A run that breaks off is a broken promise too, and is recorded.
+    """Run it once in a folder of its own. A run that breaks off is recorded too: of the agent as a broken promise.
 
     `reloads`: meanwhile the configuration is changed again and again.
     """
-    begin, skipped = time.monotonic(), ""
+    begin, result, skipped, broke_off = time.monotonic(), Result(), "", ""
     with tempfile.TemporaryDirectory(prefix=f"bellcrank-{fault.name}-") as folder, _quiet():
         try:
             result = asyncio.run(_result(fault, Path(folder), seconds, seed, mutant, reloads=reloads))
         except pytest.skip.Exception as skip:
-            result, skipped = Result(), str(skip)
+            skipped = str(skip)
         except Exception as error:  # noqa: BLE001  # whatever it is, the campaign tells it and goes on
-            result = Result(bad=[f"the run broke off: {type(error).__name__}: {str(error)[:600]}"])
-    return Record(fault.name, seed, seconds, time.monotonic() - begin, result, mutant, reloads, skipped)
+            if isinstance(error, TooLate) and mutant in STALLING:
+                result.bad.append(str(error)[:600])
+            else:
+                broke_off = f"the run broke off: {type(error).__name__}: {str(error)[:600]}"
+    return Record(fault.name, seed, seconds, time.monotonic() - begin, result, mutant, reloads, skipped, broke_off)
 
 
 async def _result(

@@ -107,23 +107,23 @@ class House:
 
         But for those that others than the agent may have lost, or said twice.
         """
-        status = await self.settle()
+        status = await self.settle(may_be_lost)
         expected = self.stream.expected
         self.oracle.judge(self.result, expected, status, may_be_lost=may_be_lost, may_be_twice=may_be_twice)
         self.result.figures["published"] = self.stream.count
 
-    async def settle(self) -> dict[str, Any]:
+    async def settle(self, may_be_lost: Collection[str] = ()) -> dict[str, Any]:
         """Let the stream end and wait for what is still to come; returns the status."""
         self.running.cancel()
         with suppress(AssertionError):
             await self.ready()
-        await self.all_told()
+        await self.all_told(may_be_lost)
         return await self._settled()
 
-    async def all_told(self) -> None:
+    async def all_told(self, may_be_lost: Collection[str] = ()) -> None:
         """Wait until all that was said is told, as long as more of it comes."""
-        told = -1
-        while len(self.oracle.ids) > told and not self.stream.expected <= self.oracle.told():
+        told, expected = -1, self.stream.expected.difference(may_be_lost)
+        while len(self.oracle.ids) > told and not expected <= self.oracle.told():
             told = len(self.oracle.ids)
             with suppress(AssertionError):
                 await until(lambda told=told: len(self.oracle.ids) > told, self.patience_s / 8)  # type: ignore[misc]

@@ -156,6 +156,10 @@ MUTANTS: dict[str, list[Patch]] = {
 }
 
 
+STALLING = frozenset({"feeds-stay-lost", "poison-stays", "webhooks-wait"})
+"""What they break is that things go on: a wait in vain catches them, and tells nothing of any other."""
+
+
 @contextmanager
 def mutated(name: str | None) -> Iterator[None]:
     """Be that mutant meanwhile: for faults that run the agent's parts in this process. None: be the agent."""

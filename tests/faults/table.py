@@ -15,8 +15,8 @@ What bellcrank promises ([architecture](architecture.md)), under what goes wrong
 `python -m tests.faults --list` names the faults, `python -m tests.faults NAME --seconds 60 --seed 1` runs one.
 *Lost*: never told, though the agent had acknowledged it. *Twice*: told under more than one `webhook-id`. *Broken*: runs
 in which a promise did not hold, or that could not be brought to an end. Each fault has to catch agents with a promise
-broken on purpose (`tests/faults/mutants.py`), else it would show nothing. *With reloads*: in the middle of it the
-configuration changed again and again (`--reloads`).
+broken on purpose (`tests/faults/mutants.py`), else it would show nothing; where the run of one broke off, it is *not
+judged*. *With reloads*: in the middle of it the configuration changed again and again (`--reloads`).
 
 """
 
@@ -33,7 +33,7 @@ def page(faults: Mapping[str, Fault], records: Sequence[Record]) -> str:
     broken = [one for one in records if not one.mutant and not one.good]
     if broken:
         text += "\n## Broken\n\n" + "".join(
-            f"- {one.fault}, seed {one.seed}: {_cell('; '.join(one.result.bad))}\n" for one in broken
+            f"- {one.fault}, seed {one.seed}: {_cell('; '.join(one.result.bad) or one.why)}\n" for one in broken
         )
     return text
 
@@ -56,22 +56,21 @@ def _counts(fault: Fault, runs: Sequence[Record]) -> list[str]:
         f"{sum(one.strikes for one in results):,} {fault.unit}",
         str(sum(one.lost for one in results)),
         str(sum(one.duplicates for one in results)),
-        str(sum(not one.good for one in results)),
+        str(sum(not one.good for one in runs)),
     ]
 
 
 def _tried(record: Record | None) -> str:
     if record is None:
         return "not run"
-    if record.skipped:
-        return "skipped"
-    return "caught" if record.good else "**not caught**"
+    return record.verdict if record.good else f"**{record.verdict}**"
 
 
 def _caught(record: Record) -> str:
-    result = record.result
-    by = result.bad[0] if result.bad else f"{result.lost} lost, {result.duplicates} twice"
-    return f"| `{record.fault}` | {record.mutant} | {_cell(by) if record.good else '**not caught**'} |\n"
+    by = record.why if record.good else f"**{record.verdict}**"
+    if record.broke_off:
+        by += f": {record.why}"
+    return f"| `{record.fault}` | {record.mutant} | {_cell(by)} |\n"
 
 
 def _cell(text: str) -> str:

@@ -10,6 +10,7 @@ from tests.faults.fault import Fault, Result
 from tests.faults.mutants import MUTANTS, mutated
 from tests.faults.reloads import change
 from tests.faults.table import page
+from tests.support.waiting import until
 
 
 async def broken(_folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
@@ -40,8 +41,30 @@ def test_each_mutant_replaces_what_there_is_and_puts_it_back(mutant: str) -> Non
 def test_a_run_that_breaks_off_is_a_broken_promise_and_is_told() -> None:
     record = run(Fault("broken", "it breaks off", "times", broken), seconds=1, seed=2)
     assert not record.good
-    assert "ZeroDivisionError" in record.result.bad[0]
+    assert "ZeroDivisionError" in record.broke_off
     assert "broke off" in page({"broken": Fault("broken", "it breaks off", "times", broken)}, [record])
+
+
+def test_a_mutant_whose_run_breaks_off_is_not_judged_and_the_table_says_so() -> None:
+    fault = Fault("broken", "it breaks off", "times", broken, ("no-ledger",))
+    record = run(fault, seconds=1, seed=2, mutant="no-ledger")
+    assert (record.good, record.verdict) == (False, "not judged")
+    text = page({"broken": fault}, [record])
+    assert "no-ledger: **not judged**" in text
+    assert "| `broken` | no-ledger | **not judged**: the run broke off: ZeroDivisionError: 1 2 no-ledger |" in text
+
+
+async def impatient(_folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
+    await until(lambda: False, 0.0, what=f"progress of {mutant}, {seconds} {seed}")
+    return Result()
+
+
+def test_patience_that_runs_out_catches_only_mutants_that_keep_things_from_going_on() -> None:
+    fault = Fault("impatient", "it waits", "times", impatient)
+    records = [run(fault, seconds=1, seed=2, mutant=mutant) for mutant in ("feeds-stay-lost", "no-ledger", None)]
+    assert [record.verdict for record in records] == ["caught", "not judged", "not judged"]
+    assert [record.good for record in records] == [True, False, False]
+    assert "not within 0 s: progress" in records[0].why
 
 
 def test_a_record_is_read_back_as_it_was_kept() -> None:

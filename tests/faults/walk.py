@@ -46,6 +46,7 @@ STEPS = 5_000
 _PACKET_IDS = 3000
 """They come round, as a broker's do after 65,535."""
 _GAPS_S = (0, 0, 0, 1, 2, 5, 9)
+_DOWNTIMES_S = (0, 1, 8, 3600, 3601, 9000)
 
 
 class Reloaded(Began):
@@ -141,26 +142,14 @@ class Walk:
         await self.round([])
 
     async def it_is_killed(self) -> None:
-        """What was not committed is not there; of that, what was not acknowledged comes again."""
-        await self.outbox.close()
-        for key, length in self.committed.items():
-            del self.history[key][length:]
-        for sent in self.fresh:
-            sent.evaluated = False
-        await self.restart()
+        await self.kill(self.random.choice(_DOWNTIMES_S))
 
     async def it_stops_and_starts(self) -> None:
         await self.stop()
-        await self.restart()
+        await self.restart(self.random.choice(_DOWNTIMES_S))
 
     async def it_reloads(self) -> None:
-        new_meaning = self.random.random() < 0.2
-        self.decoding += new_meaning
-        await self.round([])
-        await self.pipeline._follow(self.engine(), {WEBHOOK: 1e9}, _content)
-        if new_meaning:
-            self.note(Reloaded(int(self.clock.now()), 0, new_meaning=True))
-        self.commit()
+        await self.reload(new_meaning=self.random.random() < 0.2)
 
     async def the_broker_forgets(self) -> None:
         self.unacknowledged.clear()
@@ -220,17 +209,37 @@ class Walk:
         engine = self.engine()
         step = engine.load(loaded.memory, loaded.downtime_s, self.clock.moment())
         self.pipeline = Pipeline(engine, self.outbox, loaded.ledgers, self.clock, _content)
-        if loaded.downtime_s is not None and self.steps:
+        if loaded.downtime_s is not None and loaded.ended_well is not None:
             self.note(Began(int(self.clock.now()), int(loaded.downtime_s), new_meaning=False))
         before = self.outbox._number
         await self.pipeline.begin(step)
         self.passed(before)
 
-    async def restart(self) -> None:
-        self.clock.advance(self.random.choice([0, 1, 8, 3600, 3601, 9000]))
+    async def kill(self, downtime_s: int) -> None:
+        """What was not committed is not there; of that, what was not acknowledged comes again."""
+        await self.outbox.close()
+        for key, length in self.committed.items():
+            del self.history[key][length:]
+        for sent in self.fresh:
+            sent.evaluated = False
+        await self.restart(downtime_s)
+
+    async def restart(self, downtime_s: int) -> None:
+        self.clock.advance(downtime_s)
         self.broken = True
         self.fresh.clear()
         await self.start()
+
+    async def reload(self, *, new_meaning: bool) -> None:
+        """Other rules; where they change no memory, nothing is committed, and a kill knows nothing of it."""
+        self.decoding += new_meaning
+        await self.round([])
+        before = self.outbox._number
+        await self.pipeline._follow(self.engine(), {WEBHOOK: 1e9}, _content)
+        if new_meaning:
+            self.note(Reloaded(int(self.clock.now()), 0, new_meaning=True))
+        if self.outbox._number > before:
+            self.commit()
 
     async def stop(self) -> None:
         before = self.outbox._number
@@ -274,17 +283,22 @@ class Walk:
 
     def judge(self, result: Result) -> None:
         """Hold what is in the outbox against the story."""
-        told: dict[Key, list[Said]] = {key: [] for key in self.history}
-        with closing(sqlite3.connect(self.folder / "outbox.db")) as db:
-            for (body,) in db.execute("SELECT body FROM letters ORDER BY delivery"):
-                rule, sensor, state, at, value = body.decode().split("|")
-                told[rule, sensor].append((state, int(at), value))
+        told = self.told()
         result.figures["events"] = result.figures.get("events", 0) + sum(map(len, told.values()))
         for key, history in self.history.items():
             wanted = expected(key, history)
             result.lost += (Counter(wanted) - Counter(told[key])).total()
             result.duplicates += (Counter(told[key]) - Counter(wanted)).total()
             result.demand(told[key] == wanted, f"{key}: {first_difference(told[key], wanted)}")
+
+    def told(self) -> dict[Key, list[Said]]:
+        """What is in the outbox."""
+        told: dict[Key, list[Said]] = {key: [] for key in self.history}
+        with closing(sqlite3.connect(self.folder / "outbox.db")) as db:
+            for (body,) in db.execute("SELECT body FROM letters ORDER BY delivery"):
+                rule, sensor, state, at, value = body.decode().split("|")
+                told[rule, sensor].append((state, int(at), value))
+        return told
 
 
 def expected(key: Key, history: Sequence[Happened]) -> list[Said]:

@@ -3,7 +3,7 @@
 The clock is set by hand, the file is a real one, and the outbox is closed and opened anew each day. The webhook `away`
 does not answer (every quarter of an hour one delivery is tried), `here` takes all at once. When `away` is back it must
 be told exactly what the policy of a full outbox leaves of the week, by kind, in order, and every number that is missing
-must have been named.
+must have been named. `here` must be told all, once: no start sends again what was delivered.
 """
 
 import time
@@ -16,9 +16,10 @@ from random import Random
 from agent.model import Content, Delivery, Ending, Event, Notice, Settlement
 from agent.outbox import Limits, Outbox
 from agent.outbox.batch import no_content
+from agent.outbox.losses import DROPPED
 from tests.faults.fault import Fault, Result
 from tests.faults.mutants import mutated
-from tests.outbox.parts import deliver, event
+from tests.outbox.parts import event
 from tests.support.hands import HandClock
 
 WEEK_S = 7 * 86400.0
@@ -95,8 +96,8 @@ class Policy:
 class Week:
     """One run in a folder."""
 
-    def __init__(self, folder: Path, seed: int, *, events: int, max_events: int) -> None:
-        self._folder, self._events, self._random = folder, events, Random(seed)
+    def __init__(self, folder: Path, seed: int, result: Result, *, events: int, max_events: int) -> None:
+        self._folder, self._events, self._random, self._result = folder, events, Random(seed), result
         self._limits = Limits(max_bytes=256 * 10**6, max_events=max_events)
         self._clock = HandClock()
         self._policy = Policy(max_events)
@@ -105,15 +106,18 @@ class Week:
         self._sequence = 0
         self._named: Counter[str] = Counter()
         self._received: list[tuple[int, str]] = []
+        """By `away`."""
+        self._here: Counter[int] = Counter()
+        """How often `here` was told each sequence."""
         self._outbox: Outbox
         self._size_max = 0
 
-    async def run(self, result: Result) -> None:
+    async def run(self) -> None:
         probe_at, day = self._clock.now(), 0
         await self._open()
         for first in range(0, self._events, BATCH):
             await self._commit([self._next() for _ in range(min(BATCH, self._events - first))])
-            await deliver(self._outbox, self._clock, "here", min(BATCH, self._events - first))
+            await self._deliver_here()
             self._clock.advance(WEEK_S / (self._events / BATCH))
             if self._clock.now() >= probe_at:
                 await self._probe()
@@ -122,7 +126,7 @@ class Week:
                 day += 1
                 await self._reopen()
         await self._back()
-        self._judge(result)
+        self._judge(self._result)
         await self._outbox.close()
 
     async def _open(self) -> None:
@@ -158,6 +162,13 @@ class Week:
         self._policy.commit([(int(told.id.removeprefix("evt_")), told) for told in events])
         self._size_max = max(self._size_max, self._outbox.size_bytes())
 
+    async def _deliver_here(self) -> None:
+        mailbox = self._outbox.mailboxes["here"]
+        while sent := await mailbox.due(self._clock.now(), BATCH):
+            for delivery in sent:
+                self._here[delivery.sequence] += 1
+                mailbox.settle(Settlement(delivery, Ending.DELIVERED))
+
     async def _probe(self) -> None:
         mailbox = self._outbox.mailboxes["away"]
         if delivery := await mailbox.probe():
@@ -181,6 +192,9 @@ class Week:
         self._received.append((delivery.sequence, delivery.subject))
 
     def _note(self, notice: Notice) -> None:
+        if notice.type != DROPPED:
+            self._result.demand(False, f"{notice.type}: {notice.data.get('reason')}")
+            return
         listed = sum(last - first + 1 for ranges in notice.data["sequences"].values() for first, last in ranges)
         self._named[str(notice.about)] += listed + notice.data["sequences_left_off"]
 
@@ -192,10 +206,12 @@ class Week:
         had_end = {policy.alerts[n] for n in policy.kinds if policy.kinds[n] == "resolved"}
         begun = {policy.alerts[n] for n in told if policy.kinds[n] == "firing"}
         endless, late = (begun & had_end) - ends, _out_of_order(self._received)
-        lost_by_here = self._events - counters["here"].delivered
+        lost_by_here, again = self._events - len(self._here), self._here.total() - len(self._here)
         result.lost += len(missing - policy.gone) + lost_by_here
-        result.duplicates += len(self._received) - len(told)
+        result.duplicates += len(self._received) - len(told) + again
         demand = result.demand
+        demand(not again, f"the webhook that answers was sent {again} again, though it had taken them")
+        demand(counters["here"].delivered == len(self._here), f"it took {len(self._here)}: {counters['here']}")
         demand(missing == policy.gone, f"{len(missing ^ policy.gone)} were dropped, or not, against the policy")
         demand(self._named["away"] == away.dropped, f"{self._named['away']} of {away.dropped} dropped are named")
         demand(not late, f"{late} came out of order")
@@ -235,7 +251,7 @@ async def week(
         while not result.strikes or time.monotonic() < end:
             place = folder / f"week-{result.strikes}"
             place.mkdir()
-            await Week(place, seed * 1000 + result.strikes, events=events, max_events=max_events).run(result)
+            await Week(place, seed * 1000 + result.strikes, result, events=events, max_events=max_events).run()
             result.strikes += 1
     return result
 

@@ -103,7 +103,7 @@ KINDS: dict[str, tuple[Callable[[Path], None], int]] = {
     "empty": (lambda at: os.truncate(file_of(at), 0), 0),
     "header overwritten": (lambda at: write(file_of(at), 0, bytes(100)), 300),
     "first page overwritten": (lambda at: garbage(at, 0), 300),
-    "truncated": (lambda at: truncate(file_of(at), 0.75), 10),
+    "truncated at three quarters": (lambda at: truncate(file_of(at), 0.75), 130),
     "a page of deliveries overwritten": (lambda at: garbage(at, leaf_of(at, "deliveries", 0.7)), 260),
     "a page of letters overwritten": (lambda at: garbage(at, page_with(at, b"evt_300 is 300")), 260),
     "the root of the deliveries overwritten": (lambda at: garbage(at, root(at, "deliveries")), 0),

@@ -139,6 +139,18 @@ async def test_nothing_goes_again_to_a_webhook_that_is_no_more_but_it_can_be_giv
         assert counts(outbox)["pending"] == 1
 
 
+async def test_what_is_given_up_is_no_more_legible_in_the_file(tmp_path: Path) -> None:
+    clock, path = HandClock(), tmp_path / "outbox.db"
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, *(event(n) for n in range(10, 40)))
+    assert b"evt_15 is" in path.read_bytes(), "short bodies are kept plain"
+    async with opened(tmp_path, clock) as (outbox, _):
+        await discard(outbox, clock, ids="evt_15")
+        await discard(outbox, clock, ids=",".join(f"evt_{n}" for n in range(20, 40)))
+    kept = path.read_bytes()
+    assert [n for n in range(10, 40) if b"evt_%d is" % n in kept] == [n for n in range(10, 20) if n != 15]
+
+
 @pytest.mark.parametrize("restart", [True, False])
 async def test_what_is_given_up_is_never_lent_and_the_next_of_its_subject_is_due(tmp_path: Path, restart: bool) -> None:
     clock = HandClock()

@@ -1,10 +1,12 @@
 """Bodies are kept packed: what comes out is what went in, or nothing."""
 
+import zlib
 from random import Random
 
 import pytest
 
 from agent.model import Content
+from agent.outbox import packing
 from agent.outbox.packing import PACKED, PLAIN, Kept, kept, pack, unpack
 from agent.webhooks.envelope import envelope
 from tests.outbox.parts import event
@@ -47,6 +49,19 @@ def test_what_a_former_version_packed_is_read_for_ever() -> None:
         "c9f93968b91e2d3a21810e8d50080747a4e28e1e6ce9132dad921a7d00"
     )
     assert unpack(PACKED, packed) == STANDARD
+
+
+def test_the_dictionary_is_for_ever_what_files_were_packed_with() -> None:
+    assert zlib.crc32(packing._DICTIONARY) == 2563384466, "another dictionary is another form"
+
+
+def test_only_so_much_is_unpacked_and_what_is_as_large_is_not_packed(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 2**14
+    bomb = pack(bytes(100 * most))
+    monkeypatch.setattr(packing, "_MOST_BYTES", most)
+    assert (bomb[0], unpack(*bomb)) == (PACKED, None)
+    for size in (most - 1, most, most + 1):
+        assert unpack(*pack(bytes(size))) == bytes(size)
 
 
 def test_the_end_of_a_row_is_all_that_is_sent() -> None:

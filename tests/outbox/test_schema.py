@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from agent.model import Content
 from agent.outbox import Filter, Span, schema
-from tests.outbox.parts import deliver, event, opened, owe
+from agent.outbox.checksums import of_delivery
+from tests.outbox.parts import deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 
 SPINE = """
@@ -68,11 +70,40 @@ INSERT INTO subscriptions VALUES ('broker:house', 'x/+', 1);
 """What the first schema looked like, with a row or more in each table: never to be changed."""
 
 
+SEVENTH = """
+INSERT INTO meta (id, commit_number, next_delivery, agent_id, machine_id, boot_id, offset_s, alive_at, alive_wall,
+    alive_synced, pending_events) VALUES (1, 9, 6, 'an agent', '', 'first boot', 0, 900, 1789999900, 1, 0);
+INSERT INTO webhooks (id, name, sequence, owed, delivered, pending, dead, kept, disabled)
+    VALUES (1, 'ops', 2, 2, 0, 1, 1, 0, 0), (2, 'log', 2, 2, 1, 1, 0, 1, 1);
+INSERT INTO events VALUES (1, 2, 'evt_1', 'sensor.alert.firing', 'r', 'a.t', 800, 1789999800, 1, 'alt_1'),
+    (3, 2, 'evt_3', 'sensor.alert.resolved', 'r', 'a.t', 802, 1789999802, 0, 'alt_1');
+INSERT INTO deliveries VALUES
+    (1, 1, 1, 1, 'a.t', 2, 5, 5, 0, 801, 800, 99999, 806, x'31', NULL, NULL, 1, 1, {ops_1}),
+    (2, 1, 2, 1, 'a.t', 1, 0, 0, 0, 800, 800, 99999, 805, x'32', '{{"title": "x"}}', '/fail', 1, 0, {log_1}),
+    (3, 3, 1, 2, 'a.t', 0, 2, 0, 1, 950, 802, 99999, NULL, x'33', NULL, NULL, 3, 1, {ops_3}),
+    (4, 3, 2, 2, 'a.t', 0, 0, 0, 0, 802, 802, 99999, NULL, x'34', '{{"title": "y"}}', NULL, 3, 0, 7);
+INSERT INTO attempts VALUES (1, 805.5, 1789999805, 0.1, 400, 'HTTP 400', x'6e6f'),
+    (3, 900, 1789999900, 5, NULL, 'timeout', NULL);
+INSERT INTO untimed VALUES (4, 'an event', NULL);
+"""
+"""What the one before letters looked like, with a row or more in what it changed; 7 is no right checksum."""
+
+
 def first_version(folder: Path) -> Path:
     path = folder / "outbox.db"
     with closing(sqlite3.connect(path)) as db:
         db.executescript(f"PRAGMA page_size = 1024; PRAGMA journal_mode = WAL; {SPINE}{ROWS}")
     return path
+
+
+def at_version(path: Path, version: int, monkeypatch: pytest.MonkeyPatch, rows: str = "") -> None:
+    """A file as an older version made it."""
+    with monkeypatch.context() as patched:
+        patched.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:version])
+        patched.setattr(schema, "VERSION", version)
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            schema.migrate(db, path, 0.0)
+            db.executescript(rows)
 
 
 def content(path: Path) -> list[str]:
@@ -105,6 +136,44 @@ async def test_a_file_of_the_first_version_goes_on_with_all_that_it_held(tmp_pat
         ]
         assert [one.content.body for one in letters[:3] if one.content] == [b"1", b"2", b"3"]
         assert [d.sequence for d in await deliver(outbox, clock, "ops", 2)] == [3, 4]
+
+
+async def test_a_file_from_before_letters_goes_on_with_what_each_webhook_was_owed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sums = {
+        "ops_1": of_delivery("evt_1", "ops", b"1", None, None),
+        "log_1": of_delivery("evt_1", "log", b"2", '{"title": "x"}', "/fail"),
+        "ops_3": of_delivery("evt_3", "ops", b"3", None, None),
+    }
+    at_version(tmp_path / "outbox.db", 7, monkeypatch, SEVENTH.format(**sums))
+    clock = HandClock()
+    async with opened(tmp_path, clock, ("ops", "log")) as (outbox, loaded):
+        assert not outbox._notices
+        assert loaded.rests["log"].disabled
+        letters = outbox.archive.find(Filter(), Span(), 9, newest=False, bodies=True)
+        assert [(one.id, one.webhook, one.state, one.settled_at, one.content) for one in letters] == [
+            ("evt_1", "ops", "dead", 806, Content(b"1")),
+            ("evt_1", "log", "delivered", 805, Content(b"2", {"title": "x"}, "/fail")),
+            ("evt_3", "ops", "pending", None, Content(b"3")),
+            ("evt_3", "log", "pending", None, Content(b"4", {"title": "y"})),
+        ]
+        [dead, _] = outbox.archive.whole("evt_1")
+        assert [(one.status, one.error, one.answer) for one in dead.log] == [(400, "HTTP 400", b"no")]
+        file = outbox._store.file
+        assert file.db.execute("SELECT pending_events FROM meta").fetchone() == (1,)
+        assert file.db.execute("SELECT delivery FROM untimed").fetchall() == [(4,)]
+        assert [d.body for d in await deliver(outbox, clock, "ops", 1)] == [b"3"]
+        await outbox.replay(clock.moment(), Filter(ids=("evt_1",), states=("dead", "delivered")), Span())
+        assert [d.body for d in await deliver(outbox, clock, "ops", 1)] == [b"1"]
+        [again] = await outbox.mailboxes["log"].due(clock.now(), 9)
+        assert (again.body, again.headers, again.suffix) == (b"2", {"title": "x"}, "/fail")
+        outbox.mailboxes["log"].settle(done(again))
+        await owe(outbox, clock)
+        assert file.db.execute("SELECT pending_events FROM meta").fetchone() == (0,)
+        counters = outbox.counters
+        assert (counters["ops"].delivered, counters["log"].delivered, counters["log"].dead) == (2, 2, 1)
+        assert all(one.balanced for one in counters.values())
 
 
 async def test_a_damaged_file_of_the_first_version_is_saved_into_one_of_this(tmp_path: Path) -> None:
@@ -201,11 +270,7 @@ async def test_where_there_is_no_room_for_the_backup_nothing_changes(tmp_path: P
 async def test_a_file_of_any_version_has_the_known_schema_once_it_is_migrated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(schema, "_MIGRATIONS", schema._MIGRATIONS[:version])
-        patched.setattr(schema, "VERSION", version)
-        with closing(sqlite3.connect(tmp_path / "outbox.db", isolation_level=None)) as db:
-            schema.migrate(db, tmp_path / "outbox.db", 0.0)
+    at_version(tmp_path / "outbox.db", version, monkeypatch)
     for _ in range(2):
         async with opened(tmp_path, HandClock()) as (outbox, _):
             assert not outbox._notices, "it is taken for whole"
