@@ -385,12 +385,12 @@ class MqttDriver(Driver):
         return taken
 
     def _acknowledge(self, taken: Iterable[_Waiting]) -> None:
-        by_connection: dict[Connection, list[int]] = {}
+        by_connection: dict[Connection, list[Publish]] = {}
         for arrived in taken:
-            if isinstance(arrived, _Arrived) and arrived.message.packet_id:
-                by_connection.setdefault(arrived.connection, []).append(arrived.message.packet_id)
-        for connection, packet_ids in by_connection.items():
-            connection.acknowledge(packet_ids)
+            if isinstance(arrived, _Arrived) and arrived.message.qos:
+                by_connection.setdefault(arrived.connection, []).append(arrived.message)
+        for connection, messages in by_connection.items():
+            connection.acknowledge(messages)
 
     def _batch(self, taken: Iterable[_Waiting]) -> Batch:
         return [self._message(waiting) if isinstance(waiting, _Arrived) else waiting for waiting in taken]
@@ -398,8 +398,8 @@ class MqttDriver(Driver):
     def _message(self, arrived: _Arrived) -> Message:
         at, _, message, topic, routes = arrived
         if self._tap is not None:
-            self._tap(Raw(at, self.name, topic, None, message.payload, 1 if message.packet_id else 0, message.retained))
-        receipt = _receipt(message) if message.packet_id else None
+            self._tap(Raw(at, self.name, topic, None, message.payload, message.qos, message.retained))
+        receipt = _receipt(message) if message.qos else None
         return self._read(at, topic, message.payload, routes, retained=message.retained, receipt=receipt)
 
     def _read(

@@ -23,7 +23,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from drivers import tls
 from drivers.base import DriverError
-from drivers.mqtt_packets import Inbox, NotMqtt, Publish, pubacks
+from drivers.mqtt_packets import PACKET_BYTES_MAX, PUBREL, Inbox, NotMqtt, Publish, acknowledgements, pubcomp
 from drivers.threads import in_daemon_thread
 from drivers.tls import Tls
 
@@ -32,8 +32,6 @@ _CONNACK_TIMEOUT_S = 10.0
 _MISC_EVERY_S = 1.0
 _READ_BYTES = 64 * 1024
 """At once, so that a flood leaves room for the other tasks of the loop."""
-_PACKET_BYTES_MAX = 16 * 1024 * 1024
-"""The broker is told not to send more at once: paho holds a packet in memory while it arrives."""
 _RECEIVE_MAX = 4000
 """The broker is told to leave no more unacknowledged: the ledger, which has to know it again, holds 4,096."""
 _RETAINED_ALWAYS, _RETAINED_IF_NEW = 0, 1
@@ -119,7 +117,13 @@ class _Client(mqtt.Client):
         return data
 
     def handle(self, packet: bytes = b"") -> bool:
-        """Do what a packet asks for, or find that there will be none. Returns whether the connection still stands."""
+        """Do what a packet asks for, or find that there will be none. Returns whether the connection still stands.
+
+        Raises NotMqtt.
+        """
+        if packet and packet[0] >> 4 == PUBREL:  # paho leaves it unanswered, as it knows of no message
+            self.send(pubcomp(packet))
+            return True
         self._given = packet
         return self.loop_read() == mqtt.MQTT_ERR_SUCCESS
 
@@ -128,9 +132,9 @@ class _Client(mqtt.Client):
         """Whether there is no more to read; paho does not know of it before it is to handle something."""
         return self._broken is not None
 
-    def acknowledge(self, packet_ids: Iterable[int]) -> None:
-        """Send PUBACKs, in one piece."""
-        self._packet_queue(mqtt.PUBACK, pubacks(packet_ids), 0, 1)
+    def send(self, packets: bytes) -> None:
+        """Send acknowledgements, in one piece."""
+        self._packet_queue(mqtt.PUBACK, packets, 0, 1)
 
     def _sock_recv(self, bufsize: int) -> bytes:
         if not self._given:
@@ -239,10 +243,10 @@ class Connection:
         self._client.publish(topic, payload, qos=1)
         self._write()
 
-    def acknowledge(self, packet_ids: Iterable[int]) -> None:
-        """Send PUBACKs in this order, if the connection still stands."""
+    def acknowledge(self, messages: Iterable[Publish]) -> None:
+        """Acknowledge them in this order, if the connection still stands."""
         if self.lost is None:
-            self._client.acknowledge(packet_ids)
+            self._client.send(acknowledgements(messages))
             self._write()
 
     def pause(self) -> None:
@@ -281,7 +285,7 @@ class Connection:
         if self._version is MQTTProtocolVersion.MQTTv5:
             properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             properties.SessionExpiryInterval = login.session_expiry_s
-            properties.MaximumPacketSize = _PACKET_BYTES_MAX
+            properties.MaximumPacketSize = PACKET_BYTES_MAX
             properties.ReceiveMaximum = _RECEIVE_MAX
             clean = login.clean_start
             client.connect(login.host, login.port, login.keepalive_s, clean_start=clean, properties=properties)
@@ -357,7 +361,9 @@ class Connection:
 
     def _rest_is_readable(self) -> None:
         self._rest = None
-        if self._reading:
+        if self._reading and self._inbox:  # first what there is: else it would grow with each pause
+            self._take_in()
+        if self._reading and self._pending():
             self._readable()
 
     def _pending(self) -> int:

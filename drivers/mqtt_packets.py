@@ -2,13 +2,17 @@
 
 MQTT 3.1.1 and 5: a first byte with the type and flags, the remaining length in one to four bytes, and so many bytes
 (2.1). Of all packets PUBLISH alone is many, so it is read without a detour, with what of its properties (MQTT 5,
-3.3.2.3) the agent asked for: the subscription identifiers.
+3.3.2.3) the agent asked for: the subscription identifiers. QoS 2 is asked for by nobody, but an older session under the
+same client id may hold such messages: they are taken as any other and let go in its two steps (4.3.3).
 """
 
 import struct
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+PACKET_BYTES_MAX = 16 * 1024 * 1024
+"""So much of one is held: more than any payload that the agent takes. Of a longer message the rest is left out."""
+PUBREL = 6
 _PUBLISH = 3
 _LENGTH_BYTES_MAX = 4
 _SUBSCRIPTION_ID = 0x0B
@@ -19,7 +23,9 @@ _LENGTHS = {0x03: 1, 0x08: 1, 0x09: 1, 0x26: 2}
 
 A topic alias (0x23) is not among them: no broker may send one to who allows none.
 """
-_PUBACK = struct.Struct(">HH")
+_ACKNOWLEDGEMENT = struct.Struct(">HH")
+_PUBACK, _PUBREC, _PUBCOMP = 0x4002, 0x5002, 0x7002
+"""With the remaining length, as behind them nothing comes but the packet id."""
 
 
 class NotMqtt(Exception):
@@ -31,6 +37,7 @@ class Publish(NamedTuple):
 
     packet_id: int
     """0 for QoS 0."""
+    qos: int
     dup: bool
     retained: bool
     topic: bytes
@@ -47,6 +54,8 @@ class Inbox:
         self._bytes = bytearray()
         self._at = 0
         """So many of them are taken."""
+        self._left_out = 0
+        """So many that are still to come belong to a message that was too long."""
 
     def __bool__(self) -> bool:
         return self._at < len(self._bytes)
@@ -55,14 +64,16 @@ class Inbox:
         """Bytes that came, of whole packets or not."""
         del self._bytes[: self._at]
         self._at = 0
-        self._bytes += data
+        self._bytes += data[self._left_out :] if self._left_out else data
+        self._left_out = max(0, self._left_out - len(data))
 
     def messages(self) -> Iterator[Publish]:
         """Take those at the front; who breaks off finds the others there later. Raises NotMqtt."""
         while (packet := self._whole()) is not None and self._bytes[self._at] >> 4 == _PUBLISH:
             begin, end = packet
-            message = self._publish(self._bytes[self._at], begin, end)
-            self._at = end
+            message = self._publish(self._bytes[self._at], begin, min(end, begin + PACKET_BYTES_MAX))
+            self._at = min(end, len(self._bytes))
+            self._left_out = end - self._at
             yield message
 
     def packet(self) -> bytes | None:
@@ -70,16 +81,22 @@ class Inbox:
         packet = self._whole()
         if packet is None:
             return None
-        begin, self._at = self._at, packet[1]
-        return bytes(self._bytes[begin : self._at])
+        begin, end = self._at, packet[1]
+        if end > len(self._bytes):
+            raise NotMqtt
+        self._at = end
+        return bytes(self._bytes[begin:end])
 
     def _whole(self) -> tuple[int, int] | None:
-        """Where the content of the packet at the front begins and ends; None: it is not there yet."""
+        """Where the content of the packet at the front begins and ends; None: it is not there yet.
+
+        Of one that is too long the beginning is there, and the end is not.
+        """
         there = len(self._bytes)
         if there < self._at + 2:
             return None
         length, begin = _number(self._bytes, self._at + 1, there)
-        if begin < 0 or begin + length > there:
+        if begin < 0 or begin + min(length, PACKET_BYTES_MAX) > there:
             return None
         return begin, begin + length
 
@@ -97,14 +114,23 @@ class Inbox:
             if length:
                 numbers = _numbers(bytes(data[at : at + length]))
                 at += length
-        if not topic or qos > 2 or at > end or at < 0:
+        if not topic or at > end or at < 0 or (qos and (qos > 4 or not packet_id)):
             raise NotMqtt
-        return Publish(packet_id, first & 8 != 0, first & 1 != 0, topic, numbers, bytes(data[at:end]))
+        return Publish(packet_id, qos >> 1, first & 8 != 0, first & 1 != 0, topic, numbers, bytes(data[at:end]))
 
 
-def pubacks(packet_ids: Iterable[int]) -> bytes:
-    """An acknowledgement of each, in this order (3.4)."""
-    return b"".join([_PUBACK.pack(0x4002, packet_id) for packet_id in packet_ids])
+def acknowledgements(messages: Iterable[Publish]) -> bytes:
+    """One of each that waits for one, in this order: PUBACK (3.4), or for QoS 2 PUBREC (3.5)."""
+    pack = _ACKNOWLEDGEMENT.pack
+    return b"".join([pack(_PUBACK if m.qos == 1 else _PUBREC, m.packet_id) for m in messages if m.qos])
+
+
+def pubcomp(pubrel: bytes) -> bytes:
+    """What a PUBREL is answered with (3.7), always: the message itself is done since its PUBREC. Raises NotMqtt."""
+    _, begin = _number(pubrel, 1, len(pubrel))
+    if len(pubrel) < begin + 2:
+        raise NotMqtt
+    return _ACKNOWLEDGEMENT.pack(_PUBCOMP, int.from_bytes(pubrel[begin : begin + 2], "big"))
 
 
 def _numbers(properties: bytes) -> tuple[int, ...]:

@@ -125,8 +125,8 @@ class _Guest:
 
     def _on_messages(self, connection: Connection, messages: Iterator[Publish]) -> None:
         for message in messages:
-            if message.packet_id:
-                connection.acknowledge([message.packet_id])
+            if message.qos:
+                connection.acknowledge([message])
             topic = message.topic.decode(errors="backslashreplace")
             if topic == self._echo:
                 self._echoed.set()

@@ -1,6 +1,7 @@
 """An HTTP/1.1 answer (RFC 9112), put together from what arrives, as far as a webhook needs it. No I/O.
 
 What is kept is bounded: a longer head is no answer, and of a longer body the rest is left, with its connection.
+What comes of it does not depend on the pieces in which it arrives.
 """
 
 import re
@@ -17,8 +18,12 @@ _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?")
 _LINE = re.compile(rb"\r?\n")
 _HEAD_ENDS = re.compile(rb"\r?\n\r?\n")
 """Small devices forget the CR; RFC 9112, 2.2 lets them."""
+_FOLD = re.compile(rb"\r?\n[ \t]+")
+"""A header that goes on in the next line (RFC 9112, 5.2): never a header of its own."""
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})[ \t]*(?:;.*)?", re.DOTALL)
 _NO_BODY = (204, 304)
+_LISTS = ("connection", "transfer-encoding")
+"""Of those several lines are one list (RFC 9110, 5.3)."""
 
 
 class BadAnswer(ValueError):
@@ -56,7 +61,7 @@ class AnswerReader:
     @property
     def begun(self) -> bool:
         """Whether anything has come."""
-        return self._head is not None or bool(self._buffer)
+        return self._head is not None or self._interim > 0 or bool(self._buffer)
 
     def feed(self, data: bytes) -> Answer | None:
         """Take in what has arrived; returns the answer once it is whole. Raises BadAnswer."""
@@ -82,12 +87,12 @@ class AnswerReader:
         if not self._buffer.startswith(_BEGINS[: len(self._buffer)]):
             raise BadAnswer("it does not speak HTTP/1.1")
         found = _HEAD_ENDS.search(self._buffer, max(0, self._searched - 3))
+        self._searched = len(self._buffer)
+        if (found.end() if found else self._searched) > HEAD_BYTES_MAX:
+            raise BadAnswer("the head of the answer does not end")
         if found is None:
-            self._searched = len(self._buffer)
-            if self._searched > HEAD_BYTES_MAX:
-                raise BadAnswer("the head of the answer does not end")
             return False
-        line, *lines = _LINE.split(self._buffer[: found.start()])
+        line, *lines = _LINE.split(_FOLD.sub(b" ", self._buffer[: found.start()]))
         del self._buffer[: found.end()]
         self._searched = 0
         status_line = _STATUS.fullmatch(line)
@@ -102,6 +107,8 @@ class AnswerReader:
             raise BadAnswer("it only ever says that the answer will come")
         if status >= 200:
             stays = status_line[1] == b"1" and "close" not in headers.get("connection", "").lower()
+            if "transfer-encoding" in headers and "content-length" in headers:
+                stays = False  # somebody between may have believed the other one (RFC 9112, 6.3)
             is_tunnel = self._to_connect and status < 300
             self._head = Answer(status, _text(status_line[3] or b""), headers, b"", stays or is_tunnel)
             self._frame(status, headers)
@@ -120,11 +127,11 @@ class AnswerReader:
             self._size = int(text)
 
     def _in_chunks(self, head: Answer) -> Answer | None:
-        while len(self._body) < BODY_BYTES_MAX:
+        while True:
             line = _LINE.search(self._buffer)
+            if (line.start() if line else len(self._buffer)) > _CHUNK_LINE_BYTES_MAX:
+                raise BadAnswer("the size of a chunk does not end")
             if line is None:
-                if len(self._buffer) > _CHUNK_LINE_BYTES_MAX:
-                    raise BadAnswer("the size of a chunk does not end")
                 return None
             size = _SIZE.fullmatch(self._buffer[: line.start()])
             if size is None:
@@ -132,30 +139,23 @@ class AnswerReader:
             begin, end = line.end(), line.end() + int(size[1], 16)
             if begin == end:
                 return self._behind_chunks(head, begin)
+            if len(self._body) + min(end, len(self._buffer)) - begin >= BODY_BYTES_MAX:
+                return self._answer(head, self._body + self._buffer[begin:end])
             behind = _LINE.match(self._buffer, end)
             if behind is None:
-                return self._in_chunk(head, begin, end)
+                if len(self._buffer) > end and self._buffer[end:] != b"\r":
+                    raise BadAnswer("a chunk is longer than it says")
+                return None
             self._body += self._buffer[begin:end]
             del self._buffer[: behind.end()]
-        return self._answer(head, self._body)
-
-    def _in_chunk(self, head: Answer, begin: int, end: int) -> Answer | None:
-        """A chunk that has not come whole, or never ends."""
-        if len(self._buffer) > end + 1:
-            raise BadAnswer("a chunk is longer than it says")
-        if len(self._body) + len(self._buffer) - begin >= BODY_BYTES_MAX:
-            return self._answer(head, self._body + self._buffer[begin:end])
-        return None
 
     def _behind_chunks(self, head: Answer, begin: int) -> Answer | None:
         """Trailers, which say nothing to a webhook, and an empty line."""
-        rest = self._buffer[begin:]
-        ends = _LINE.match(rest) or _HEAD_ENDS.search(rest)
-        if ends is not None:
-            return self._answer(head, self._body, whole=ends.end() == len(rest))
-        if len(rest) > HEAD_BYTES_MAX:
+        ends = _LINE.match(self._buffer, begin) or _HEAD_ENDS.search(self._buffer, max(begin, self._searched - 3))
+        self._searched = len(self._buffer)
+        if (ends.end() if ends else self._searched) - begin > HEAD_BYTES_MAX:
             raise BadAnswer("the trailers of the answer do not end")
-        return None
+        return None if ends is None else self._answer(head, self._body, whole=ends.end() == len(self._buffer))
 
     def _answer(self, head: Answer, body: bytearray, *, whole: bool = False) -> Answer:
         return head._replace(body=bytes(body[:BODY_BYTES_MAX]), keeps=head.keeps and whole)
@@ -166,7 +166,9 @@ def _headers(lines: Iterable[bytes | bytearray]) -> dict[str, str]:
     for line in lines:
         name, _, value = _text(line).partition(":")
         name, value = name.strip().lower(), value.strip()
-        if headers.setdefault(name, value) != value and name == "content-length":
+        if name in _LISTS and name in headers:
+            headers[name] += f", {value}"
+        elif headers.setdefault(name, value) != value and name == "content-length":
             raise BadAnswer("the answer has two lengths")  # RFC 9112, 6.3
     return headers
 

@@ -5,12 +5,14 @@ keep a cookie, unpack an answer). A client for every purpose takes three times t
 """
 
 import asyncio
+import select
 import socket
 import ssl
 from collections.abc import Sequence
 from typing import cast
 
 from aiohappyeyeballs import AddrInfoType, start_connection
+from yarl import URL
 
 from agent.webhooks.answers import Answer, AnswerReader, BadAnswer
 from agent.webhooks.config import Webhook, literal_address
@@ -35,10 +37,10 @@ class ProxyRefused(OSError):
 
 
 class Closed(ConnectionError):
-    """The other side has ended the connection before it answered."""
+    """The other side has ended the connection before anything of an answer came."""
 
-    def __init__(self) -> None:
-        super().__init__("it closes the connection")
+    def __init__(self, why: str = "it closes the connection") -> None:
+        super().__init__(why)
 
 
 class Connection(asyncio.Protocol):
@@ -55,7 +57,10 @@ class Connection(asyncio.Protocol):
         self._answer: asyncio.Future[Answer] | None = None
 
     async def ask(self, request: bytes, *, to_connect: bool = False) -> Answer:
-        """Send a request and wait for its answer. Raises Closed, BadAnswer, OSError; then it is closed."""
+        """Send a request and wait for its answer. Raises Closed, BadAnswer, OSError; then it is closed.
+
+        Of them Closed alone says that nothing of an answer came.
+        """
         if not self.is_free:
             raise self._why
         self._reader, self.is_free = AnswerReader(to_connect=to_connect), False
@@ -72,10 +77,16 @@ class Connection(asyncio.Protocol):
                 self.transport.abort()
         return answer
 
-    async def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+    def has_come_unasked(self) -> bool:
+        """Whether something waits to be read: the end, or what would be taken for the answer to the next request."""
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+    async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Behind a proxy's answer. Raises OSError."""
         loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(self.transport, self, context, server_hostname=host)
+        secured = await loop.start_tls(self.transport, self, context, server_hostname=name)
         self.transport = cast("asyncio.Transport", secured)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -105,8 +116,10 @@ class Connection(asyncio.Protocol):
         self.is_free = False
         if self._answer is None or self._answer.done():
             return
-        if exc is not None or not self._reader.begun:
-            self._answer.set_exception(exc or Closed())
+        if not self._reader.begun and (exc is None or isinstance(exc, ConnectionError)):
+            exc = Closed(str(exc)) if exc else Closed()
+        if exc is not None:
+            self._answer.set_exception(exc)
             return
         try:
             self._answer.set_result(self._reader.end())
@@ -126,8 +139,9 @@ class Connections:
         """One that stood before; None: one has to be opened."""
         while self._idle:
             connection = self._idle.pop()
-            if connection.is_free:
+            if connection.is_free and not connection.has_come_unasked():
                 return connection
+            connection.transport.abort()
         return None
 
     async def open(self, route: Route, tls: ssl.SSLContext | None) -> Connection:
@@ -182,7 +196,7 @@ class Connections:
         context = tls
         if route.proxy is not None:
             context = ssl.create_default_context() if route.proxy.scheme == "https" else None
-        name = None if context is None else route.through.raw_host
+        name = None if context is None else _tls_name(route.through)
         loop = asyncio.get_running_loop()
         _, connection = await loop.create_connection(Connection, sock=sock, ssl=context, server_hostname=name)
         if route.by_tunnel and tls is not None:
@@ -215,4 +229,11 @@ async def _through(connection: Connection, route: Route, tls: ssl.SSLContext) ->
     answer = await connection.ask(connect(route), to_connect=True)
     if not 200 <= answer.status < 300:
         raise ProxyRefused(f"the proxy answers HTTP {answer.status} {answer.reason[:100]}")
-    await connection.start_tls(tls, route.url.raw_host or "")
+    if not connection.is_free:
+        raise ProxyRefused("the proxy says more than that the way is free")
+    await connection.start_tls(tls, _tls_name(route.url))
+
+
+def _tls_name(url: URL) -> str:
+    """Whose certificate it has to be: a certificate knows no dot behind the last label."""
+    return (url.raw_host or "").rstrip(".")

@@ -15,6 +15,8 @@ from agent.webhooks.config import Webhook
 from agent.webhooks.headers import usual
 
 _BREAKS = re.compile(r"[\r\n\0]")
+_ENCODED = re.compile(r"[!#$%&'()*+,./:;=?@\[\]_~0-9A-Za-z-]*")
+"""All that may stand in a URL (RFC 3986, 2)."""
 
 
 class Route(NamedTuple):
@@ -66,7 +68,16 @@ class RequestWriter:
         if suffix:
             url = url.with_path(url.raw_path.rstrip("/") + suffix, encoded=True, keep_query=True)
         is_whole = self._route.proxy is not None and not self._route.by_tunnel
-        return f"{self._method} {url if is_whole else url.raw_path_qs} HTTP/1.1\r\n"
+        begin = f"{url.scheme}://{url.host_port_subcomponent}" if is_whole else ""
+        return f"{self._method} {begin}{url.raw_path_qs} HTTP/1.1\r\n"
+
+
+def as_given(url: str) -> URL:
+    """A URL of the configuration: encoded where that is needed, else byte for byte as it was given.
+
+    Some services sign theirs. Raises ValueError.
+    """
+    return URL(url, encoded=_ENCODED.fullmatch(url) is not None)
 
 
 def connect(route: Route) -> bytes:

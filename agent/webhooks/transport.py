@@ -14,6 +14,7 @@ from yarl import URL
 from agent.webhooks.answers import Answer, BadAnswer
 from agent.webhooks.config import Webhook, literal_address
 from agent.webhooks.connections import (
+    Closed,
     Connection,
     Connections,
     NoConnection,
@@ -21,7 +22,7 @@ from agent.webhooks.connections import (
     RefusedAddress,
 )
 from agent.webhooks.proxies import BadProxy, proxy_for
-from agent.webhooks.request import RequestWriter, Route
+from agent.webhooks.request import RequestWriter, Route, as_given
 from agent.webhooks.retry import Outcome, parse_date, parse_retry_after
 from drivers import tls
 from drivers.tls import Tls
@@ -53,17 +54,19 @@ class Transport:
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], suffix: str = "") -> Outcome:
-        """Send once; a connection that had gone stale while it was kept alive gets one second try.
+        """Send once; a connection that had gone stale while it was kept alive gets one second try in the same time.
 
         `suffix` goes behind the path of the URL.
         """
         begin = _now()
         try:
             request = self._write(body, headers, suffix)
-            try:
-                answer = await self._once(request, self._connections.kept())
-            except _Stale:
-                answer = await self._once(request, None)
+            tls_context = self._context() if self._is_https else None
+            async with asyncio.timeout(self._webhook.timeout.total):
+                try:
+                    answer = await self._once(request, self._connections.kept(), tls_context)
+                except _Stale:
+                    answer = await self._once(request, None, tls_context)
         except (TimeoutError, OSError, ValueError) as error:
             return await self._failed(error, begin)
         return self._outcome(answer, begin)
@@ -72,16 +75,14 @@ class Transport:
         """Close all connections."""
         self._connections.close()
 
-    async def _once(self, request: bytes, kept: Connection | None) -> Answer:
-        tls_context = self._context() if self._is_https and kept is None else None
-        async with asyncio.timeout(self._webhook.timeout.total):
-            connection = kept or await self._connections.open(self._route, tls_context)
-            try:
-                answer = await connection.ask(request)
-            except ConnectionError as error:
-                if kept is not None:
-                    raise _Stale from error
-                raise
+    async def _once(self, request: bytes, kept: Connection | None, tls_context: ssl.SSLContext | None) -> Answer:
+        connection = kept or await self._connections.open(self._route, tls_context)
+        try:
+            answer = await connection.ask(request)
+        except Closed as error:
+            if kept is not None:
+                raise _Stale from error
+            raise
         self._connections.keep(connection)
         return answer
 
@@ -104,7 +105,7 @@ class Transport:
         host = urlsplit(self._webhook.url).hostname or ""
         if proxy and not self._is_https and not self._webhook.allow_http and not literal_address(host):
             raise RefusedAddress(f"{host}: behind a proxy http:// may go anywhere: say `allow_http: true`")
-        return Route(URL(self._webhook.url), URL(proxy) if proxy else None)
+        return Route(as_given(self._webhook.url), URL(proxy) if proxy else None)
 
     @cached_property
     def _write(self) -> RequestWriter:

@@ -5,7 +5,9 @@ import json
 import subprocess
 from pathlib import Path
 
+import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.enums import CallbackAPIVersion
 from pydantic import SecretStr, ValidationError
 
 import drivers.mqtt_connection
@@ -13,13 +15,15 @@ import drivers.mqtt_routing
 from agent.outbox.ledger import KEPT
 from drivers.base import FeedState, Message
 from drivers.mqtt import BrokerConfig, MqttDriver
+from drivers.mqtt_packets import Inbox
 from tests.drivers.conftest import Make, on
 from tests.support.feed import Reader
 from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto, Said
-from tests.support.rawbroker import CONNACK_SESSION, RawBroker, publish
+from tests.support.rawbroker import CONNACK_SESSION, PUBACK, RawBroker, publish
 from tests.support.waiting import until
 
+PUBREC, PUBCOMP = 5, 7
 BIG = b"7" + b" " * 250_000
 """40 of them are more than the intake holds."""
 
@@ -322,6 +326,72 @@ async def test_paused_for_half_the_keepalive_it_leaves_and_loses_nothing_at_qos_
     assert reader.new_sessions == 1
     first_seen = dict.fromkeys(value for _, value in reader.values)
     assert list(first_seen) == list(range(60)), "in order"
+
+
+async def test_however_often_it_pauses_in_a_flood_no_more_is_read_than_is_taken(
+    make: Make, raw: RawBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = [0]
+
+    class Watched(Inbox):
+        def put(self, data: bytes) -> None:
+            super().put(data)
+            held.append(len(self._bytes))
+
+    monkeypatch.setattr(drivers.mqtt_connection, "Inbox", Watched)
+    reader = make(raw.url, {"a": on("a")})
+    await reader.open()
+    raw.say(b"\x30\x05\x00\x01a\x007" * 20_000)
+    await reader.come(20_000)
+    assert max(held) < 70_000
+
+
+# -- QoS 2, which an older session under the same client id may hold
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_messages_of_qos_2_are_told_once_and_the_broker_lets_go_of_them(
+    make: Make, broker: Mosquitto, protocol: str
+) -> None:
+    earlier = mqtt.Client(
+        CallbackAPIVersion.VERSION2, "bellcrank-cabin-01234567", clean_session=False, protocol=mqtt.MQTTv311
+    )
+    earlier.connect("127.0.0.1", broker.port)
+    earlier.loop_start()
+    earlier.subscribe("a", 2)
+    await until(lambda: "Sending SUBACK to bellcrank-cabin-01234567" in broker.log())
+    earlier.disconnect()
+    earlier.loop_stop()
+    await broker.publish(*(Said("a", str(n), qos=2) for n in range(50)))
+    reader = make(broker.url, {"a": on("a")}, protocol=protocol)
+    await reader.open()
+    await reader.come(50)
+    assert reader.values == [("a.v", n) for n in range(50)]
+    await until(lambda: broker.log().count("Received PUBCOMP from bellcrank-cabin-01234567") == 50)
+    await reader.close()
+    again = make(broker.url, {"a": on("a")}, protocol=protocol)
+    await again.open()
+    await broker.publish(Said("a", "51"))
+    await again.come(1)
+    assert again.values == [("a.v", 51)]
+
+
+async def test_a_message_of_qos_2_is_taken_over_behind_its_batch_only(make: Make, raw: RawBroker) -> None:
+    reader = make(raw.url, {"a": on("a")})
+    await reader.open()
+    reader.may_go_on.clear()
+    raw.say(publish(1, b"a", b"1") + b"\x34\x07\x00\x01a\x00\x09\x002" + publish(3, b"a", b"3"))
+    await until(lambda: len(reader.messages) + intake(reader) == 3)
+    assert not _acknowledgements(raw)
+    reader.may_go_on.set()
+    await until(lambda: len(_acknowledgements(raw)) == 3)
+    raw.say(b"\x62\x02\x00\x09" * 2)  # as a broker asks again that has not heard the answer
+    await until(lambda: len(_acknowledgements(raw)) == 5)
+    assert _acknowledgements(raw) == [(PUBACK, 1), (PUBREC, 9), (PUBACK, 3), (PUBCOMP, 9), (PUBCOMP, 9)]
+
+
+def _acknowledgements(raw: RawBroker) -> list[tuple[int, int]]:
+    return [(p.type, int.from_bytes(p.content[:2], "big")) for p in raw.got if p.type in (PUBACK, PUBREC, PUBCOMP)]
 
 
 # -- sessions

@@ -11,7 +11,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from drivers.mqtt_packets import Inbox, NotMqtt, Publish, pubacks
+from drivers.mqtt_packets import PACKET_BYTES_MAX, Inbox, NotMqtt, Publish, acknowledgements, pubcomp
 
 PINGRESP = b"\xd0\x00"
 SUBACK = b"\x90\x04\x00\x01\x00\x01"
@@ -36,7 +36,7 @@ def properties(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def packets(draw: st.DrawFn, *, is_5: bool) -> bytes:
-    qos = draw(st.integers(0, 1))
+    qos = draw(st.integers(0, 2))
     topic = draw(st.binary(min_size=1, max_size=300))
     content = len(topic).to_bytes(2, "big") + topic
     content += draw(st.integers(1, 65535)).to_bytes(2, "big") if qos else b""
@@ -59,7 +59,7 @@ def as_paho_reads(packet: bytes, *, is_5: bool) -> Publish:
     version = MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311
     read = decode_publish(packet[0], packet[begin:], version)
     numbers = tuple(getattr(read.properties, "SubscriptionIdentifier", ()))
-    return Publish(read.mid, read.dup, read.retain, read.topic, numbers, bytes(read.payload))
+    return Publish(read.mid, read.qos, read.dup, read.retain, read.topic, numbers, bytes(read.payload))
 
 
 def taken(inbox: Inbox, chunks: Iterable[bytes]) -> list[Publish | bytes]:
@@ -113,7 +113,9 @@ def test_who_breaks_off_finds_the_other_messages_later() -> None:
         b"\x30\x03\x00\x00\x00",  # no topic
         b"\x32\x04\x00\x01a\x00",  # half a packet id
         b"\x32\x05\x00\x01a\x00\x01",  # no length of the properties
-        b"\x34\x06\x00\x01a\x00\x01\x00",  # QoS 2, which nobody asked for
+        b"\x36\x06\x00\x01a\x00\x01\x00",  # QoS 3
+        b"\x32\x06\x00\x01a\x00\x00\x00",  # a packet id of 0
+        b"\x30\x00",  # nothing
         b"\x30\x05\x00\x01a\x09\x01",  # properties that are longer than their packet
         b"\x30\x05\x00\x01a\x01\x77",  # a property that there is not
         b"\x30\x07\x00\x01a\x03\x23\x00\x01",  # a topic alias, which nobody allowed
@@ -129,5 +131,41 @@ def test_what_no_broker_may_send_is_told(packet: bytes) -> None:
         list(inbox.messages())
 
 
+def test_of_a_message_that_is_too_long_the_beginning_is_taken_and_the_rest_left_out() -> None:
+    inbox, more, held = Inbox(is_5=False), 100_000, 0
+    packet = b"\x32" + _length(PACKET_BYTES_MAX + more) + b"\x00\x01a\x00\x07" + bytes(PACKET_BYTES_MAX + more - 5)
+    messages = []
+    for begin in range(0, len(packet), 65_536):
+        inbox.put(packet[begin : begin + 65_536] + (PINGRESP if begin + 65_536 >= len(packet) else b""))
+        messages += list(inbox.messages())
+        held = max(held, len(inbox._bytes))
+    ((packet_id, qos, _, _, topic, _, payload),) = messages
+    assert (packet_id, qos, topic, len(payload)) == (7, 1, b"a", PACKET_BYTES_MAX - 5)
+    assert held < PACKET_BYTES_MAX + 70_000
+    assert inbox.packet() == PINGRESP
+    assert not inbox
+
+
+def test_no_other_packet_is_that_long() -> None:
+    inbox = Inbox(is_5=True)
+    inbox.put(b"\x90" + _length(PACKET_BYTES_MAX + 1) + bytes(PACKET_BYTES_MAX))
+    with pytest.raises(NotMqtt):
+        inbox.packet()
+
+
 def test_acknowledgements_are_one_piece_in_their_order() -> None:
-    assert pubacks([1, 65535]) == b"\x40\x02\x00\x01\x40\x02\xff\xff"
+    first, second, third, fourth = (
+        Publish(packet_id, qos, False, False, b"a", (), b"") for packet_id, qos in ((1, 1), (0, 0), (2, 2), (65535, 1))
+    )
+    given = acknowledgements([first, second, third, fourth])
+    assert given == b"\x40\x02\x00\x01\x50\x02\x00\x02\x40\x02\xff\xff"
+
+
+def test_a_message_of_qos_2_is_let_go_whatever_comes_with_its_pubrel() -> None:
+    assert pubcomp(b"\x62\x02\x01\x02") == b"\x70\x02\x01\x02"
+    properties = b"\x26\x00\x01a\x00\xc8" + bytes(200)
+    long = b"\x00" + _length(len(properties)) + properties
+    assert pubcomp(b"\x62" + _length(2 + len(long)) + b"\x01\x02" + long) == b"\x70\x02\x01\x02"
+    for short in (b"\x62\x00", b"\x62\x01\x01"):
+        with pytest.raises(NotMqtt):
+            pubcomp(short)

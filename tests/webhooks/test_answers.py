@@ -41,6 +41,22 @@ def test_of_the_head_status_reason_and_headers_are_known() -> None:
     assert answer.headers["retry-after"] == "7"
 
 
+def test_a_header_that_goes_on_in_the_next_line_hides_no_other_one() -> None:
+    folded = b"X-Note: a\r\n Content-Length: 0\r\n\tRetry-After: 9\r\nContent-Length: 5\r\n"
+    answer = answered(b"HTTP/1.1 503 Busy\r\n" + folded + b"\r\nhello")
+    assert answer.body == b"hello"
+    assert answer.headers == {"x-note": "a Content-Length: 0 Retry-After: 9", "content-length": "5"}
+
+
+def test_several_lines_of_codings_are_one_list() -> None:
+    reader = AnswerReader()
+    assert reader.feed(CHUNKED.replace(b"busy", b"").replace(b": chunked", b": gzip\r\nTransfer-Encoding: chunked"))
+    unknown = CHUNKED.replace(b": chunked", b": chunked\r\nTransfer-Encoding: gzip")
+    reader = AnswerReader()
+    assert reader.feed(unknown) is None, "chunked is not what was done last: only the end ends it"
+    assert not reader.end().keeps
+
+
 @pytest.mark.parametrize("status", [b"204 No Content", b"304 Not Modified"])
 def test_some_have_no_body_whatever_they_say(status: bytes) -> None:
     assert answered(b"HTTP/1.1 " + status + b"\r\nContent-Length: 7\r\n\r\n").keeps
@@ -57,12 +73,22 @@ def test_without_a_length_the_body_lasts_until_the_connection_ends() -> None:
     "text",
     [
         OK.replace(b"\r\n\r\n", b"\r\nConnection: Close\r\n\r\n"),
+        OK.replace(b"\r\n\r\n", b"\r\nConnection: x\r\nConnection: close\r\n\r\n"),
         OK.replace(b"1.1", b"1.0"),
+        CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 5\r\n\r\n", 1),
         OK + b"HTTP/1.1 200 OK\r\n",
         NONE + b"x",
         TRAILERS + b"x",
     ],
-    ids=["said", "1.0", "another behind it", "a body behind none", "behind chunks"],
+    ids=[
+        "said",
+        "said in a second line",
+        "1.0",
+        "two ways to tell its length",
+        "another behind it",
+        "a body behind none",
+        "behind chunks",
+    ],
 )
 def test_a_connection_is_not_used_again_where_it_ends_or_says_more_than_was_asked(text: bytes) -> None:
     assert not answered(text).keeps
@@ -104,6 +130,9 @@ def test_of_a_body_that_is_too_long_the_beginning_is_enough(begin: bytes) -> Non
         b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 200\r\n\r\nok",
         b"HTTP/1.1 100 Continue\r\n\r\n" * 100,
         b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * (HEAD_BYTES_MAX // 6),
+        b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * (HEAD_BYTES_MAX // 6) + b"\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;" + b"x" * 2000 + b"\r\na\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a: b\r\n" * 10_000 + b"\r\n",
     ],
 )
 def test_what_is_no_answer_is_refused(text: bytes) -> None:
@@ -111,7 +140,13 @@ def test_what_is_no_answer_is_refused(text: bytes) -> None:
         AnswerReader().feed(text)
 
 
-@pytest.mark.parametrize("text", [b"", b"HTTP/1.1 200", OK[:-1], CHUNKED[:-1]])
+@pytest.mark.parametrize("behind", [b"garbage", b"\r\n0\r\n\r\n"])
+def test_what_is_behind_the_beginning_of_a_long_body_does_not_matter_however_it_comes(behind: bytes) -> None:
+    text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10001\r\n" + bytes(BODY_BYTES_MAX + 1) + behind
+    assert answered(text) == answered(text[: -len(behind) - 1])
+
+
+@pytest.mark.parametrize("text", [b"", b"HTTP/1.1 200", OK[:-1], CHUNKED[:-1], b"HTTP/1.1 100 Continue\r\n\r\n"])
 def test_what_breaks_off_is_no_answer(text: bytes) -> None:
     reader = AnswerReader()
     assert reader.feed(text) is None

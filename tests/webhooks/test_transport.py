@@ -1,17 +1,20 @@
 """One request: what is sent and which way, and what people are told where there is no answer, by real sockets."""
 
 import asyncio
+import os
 import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from aiohttp import web
 
 from agent.webhooks.config import Webhook
 from agent.webhooks.proxies import proxy_for
+from agent.webhooks.request import RequestWriter, Route, as_given
 from agent.webhooks.retry import Outcome
 from agent.webhooks.transport import Transport
 from tests.support.agent import free_port
@@ -54,6 +57,25 @@ async def port(says: bytes) -> AsyncIterator[int]:
         await gone.wait()
     finally:
         server.close()
+
+
+@asynccontextmanager
+async def serving(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]) -> AsyncIterator[str]:
+    """The URL of a server written by hand; at the end all its connections are closed."""
+    tasks = set[asyncio.Task[None]]()
+
+    async def served(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.add(cast("asyncio.Task[None]", asyncio.current_task()))
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await serve(reader, writer)
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+    server = await asyncio.start_server(served, "127.0.0.1", 0)
+    async with server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    await asyncio.gather(*tasks)
 
 
 async def test_a_refused_connection_is_told_by_its_address() -> None:
@@ -115,6 +137,41 @@ async def test_a_suffix_goes_behind_the_path(path: str, asked: str) -> None:
     async with Receiver() as receiver, transport(f"http://127.0.0.1:{receiver.port}{path}") as made:
         assert (await made.post(b"{}", {}, "/fail")).status == 204
     assert [got.path for got in receiver.got] == [asked]
+
+
+@pytest.mark.parametrize(
+    ("given", "asked"),
+    [
+        ("/a%2Fb%2fc/../d?sig=%2B%7e+x%20y&&z=%zz", "/a%2Fb%2fc/../d?sig=%2B%7e+x%20y&&z=%zz"),
+        ("/tür ok?q=ü", "/t%C3%BCr%20ok?q=%C3%BC"),
+        ("?a=1", "/?a=1"),
+        ("/a\r\nX-Evil: 1", "/aX-Evil:%201"),
+    ],
+)
+def test_path_and_query_are_sent_as_they_are_given_and_encoded_only_where_that_is_needed(
+    given: str, asked: str
+) -> None:
+    assert written(f"https://h{given}").startswith(f"POST {asked} HTTP/1.1\r\nHost: h\r\n")
+
+
+@pytest.mark.parametrize(
+    ("authority", "host"),
+    [
+        ("h:443", "h"),
+        ("h:8443", "h:8443"),
+        ("[::1]:443", "[::1]"),
+        ("[::1]:8443", "[::1]:8443"),
+        ("example.com.", "example.com"),
+        ("tür.example", "xn--tr-xka.example"),
+    ],
+)
+def test_the_host_is_named_as_http_wants_it(authority: str, host: str) -> None:
+    assert f"\r\nHost: {host}\r\n" in written(f"https://{authority}/")
+
+
+def written(url: str) -> str:
+    webhook = Webhook.model_validate({"url": url, "unsigned": True})
+    return RequestWriter(webhook, Route(as_given(url), None))(b"{}", {}).decode()
 
 
 @pytest.mark.parametrize("headers", [{"webhook-id": "a\r\nX-Evil: 1"}, {"x": "a\nb"}, {"x\r\ny": "a"}])
@@ -180,6 +237,110 @@ async def test_what_is_no_whole_answer_is_told_in_words(says: bytes, told: tuple
     async with server:
         outcome = await sent(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
     assert told_by(outcome) == told
+
+
+@pytest.mark.parametrize("leaves", [b"HTTP/1.1 204 No Content\r\n\r\n", b""], ids=["an answer", "its end"])
+async def test_what_came_before_a_request_is_seen_even_where_the_loop_has_not_read_it(leaves: bytes) -> None:
+    peers: list[socket.socket] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("socket"))
+        while await reader.readuntil(b"{}"):
+            writer.write(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(serve) as url, transport(url) as made:
+        assert (await made.post(b"{}", {})).status == 500
+        with socket.socket(fileno=os.dup(peers[0].fileno())) as peer:
+            if leaves:
+                peer.send(leaves)
+            else:
+                peer.shutdown(socket.SHUT_WR)
+        assert (await made.post(b"{}", {})).status == 500
+    assert len(peers) == 2
+
+
+@pytest.mark.parametrize("begin", [b"HTTP/1.1 200 OK\r\nContent-Le", b"HTTP/1.1 100 Continue\r\n\r\n"])
+@pytest.mark.parametrize("breaks", [True, False], ids=["broken", "ended"])
+async def test_a_request_is_sent_again_only_where_nothing_of_an_answer_came(begin: bytes, breaks: bool) -> None:
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        requests += 1
+        await reader.readuntil(b"}")
+        requests += 1
+        writer.write(begin)
+        if breaks:
+            await asyncio.sleep(0.05)  # a reset at once would take the beginning with it
+            writer.transport.abort()
+
+    async with serving(serve) as url, transport(url) as made:
+        assert (await made.post(b"{}", {})).status == 204
+        outcome = await made.post(b"{}" + b" " * 5_000_000 * breaks, {})
+    assert outcome.status is None
+    assert outcome.error == ("reset" if breaks else "protocol")
+    assert requests == 2
+
+
+@pytest.mark.parametrize("status", [b"413 Too Large", b"401 Unauthorized"])
+async def test_an_answer_counts_though_the_body_was_not_taken(status: bytes) -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(serve) as url, transport(url) as made:
+        for size in (2, 60_000, 20_000_000):
+            assert (await made.post(b"x" * size, {})).status == int(status[:3])
+
+
+async def test_an_attempt_that_is_cancelled_leaves_no_socket_behind(ca: Authority) -> None:
+    async def never(_request: web.Request, _n: int) -> web.StreamResponse:
+        await asyncio.sleep(60)
+        raise AssertionError
+
+    async with Receiver(never, tls=server(ca.issue("never"))) as receiver:
+        before = open_files()
+        async with transport(receiver.url, tls={"ca": ca.own.cert}, concurrency=32) as made:
+            attempts = [asyncio.create_task(made.post(b"{}", {})) for _ in range(8)]
+            for n, attempt in enumerate(attempts):
+                await asyncio.sleep(0.005 * n)
+                attempt.cancel()
+            await asyncio.gather(*attempts, return_exceptions=True)
+        await until(lambda: open_files() <= before)
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+async def test_the_second_try_has_no_time_of_its_own() -> None:
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"{}")
+        writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        await reader.readuntil(b"x")
+        await asyncio.sleep(0.3)
+
+    async with serving(serve) as url, transport(url, timeout={"connect": "400ms", "total": "400ms"}) as made:
+        assert (await made.post(b"{}", {})).status == 204
+        outcome = await made.post(b"x", {})
+    assert outcome.error == "timeout"
+    assert outcome.duration_s < 0.6
+
+
+async def test_of_several_addresses_one_that_answers_is_taken_and_only_those_that_were_checked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with Receiver() as receiver:
+
+        async def found(*_: object, **_more: object) -> list[tuple[Any, ...]]:
+            hosts = ["169.254.169.254", "127.0.0.9", "127.0.0.1"]  # refused here; nobody there
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (host, receiver.port)) for host in hosts]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+        assert (await sent(f"http://ops.example.com:{receiver.port}/")).status == 204
+    assert receiver.got[0].headers["host"] == f"ops.example.com:{receiver.port}"
 
 
 async def test_who_answers_before_it_is_asked_is_not_asked() -> None:
@@ -263,6 +424,16 @@ async def test_a_client_certificate_that_is_missing_is_told(ca: Authority, versi
     assert "client certificate" in outcome.detail
 
 
+async def test_a_dot_behind_the_host_is_none_of_its_certificate(ca: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver(tls=server(ca.issue("dot", names="DNS:ops.example.com"))) as receiver:
+
+        async def found(*_: object, **_more: object) -> list[tuple[Any, ...]]:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", receiver.port))]
+
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", found)
+        assert (await sent("https://ops.example.com./", tls={"ca": ca.own.cert})).status == 204
+
+
 async def test_an_old_version_of_tls_is_refused_where_a_newer_is_asked_for(ca: Authority) -> None:
     with tls_server(ca.issue("old"), "-tls1_2") as port:
         outcome = await sent(f"https://127.0.0.1:{port}/", tls={"ca": ca.own.cert, "min_version": "1.3"})
@@ -325,6 +496,13 @@ async def test_http_goes_through_the_proxy_only_where_it_may_go_anywhere(monkeyp
     assert between.asked == [f"POST http://{host}/hook HTTP/1.1" for host in ("ops.example.com", "192.168.7.7")]
     assert refused.error == "address"
     assert "allow_http" in refused.detail
+
+
+async def test_a_proxy_that_says_more_than_that_the_way_is_free_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with port(b"HTTP/1.1 200 OK\r\n\r\nand more") as between:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{between}")
+        outcome = await sent("https://ops.example.com/")
+    assert outcome.error == "proxy"
 
 
 async def test_a_redirect_is_not_followed_behind_a_proxy_either(monkeypatch: pytest.MonkeyPatch) -> None:
