@@ -1,6 +1,7 @@
 """The rig of the faults of the device: broker, agent, receiver, a stream of numbers; and what each must come to."""
 
 import asyncio
+import math
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Callable, Collection
@@ -17,7 +18,7 @@ from tests.faults.stream import CONFIG, RATE_PER_S, Stream
 from tests.support.agent import AgentProcess
 from tests.support.link import Link
 from tests.support.mosquitto import Mosquitto
-from tests.support.waiting import until
+from tests.support.waiting import TooLate, until
 
 PATIENCE_S, MUTANT_PATIENCE_S = 240.0, 160.0
 """The machine may be busy."""
@@ -129,16 +130,19 @@ class House:
                 await until(lambda told=told: len(self.oracle.ids) > told, self.patience_s / 8)  # type: ignore[misc]
 
     async def _settled(self) -> dict[str, Any]:
-        """The status, when nothing is pending any more."""
+        """The status, when nothing is pending any more, or has not become less for long."""
         status: dict[str, Any] = {}
 
-        def nothing_waits() -> bool:
+        def pending() -> float:
             nonlocal status
             status = self.agent.status()
-            return bool(status) and not status["outbox"]["pending"]
+            return float(status["outbox"]["pending"]) if status else math.inf
 
-        with suppress(AssertionError):
-            await until(nothing_waits, self.patience_s / 8)
+        least = pending()
+        with suppress(TooLate):
+            while least:
+                await until(lambda before=least: pending() < before, self.patience_s / 8)  # type: ignore[misc]
+                least = pending()
         return status
 
 

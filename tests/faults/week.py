@@ -27,6 +27,8 @@ PROBE_EVERY_S = 900.0
 SUBJECTS = 200
 BATCH = 50
 EVENTS = 20_000
+MUTANT_EVENTS = 2_000
+"""A mutant is caught by fewer, and one that never marks anything makes each commit longer."""
 _LASTS = 0.1
 """Share of the alerts that are never over."""
 
@@ -247,6 +249,8 @@ async def week(
 ) -> Result:
     """Weeks of so many events, one after another, at least one."""
     result, end = Result(), time.monotonic() + seconds
+    if mutant:
+        events, max_events = min(events, MUTANT_EVENTS), min(max_events, MUTANT_EVENTS // 2)
     with mutated(mutant):
         while not result.strikes or time.monotonic() < end:
             place = folder / f"week-{result.strikes}"
