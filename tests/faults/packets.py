@@ -153,6 +153,6 @@ FAULTS = [
         "packets are lost: some, all in one direction, all; agent and receiver vanish without a word and come back",
         "losses",
         packets,
-        ("no-ledger", "acknowledge-early"),
+        ("gives-up",),
     )
 ]
