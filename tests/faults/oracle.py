@@ -56,7 +56,7 @@ class Oracle:
     """In the order of their first arrival."""
     wrong: list[str] = field(default_factory=list)
     _answered_at: dict[str, float] = field(default_factory=dict)
-    """When the 2xx of an id was sent off."""
+    """When the 2xx of an id was sent off to the agent that runs."""
     _marked: set[str] = field(default_factory=set)
     _runner: web.AppRunner | None = None
     port: int = field(default_factory=free_port)
@@ -113,9 +113,14 @@ class Oracle:
         self.accepted[message_id] += 1
 
     def agent_dies(self) -> None:
-        """Before a kill: what was answered long ago must not come again."""
+        """Before a kill: what was answered long ago must not come again.
+
+        An answer of just now may not have been read: its delivery may come again until it is answered once more,
+        however long that takes.
+        """
         since = time.monotonic() - _MARKED_WITHIN_S
         self._marked |= {message_id for message_id, at in self._answered_at.items() if at < since}
+        self._answered_at.clear()
 
     def told(self) -> set[str]:
         """What has been told."""
