@@ -156,7 +156,7 @@ MUTANTS: dict[str, list[Patch]] = {
 }
 
 
-STALLING = frozenset({"feeds-stay-lost", "poison-stays", "webhooks-wait"})
+STALLING = frozenset({"feeds-stay-lost", "poison-stays", "webhooks-wait", "wall-clock"})
 """What they break is that things go on: a wait in vain catches them, and tells nothing of any other."""
 
 
