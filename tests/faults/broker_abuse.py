@@ -285,6 +285,6 @@ FAULTS = [
         "brokers redeliver, reorder, flood, send what none may send, stop in mid-packet, lie of sessions, never answer",
         "abuses",
         broker_abuse,
-        ("no-ledger", "acknowledge-early"),
+        ("no-ledger",),
     )
 ]
