@@ -51,12 +51,19 @@ def sources_yaml(
     names: set[str] = set()
     lines: list[str] = []
     for one in suggested:
-        if baudrate is None and _NO_TOPIC & set(one.where.replace(_PLACEHOLDER, "")):
-            lines.append(f"  # {_quoted(one.where)} cannot be a source: + # and braces mean something in a topic")
+        if baudrate is None and _is_no_topic(one.where):
+            lines.append(
+                f"  # {_quoted(one.where)} cannot be a source: + # $share/ and braces mean something in a topic"
+            )
         else:
             lines += _source(one, known, names, span_s, baudrate)
     head = "sources:" if names else "sources: {}"
     return "\n".join([head, *lines]) + "\n"
+
+
+def _is_no_topic(where: str) -> bool:
+    """Whether the configuration would take it for something else than the one topic that it is."""
+    return where.startswith("$share/") or bool(_NO_TOPIC & set(where.replace(_PLACEHOLDER, "")))
 
 
 def _largest_group(places: Mapping[str, Place]) -> tuple[str, Sequence[str]] | None:

@@ -63,12 +63,13 @@ def test_names_and_units_come_from_what_was_announced(tmp_path: Path) -> None:
     assert "Bedroom" in text
 
 
-def test_a_topic_that_the_configuration_cannot_name_is_told_in_a_comment(tmp_path: Path) -> None:
+@pytest.mark.parametrize("topic", ["a/{b", "$share/a/b"])
+def test_a_topic_that_the_configuration_cannot_name_is_told_in_a_comment(tmp_path: Path, topic: str) -> None:
     seen = Seen()
-    seen.add("a/{b", b"1", 1.0)
+    seen.add(topic, b"1", 1.0)
     seen.add("plain", b"1", 1.0)
     text = suggested(seen)
-    assert '# "a/{b" cannot be a source' in text
+    assert f'# "{topic}" cannot be a source' in text
     assert list(loaded(tmp_path, text).sources) == ["plain"]
 
 
