@@ -143,6 +143,7 @@ class Soak:
         await self.at.all_told()
         self.at.broker.stop()
         self.at.broker.start()
+        await until(self.at.stream.is_connected)  # what paho is given before, it may send behind what comes later
         self.at.run_stream()
 
     async def reload(self) -> None:

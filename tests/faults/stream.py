@@ -66,6 +66,10 @@ class Stream:
                 self._publish()
             await asyncio.sleep(1 / self._rate_per_s)
 
+    def is_connected(self) -> bool:
+        """Whether the broker has taken its connection."""
+        return bool(self._client.is_connected())
+
     def close(self) -> None:
         """Publish nothing more; what is not acknowledged is forgotten."""
         self._client.disconnect()
