@@ -1,17 +1,13 @@
-"""A disk and a wall clock that do wrong, for one agent: a small C library that is preloaded into it (ld.so(8)).
+"""A disk and a wall clock that do wrong, for one agent: a small C library that is preloaded into it.
 
-SQLite and Python reach the kernel through libc, so what they ask for passes here. It is made with the system's
-compiler; without one the test is skipped.
+SQLite and Python reach the kernel through libc, so what they ask for passes here.
 """
 
 import errno
-import mmap
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.preload import compiled, shared
 
 _SOURCE = Path(__file__).with_suffix(".c")
 _CONTROL = struct.Struct("=qiiiiQ")  # struct control of faulty.c
@@ -21,14 +17,8 @@ class Faulty:
     """Of the files in `state` and of the clock; all is well until it is told otherwise."""
 
     def __init__(self, folder: Path, state: Path) -> None:
-        compiler = shutil.which("gcc") or shutil.which("cc")
-        if compiler is None:
-            pytest.skip("a library that fails has to be compiled, and there is no gcc")
-        library, control = folder / "faulty.so", folder / "faulty.control"
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE, "-ldl"], check=True)
-        control.write_bytes(bytes(_CONTROL.size))
-        with control.open("r+b") as file:
-            self._page = mmap.mmap(file.fileno(), _CONTROL.size)
+        library, control = compiled(_SOURCE, folder), folder / "faulty.control"
+        self._page = shared(control, _CONTROL.size)
         self.env = {"LD_PRELOAD": str(library), "FAULTY_CONTROL": str(control), "FAULTY_FOLDER": str(state.resolve())}
         """With what the agent is started."""
         self.step_s = 0.0

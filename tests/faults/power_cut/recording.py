@@ -1,19 +1,17 @@
 """What an agent asked of its disk, said to others and heard of them, in one order: recorded by a preloaded library.
 
-SQLite and Python reach the kernel through libc, so all of it passes there. The library is made with the system's
-compiler; without one the test is skipped. `recorder.c` writes the records, and says how.
+SQLite and Python reach the kernel through libc, so all of it passes there.
+`recorder.c` writes the records, and says how.
 """
 
 import mmap
-import shutil
 import struct
-import subprocess
 from collections.abc import Iterator
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
+from tests.support.preload import compiled, shared
 
 _SOURCE = Path(__file__).with_name("recorder.c")
 _RECORD = struct.Struct("=IiiiqqQ")  # struct record of recorder.c
@@ -77,14 +75,8 @@ class Recorder:
     """Of one agent after another on the same files."""
 
     def __init__(self, folder: Path, state: Path) -> None:
-        compiler = shutil.which("gcc") or shutil.which("cc")
-        if compiler is None:
-            pytest.skip("a library that records has to be compiled, and there is no gcc")
-        library, control = folder / "recorder.so", folder / "recorder.control"
-        subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE, "-ldl"], check=True)
-        control.write_bytes(bytes(mmap.PAGESIZE))
-        with control.open("r+b") as file:
-            self._page = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        library, control = compiled(_SOURCE, folder), folder / "recorder.control"
+        self._page = shared(control, mmap.PAGESIZE)
         self._log = folder / "recorder.log"
         self.env = {
             "LD_PRELOAD": str(library),
