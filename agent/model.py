@@ -26,7 +26,7 @@ class Moment(NamedTuple):
 
 @dataclass(slots=True)
 class Event:
-    """What a rule (or the agent about itself) has to tell. Never changed; to make a frozen one takes four times as long.
+    """What a rule (or the agent about itself) has to tell. Never changed; a frozen one is slow to make.
 
     `agent.webhooks.envelope` writes it for the wire.
     """
