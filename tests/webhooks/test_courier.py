@@ -297,7 +297,7 @@ async def test_what_is_cut_off_behind_an_attempt_that_succeeded_goes_again(tmp_p
 
     more: dict[str, Any] = {"concurrency": 1, "timeout": {"total": "60s"}}
     async with Receiver(hangs_at_the_second) as receiver, desk(tmp_path, receiver.url, **more) as at:
-        await at.owe("a", "a", "a")
+        await at.owe("a", "b")
         await hangs.wait()
         await at.courier.stop(0.0)
         await until(lambda: at.courier.view().in_flight == 0)
