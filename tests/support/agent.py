@@ -161,8 +161,22 @@ class AgentProcess:
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+    def descriptors(self, *, but_to: int = 0) -> int:
+        """How many it has open; those of connections to one port of loopback are not counted."""
+        kept = self._sockets_to(but_to) if but_to else set()
+        return sum(self._opened(number) not in kept for number in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    @staticmethod
+    def _opened(number: Path) -> str:
+        try:
+            return str(number.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            return ""
+
+    def _sockets_to(self, port: int) -> set[str]:
+        """As /proc/PID/fd names them, see proc(5) of /proc/net/tcp."""
+        rows = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        return {f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == port}
 
     def rss_bytes(self) -> int:
         return self._memory_bytes("VmRSS")
