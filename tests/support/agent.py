@@ -1,12 +1,15 @@
 """The real agent as a process of its own, with its configuration, its state and its log in one folder."""
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,22 +20,50 @@ from typing import Any
 
 from tests.support.waiting import until
 
-_CHANCE = SystemRandom()
-"""Processes that test beside one another, also those made by a fork, choose different ports."""
+_LOCKS = Path(tempfile.gettempdir(), f"bellcrank-test-ports-{os.getuid()}")
 
 
 def free_port() -> int:
     """A port of loopback that nobody listens on, and none that the kernel gives to whoever connects.
 
-    So a server that is stopped and started again finds it free, whatever other tests do meanwhile.
+    No other process of tests is given it as long as this one lives, and this one never again. So a server finds it free
+    when it begins to listen, and again when it is stopped and started, whatever other tests do meanwhile.
     """
-    while True:
-        port = _CHANCE.randrange(20_000, _ephemeral())
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+    for port in _candidates():
+        if _is_ours(port) and _nobody_listens(port):
+            return port
+    raise RuntimeError("this process has been given all ports that there are")
+
+
+@functools.cache
+def _candidates() -> Iterator[int]:
+    """Each once. A child made by a fork goes on with the rest, as does its parent: the locks keep them apart."""
+    ports = range(20_000, _ephemeral())
+    return iter(SystemRandom().sample(ports, len(ports)))
+
+
+def _is_ours(port: int) -> bool:
+    """Whether no other process has it: each locks the byte of that number in one file, until its end, see fcntl(2)."""
+    try:
+        fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@functools.cache
+def _locks() -> int:
+    """The descriptor of the file of locks; never closed, as the locks would end with it."""
+    return os.open(_LOCKS, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _nobody_listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
 
 
 def _ephemeral() -> int:
