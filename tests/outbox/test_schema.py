@@ -231,6 +231,19 @@ async def test_a_file_that_was_migrated_is_like_a_new_one(tmp_path: Path) -> Non
     assert shapes[0] == shapes[1]
 
 
+async def test_sqlite_utils_finds_a_new_file_as_it_would_have_made_it(tmp_path: Path) -> None:
+    dumps = []
+    for make in (lambda db: schema._make(db, 0.0), schema._apply):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            make(db)
+            noted = db.execute("SELECT id, migration_set, name FROM _sqlite_migrations").fetchall()
+            kinds = "SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name"
+            columns = db.execute("PRAGMA table_xinfo(_sqlite_migrations)").fetchall()
+            dumps.append((noted, columns, db.execute(kinds).fetchall(), schema.fingerprint(db)))
+            schema._apply(db)  # which finds nothing to do
+    assert dumps[0] == dumps[1]
+
+
 @pytest.mark.parametrize("broken", range(2, schema.VERSION + 1))
 async def test_a_migration_that_fails_half_way_leaves_the_old_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
