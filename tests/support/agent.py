@@ -225,8 +225,9 @@ class AgentProcess:
         return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
     def _memory_bytes(self, which: str) -> int:
+        """0 of one that has ended."""
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith(which)))
+        return 1024 * int(next((line.split()[1] for line in lines if line.startswith(which)), 0))
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None
