@@ -8,6 +8,7 @@ import click
 
 from agent.cli.asking import ask, command
 from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, find_state_dir, load_config, why
+from agent.cli.events import webhooks_list
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 @click.group("webhooks")
 def webhooks_group() -> None:
     """Work with webhooks."""
+
+
+webhooks_group.add_command(webhooks_list)
 
 
 @webhooks_group.command("test")

@@ -91,7 +91,7 @@ async def test_an_attempt_that_ends_when_its_delivery_is_gone_leaves_nothing(tmp
         (lent,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         clock.advance(31 * 86400)
         batch = batch_of(outbox, clock.moment())

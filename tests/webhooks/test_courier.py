@@ -238,13 +238,13 @@ async def test_a_receiver_that_is_gone_uses_up_no_attempt(tmp_path: Path) -> Non
     receiver = Receiver(port=free_port())
     settled: list[Settlement] = []
     async with desk(tmp_path, receiver.url) as at:
-        true_settle = at.outbox.settle
+        true_settle = at.outbox.gathering.settle
 
         def settle(settlement: Settlement) -> None:
             settled.append(settlement)
             true_settle(settlement)
 
-        at.outbox.settle = settle  # type: ignore[method-assign]
+        at.outbox.gathering.settle = settle  # type: ignore[method-assign]
         await at.owe(*(f"s{n}" for n in range(6)))
         await until(lambda: at.courier.view().state == "resting")
         assert {one.attempts for one in settled} == {0}
