@@ -22,7 +22,7 @@ def test_what_expires_is_committed_a_few_at_a_time_and_leaves_the_batch_once_it_
     parts = committing.alone(batch, make_room=False)
     first, second = islice(parts, 2)
     assert (len(first.expired), len(second.expired), len(batch.expired)) == (256, 256, 344), "the second is on its way"
-    assert (len(first.rests), len(second.rests), batch.rests) == (1, 0, ())
+    assert (len(first.rests), len(second.rests), len(batch.rests)) == (1, 0, 0)
     third, last = parts
     assert (len(third.expired), third.purge, last.expired, last.purge) == (88, False, (), True)
     assert not any(part.whole or part.last for part in (first, second, third, last)), "the rest of it is still to come"
