@@ -10,7 +10,7 @@ from typing import NoReturn
 
 import click
 
-from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
+from agent.cli.common import config_option, find_file, load_config, outbox_or_end
 from agent.version import __version__
 
 _ELSEWHERE = {
@@ -62,19 +62,12 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     """Run the agent until SIGTERM."""
     from agent import app, logs
     from agent.config import state_dir
-    from agent.outbox import Locked, NewerSchema
 
     logs.set_up(verbose=verbose)
     file = find_file(config_path)
     config = load_config(file)
-    try:
+    with outbox_or_end():
         code = app.run(file, config, state_dir(config, file))
-    except Locked as locked:
-        end(str(locked), LOCKED)
-    except NewerSchema as error:
-        end(str(error), UNHEALTHY)
-    except OSError as error:
-        end(why(error), UNHEALTHY)
     sys.exit(code)
 
 
