@@ -104,7 +104,8 @@ def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
 
 
 def _switch_in_outbox(state_dir: Path, name: str, *, enabled: bool) -> None:
-    from agent.outbox import Locked, switch_webhook
+    from agent.outbox import Locked
+    from agent.outbox.idle import switch_webhook
 
     try:
         known = switch_webhook(state_dir, name, enabled=enabled)
