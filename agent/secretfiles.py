@@ -7,7 +7,6 @@ A file that holds secrets must not be readable by others. No message shows what 
 behind `!secret` and `!env`: people write the secret itself there.
 """
 
-import difflib
 import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -78,7 +77,9 @@ class _SecretsFile:
 
 
 def _near(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1)
+    from difflib import get_close_matches  # only who mistypes needs it
+
+    near = get_close_matches(name, known, 1)
     return f": did you mean {near[0]}?" if near else ""
 
 

@@ -5,7 +5,6 @@ conversions, so a template reaches nothing else. A format specification (`{value
 is ignored. Null is empty, and a brace is written twice.
 """
 
-import difflib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping
@@ -122,7 +121,9 @@ def rfc3339(wall: float) -> str:
 def nearest(given: str, known: Iterable[str]) -> str:
     """What to say of an unknown word: the one that may be meant, else all."""
     known = sorted(known)
-    near = difflib.get_close_matches(given, known, 1, 0.6)
+    from difflib import get_close_matches  # only who mistypes needs it
+
+    near = get_close_matches(given, known, 1, 0.6)
     return f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
 
 

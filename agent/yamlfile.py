@@ -4,7 +4,6 @@ ruamel.yaml composes the nodes; what is made of them is decided here: no code, n
 aliases that explode.
 """
 
-import difflib
 import io
 import re
 from collections.abc import Callable, Mapping
@@ -215,7 +214,9 @@ class _Builder:
 
     def _unknown_tag(self, tag: str) -> str:
         """Without the tag itself, as it may be a password that begins with an exclamation mark."""
-        near = difflib.get_close_matches(tag, self._tags, 1)
+        from difflib import get_close_matches  # only who mistypes needs it
+
+        near = get_close_matches(tag, self._tags, 1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._tags) or 'none'}"
         return f"unknown tag: {hint} (A text that begins with ! has to be in quotes.)"
 

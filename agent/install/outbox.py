@@ -9,7 +9,8 @@ from pathlib import Path
 
 from agent import control_socket
 from agent.clock import SystemClock
-from agent.outbox import Locked, NewerSchema, back_up, put_back
+from agent.outbox import Locked, NewerSchema
+from agent.outbox.backup import back_up, put_back
 from agent.outbox.inspection import version_of
 from agent.outbox.schema import VERSION
 

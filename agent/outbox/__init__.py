@@ -23,11 +23,9 @@ lets one agent have it, `owner` says whose the files are. When it is full: `boun
 `inspection` (of the file), `salvage` (what is readable is saved), `placing` (of a new file).
 """
 
-from agent.outbox.backup import Restored, back_up, put_back
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.bounds import Limits
 from agent.outbox.committing import BatchRefused
-from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
 from agent.outbox.ledger import Ledger
 from agent.outbox.letters import PAGE_ROWS, Archive, Filter, Letter, Matching, Moved, Span, Standing
 from agent.outbox.lock import Locked
@@ -44,7 +42,6 @@ __all__ = [
     "Draft",
     "Envelope",
     "Filter",
-    "IdleOutbox",
     "Key",
     "Ledger",
     "Letter",
@@ -56,11 +53,6 @@ __all__ = [
     "Moved",
     "NewerSchema",
     "Outbox",
-    "Restored",
     "Span",
     "Standing",
-    "back_up",
-    "opened_idle",
-    "put_back",
-    "switch_webhook",
 ]

@@ -10,7 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from agent.cli import main
-from agent.outbox import Locked, back_up, put_back, switch_webhook
+from agent.outbox import Locked
+from agent.outbox.backup import back_up, put_back
+from agent.outbox.idle import switch_webhook
 from tests.outbox.parts import batch_of, deliver, event, opened, owe
 from tests.support.hands import HandClock
 

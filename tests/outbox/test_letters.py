@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from agent.model import Attempt, Content, Ending, Event, Settlement
-from agent.outbox import Archive, Filter, Outbox, Span, moving, opened_idle
+from agent.outbox import Archive, Filter, Outbox, Span, moving
+from agent.outbox.idle import opened_idle
 from tests.outbox.parts import body, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until

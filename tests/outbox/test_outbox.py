@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.model import Content, Ending, Event, Rest, Settlement
-from agent.outbox import Batch, BatchRefused, Locked, NewerSchema, Outbox, switch_webhook
+from agent.outbox import Batch, BatchRefused, Locked, NewerSchema, Outbox
+from agent.outbox.idle import switch_webhook
 from agent.outbox.lanes import LOADED_MAX, LOADED_MIN
 from agent.outbox.mailbox import SUBJECTS_AT_ONCE
 from agent.outbox.store import Store
