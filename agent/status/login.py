@@ -6,20 +6,16 @@ ids of sessions are never logged.
 
 import logging
 from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
 from agent.status.access import LOGIN, is_token, visitor
 from agent.status.links import LINK_S, SESSION_S, Links, Sessions
+from agent.status.page.rendering import Templates
 from drivers.buckets import TokenBucket
 from drivers.units import RateLimit
-
-if TYPE_CHECKING:
-    import jinja2
 
 _FAILURES = RateLimit(10, 60.0)
 """Of all who try the token together. A code is tried whatever they do: nobody can lock out who has one."""
@@ -48,6 +44,7 @@ class Login:
     def __init__(self, root: str, port: int, now: Callable[[], float]) -> None:
         """`now()` is on the agent's time line; `port` tells the cookies of several agents of one host apart."""
         self._root = root
+        self._templates = Templates(root)
         self._cookie = f"bellcrank_{port}"
         self._now = now
         self._links, self._sessions = Links(), Sessions()
@@ -135,13 +132,13 @@ class Login:
         headers: dict[str, str] | None = None,
         code: str | None = None,
     ) -> web.Response:
-        text = _template().render(
-            root=self._root,
-            code=code,
-            trouble=trouble,
-            logged_in=visitor(request).logged_in,
-            has_token=self.token is not None,
-        )
+        facts = {
+            "code": code,
+            "trouble": trouble,
+            "logged_in": visitor(request).logged_in,
+            "has_token": self.token is not None,
+        }
+        text = self._templates.render("login.html", facts).html
         return web.Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
@@ -151,11 +148,3 @@ def _others(n: int) -> str:
 
 def _see(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path})
-
-
-@cache
-def _template() -> "jinja2.Template":
-    import jinja2  # not before somebody logs in
-
-    text = (files("agent.status") / "templates" / "login.html").read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)
