@@ -10,6 +10,7 @@ the file is closed.
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import secrets
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PIPELINE_GRACE_S = 3.0
+_GARBAGE_AFTER_OBJECTS = 10_000
+"""When so many more were made than let go of, the youngest are looked at for cycles."""
 
 
 def run(file: Path, config: Config, state_dir: Path) -> int:
@@ -95,6 +98,7 @@ class Agent:
             if await self._has_started(stack):
                 log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
                 self._systemd.ready(self._config.summary())
+                _spare_the_collector()
                 await self._stop.wait()
             log.info("stopping")
             self._systemd.stopping()
@@ -300,6 +304,15 @@ def _front() -> "type[Front]":
 
 def _new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(13)
+
+
+def _spare_the_collector() -> None:
+    """Let it look at what the start has left behind no more, and less often at what comes.
+
+    What flows through is in no cycles: a tenth of a flood's CPU went into looking for some.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER_OBJECTS)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

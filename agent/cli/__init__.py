@@ -3,6 +3,7 @@
 0 ok, 1 unhealthy, 2 usage, 75 another agent has the outbox, 78 bad configuration.
 """
 
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -60,12 +61,14 @@ def main() -> None:
 @click.option("--verbose", is_flag=True, help="Log more.")
 def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     """Run the agent until SIGTERM."""
+    gc.disable()  # what is imported is there to stay: to look through it again and again takes a sixth of a start
     from agent import app, logs
     from agent.config import state_dir
 
     logs.set_up(verbose=verbose)
     file = find_file(config_path)
     config = load_config(file)
+    gc.enable()
     with outbox_or_end():
         code = app.run(file, config, state_dir(config, file))
     sys.exit(code)

@@ -13,12 +13,12 @@ from agent.outbox.claims import Claims
 from agent.outbox.file import File
 from agent.outbox.freezing import Freezing
 from agent.outbox.gathering import Gathering
-from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
+from agent.outbox.lanes import Head, Lane, Lanes
 from agent.outbox.worker import Worker
 
 SUBJECTS_AT_ONCE = 1_000
 _LOAD_AT_ONCE = 32
-_UNTRIED_AT_ONCE = LOADED_MAX // 2
+_UNTRIED_AT_ONCE = 256
 
 
 class Mailbox:
@@ -117,6 +117,13 @@ class Mailbox:
         await self._refill()
         return await self._first(self._lanes.take_due(now, n))
 
+    def at_hand(self, now: float) -> Delivery | None:
+        """The next that may be sent now, where it need not be read from the file; it is lent until settled."""
+        self._now = now
+        if self._gathering.crowded or not self._lanes.is_at_hand(now):
+            return None
+        return self._lend(self._lanes.take_due(now, 1)[0])
+
     async def probe(self) -> Delivery | None:
         """One delivery, the subjects taking turns, due or not; it is lent until settled."""
         await self._refill()
@@ -133,7 +140,6 @@ class Mailbox:
         """Give a lent delivery back."""
         self._lanes.settle(settlement)
         self._gathering.settle(settlement)
-        self.changed.set()
 
     def release(self, *, every: bool = False) -> None:
         """All that was held is due now; with `every`, all that waits."""
@@ -186,13 +192,21 @@ class Mailbox:
                 await self._load(lane)
             if not lane.loaded:
                 self._lanes.drop(lane)
-            elif not self._claims.lend(lane.loaded[0].id):
-                self._refused.append(lane)
-            elif lane.loaded[0].damaged:
-                self.settle(self._gathering.given_up(lane.loaded[0]))
-            else:
-                found.append(lane.loaded[0])
+            elif delivery := self._lend(lane):
+                found.append(delivery)
         return found
+
+    def _lend(self, lane: Lane) -> Delivery | None:
+        """What is first in a lane that was taken; None: it cannot be lent."""
+        first = lane.loaded[0]
+        if not self._claims.lend(first.id):
+            self._refused.append(lane)
+            return None
+        if first.damaged:
+            self.settle(self._gathering.given_up(first))
+            self.changed.set()
+            return None
+        return first
 
     async def _load(self, lane: Lane) -> None:
         if lane.alone:

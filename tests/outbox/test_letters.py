@@ -1,7 +1,6 @@
 """Looking at deliveries, sending them again, giving them up: found by a filter, moved once, counted exactly."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,7 @@ async def test_a_dead_letter_goes_again_with_its_id_its_bytes_and_its_sequence(t
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_replay_keeps_its_headers_and_where_it_goes(tmp_path: Path, restart: bool) -> None:
     def with_headers(told: Event, webhook: str, sequence: int) -> Content:
-        return replace(body(told, webhook, sequence), headers={"x-rule": "cold"}, suffix="/fail")
+        return body(told, webhook, sequence)._replace(headers={"x-rule": "cold"}, suffix="/fail")
 
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
