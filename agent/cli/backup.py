@@ -22,7 +22,7 @@ The present outbox is kept beside it."""
 @click.option("--force", is_flag=True, help="Replace a file of this name.")
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
     """Copy the outbox into FILE, whether the agent runs or not. The copy is checked before it has its name."""
-    from agent.outbox import back_up
+    from agent.outbox.backup import back_up
 
     with outbox_or_end():
         try:
@@ -39,7 +39,7 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 def restore(config_path: Path | None, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the place of the outbox, while no agent runs."""
     from agent.clock import SystemClock
-    from agent.outbox import put_back
+    from agent.outbox.backup import put_back
 
     folder = find_state_dir(config_path)
     click.echo(_MEANING, err=True)

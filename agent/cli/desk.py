@@ -12,7 +12,8 @@ from agent.cli.common import UNHEALTHY, USAGE, end, find_file, idle_outbox_or_en
 
 if TYPE_CHECKING:
     from agent.config import Config
-    from agent.outbox import Filter, IdleOutbox
+    from agent.outbox import Filter
+    from agent.outbox.idle import IdleOutbox
 
 Words = dict[str, str]
 """A filter, as the API takes it (`agent.outbox.Filter.parse`)."""
@@ -48,7 +49,7 @@ def opened_desk(config_path: Path | None) -> Iterator[Desk]:
         return
     from agent.clock import SystemClock
     from agent.config import state_dir
-    from agent.outbox import opened_idle
+    from agent.outbox.idle import opened_idle
 
     file = find_file(config_path)
     config = load_config(file)

@@ -104,7 +104,7 @@ def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
 
 
 def _switch_in_outbox(state_dir: Path, name: str, *, enabled: bool) -> None:
-    from agent.outbox import switch_webhook
+    from agent.outbox.idle import switch_webhook
 
     with idle_outbox_or_end():
         known = switch_webhook(state_dir, name, enabled=enabled)

@@ -13,7 +13,6 @@ from aiohttp import web
 
 from agent.status.access import LOGIN, is_token, visitor
 from agent.status.links import LINK_S, SESSION_S, Links, Sessions
-from agent.status.page.rendering import Templates
 from drivers.buckets import TokenBucket
 from drivers.units import RateLimit
 
@@ -44,7 +43,6 @@ class Login:
     def __init__(self, root: str, port: int, now: Callable[[], float]) -> None:
         """`now()` is on the agent's time line; `port` tells the cookies of several agents of one host apart."""
         self._root = root
-        self._templates = Templates(root)
         self._cookie = f"bellcrank_{port}"
         self._now = now
         self._links, self._sessions = Links(), Sessions()
@@ -132,13 +130,15 @@ class Login:
         headers: dict[str, str] | None = None,
         code: str | None = None,
     ) -> web.Response:
+        from agent.status.page.rendering import Templates  # not before somebody logs in
+
         facts = {
             "code": code,
             "trouble": trouble,
             "logged_in": visitor(request).logged_in,
             "has_token": self.token is not None,
         }
-        text = self._templates.render("login.html", facts).html
+        text = Templates(self._root).render("login.html", facts).html
         return web.Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
