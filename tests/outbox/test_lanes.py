@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
 from agent.outbox.batch import Gone
-from agent.outbox.lanes import LOADED_BYTES_MAX, LOADED_MAX, Head, Lane, Lanes
+from agent.outbox.lanes import LOADED_BYTES_MAX, LOADED_MAX, LOADED_MIN, Head, Lane, Lanes
 
 
 def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
@@ -163,6 +163,15 @@ def test_large_bodies_are_held_in_memory_up_to_so_many_bytes() -> None:
     for lane in lanes.take_due(10, 4):
         lanes.settle(Settlement(lane.loaded[0], Ending.DELIVERED))
     assert lanes.room > 1
+
+
+def test_the_webhooks_share_the_memory_and_none_has_less_than_some() -> None:
+    for webhooks, held in ((2, LOADED_MAX // 2), (1000, LOADED_MIN)):
+        lanes = Lanes()
+        lanes.share(webhooks)
+        for number in range(1, LOADED_MAX * 2):
+            lanes.push(replace(delivery(number, f"s{number % 3}"), body=b""))
+        assert sum(len(lane.loaded) for lane in lanes._lanes.values()) == held
 
 
 @given(st.data())
