@@ -21,10 +21,12 @@ The floors, from the ground; a file imports only from floors below its own:
     systemd tasks               tells the service manager how it stands; tasks that may not end by themselves
     network                     tells when the network comes back
     notices                     pure: what the agent tells about itself, and the events that are made of it
-    rules/                      pure: conditions, the state machine, the directory of patterns, the engine
+    rules/                      pure: conditions, the state machine, the engine
+    rules/directory             which rules may be about a sensor, by their patterns
     webhooks/                   pure: config, what is sent (envelope, bodies, presets/, headers, writer), retry,
                                 breaker, tally
-    outbox/                     SQLite: batches, numbers, lanes, the intake ledger, letters, the log of attempts
+    outbox/                     SQLite: what waits for a commit, committing, mending, sweeping, telling of losses,
+                                mailboxes and their lanes, the intake ledger, letters
     yamlhints yamlfile          what people did where a text is no YAML; YAML as plain values, each with its place
     secretfiles                 `!secret` and the other tags
     config/                     YAML -> Config, errors with line and column

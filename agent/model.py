@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from drivers.base import Value
@@ -23,9 +24,9 @@ class Moment(NamedTuple):
         return self.wall + (at - self.at)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Event:
-    """What a rule (or the agent about itself) has to tell.
+    """What a rule (or the agent about itself) has to tell. Never changed; a frozen one is slow to make.
 
     `agent.webhooks.envelope` writes it for the wire.
     """
@@ -85,12 +86,11 @@ class Notice:
     """The webhook that must not hear of it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Content:
+class Content(NamedTuple):
     """What one webhook is sent of an event: made once, kept with the delivery, and the same in every attempt."""
 
     body: bytes
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     """Beside those of every request: a content type that is not JSON's, and those that hold placeholders."""
     suffix: str = ""
     """Behind the path of the URL, such as `/fail`: a word of a preset, never what a sensor said."""
@@ -124,6 +124,8 @@ class Delivery:
     """Never attempted, and its time is not sure: its bytes are final once it is frozen."""
     damaged: bool = False
     """Its bytes are not those that became owed: it is never sent."""
+    tried: bool = False
+    """Whether there was an attempt that did not deliver it, so that it may have a log of attempts."""
 
 
 class Ending(StrEnum):
@@ -151,9 +153,9 @@ class Attempt(NamedTuple):
     """Of a failure: the first 512 bytes of what was answered."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Settlement:
-    """What became of a delivery.
+    """What became of a delivery. Never changed; a frozen one would take four times as long to make.
 
     Written with the next commit, where it counts only if the delivery is still pending.
     """
@@ -182,8 +184,7 @@ class DeadLetters:
     """The highest."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(NamedTuple):
     """What is kept of a breaker over a restart."""
 
     webhook: str

@@ -152,7 +152,7 @@ class Parts:
         await self._tasks.end(f"courier {name}", courier.stop(_GRACE_S))
         self._rests[name] = courier.kept()
         if following is not None and _reaches(following) != _reaches(webhook):
-            self._rests[name] = replace(self._rests[name], resting_until=None)
+            self._rests[name] = self._rests[name]._replace(resting_until=None)
             self._outbox.mailboxes[name].release(every=True)
 
     def _begin_heartbeat(self, name: str, pulse: Pulse) -> None:

@@ -19,7 +19,8 @@ from agent.clock import DeviceClock, plausible
 from agent.counts import Counts
 from agent.model import Moment, Notice
 from agent.notices import exhausted
-from agent.outbox import Batch, BatchRefused, Envelope, Filter, Ledger, Moved, Outbox, Span
+from agent.outbox import Batch, BatchRefused, Envelope, Filter, Ledger, Moved, Outbox, Span, moving
+from agent.outbox.sweeping import SWEEP_EVERY_S
 from agent.round import Input, Round
 from agent.rules import Engine, Step
 from drivers.base import Batch as FeedBatch
@@ -34,7 +35,6 @@ MARKS_MAX = 256
 """So many get one at once."""
 SOFT_WITHIN_S = 60.0
 """The same for soft memory."""
-SWEEP_EVERY_S = 60.0
 EXHAUSTED_EVERY_S = 60.0
 """Dead letters are told of at most so often."""
 _LONGEST_WAIT_S = 5.0
@@ -98,7 +98,7 @@ class Pipeline:
         self.counts = Counts()
         self.on_step: Callable[[Step], None] = lambda _: None
         """Shown each step once it is durable and installed; it may not raise."""
-        outbox.on_mark, outbox.tell = self._mark, self.tell
+        outbox.gathering.on_mark, outbox.telling.tell = self._mark, self.tell
 
     async def take(self, feed: str, batch: FeedBatch) -> None:
         """Hand over what a feed has read.
@@ -138,11 +138,11 @@ class Pipeline:
 
     async def replay(self, wanted: Filter, span: Span) -> Moved:
         """Send again what was delivered or is dead, a step of the span. Durable when it returns."""
-        return await self._ask(lambda: self._outbox.replay(self._clock.moment(), wanted, span))
+        return await self._ask(lambda: moving.replay(self._outbox, self._clock.moment(), wanted, span))
 
     async def discard(self, wanted: Filter, span: Span) -> Moved:
         """Give up what is pending or dead, a step of the span. Durable when it returns."""
-        return await self._ask(lambda: self._outbox.discard(self._clock.moment(), wanted, span))
+        return await self._ask(lambda: moving.discard(self._outbox, self._clock.moment(), wanted, span))
 
     @property
     def engine(self) -> Engine:
@@ -200,13 +200,13 @@ class Pipeline:
 
     def _pause_s(self) -> float:
         now = self._clock.now()
-        longest_s = _LOOK_EVERY_S if now < self._outbox.waiting_until else _LONGEST_WAIT_S
+        longest_s = _LOOK_EVERY_S if now < self._outbox.mailroom.waiting_until else _LONGEST_WAIT_S
         return min(longest_s, self._due() - now)
 
     def _look_at_clock(self) -> None:
         """First attempts wait only while the year cannot be."""
-        if self._clock.now() < self._outbox.waiting_until and plausible(self._clock.wall()):
-            self._outbox.release_untimed()
+        if self._clock.now() < self._outbox.mailroom.waiting_until and plausible(self._clock.wall()):
+            self._outbox.mailroom.release_untimed()
 
     def _has_input(self) -> bool:
         return bool(self._waiting or self._asked or self._notices)
@@ -218,7 +218,7 @@ class Pipeline:
             self._marks_due,
             None if soft_since is None else soft_since + SOFT_WITHIN_S,
             self._sweep_due,
-            self._exhausted_due if self._outbox.untold else None,
+            self._exhausted_due if self._outbox.sweeper.untold else None,
         )
         return min(time for time in times if time is not None)
 
@@ -231,7 +231,7 @@ class Pipeline:
         return due if behind_since is None or due <= behind_since else None
 
     def _mark(self) -> None:
-        at_once = self._outbox.is_urgent or self._outbox.marks >= MARKS_MAX
+        at_once = self._outbox.freezing.is_urgent or self._outbox.marks >= MARKS_MAX
         due = self._clock.now() + (0.0 if at_once else MARKS_WITHIN_S)
         if self._marks_due is None or due < self._marks_due:
             self._marks_due = due
@@ -284,10 +284,10 @@ class Pipeline:
     async def _tell_of_dead(self, round_: Round) -> bool:
         """Owe what there is to tell of new dead letters, at most once a minute. Returns whether there are any."""
         now = round_.step.moment.at
-        if not self._outbox.untold or now < self._exhausted_due:
+        if not self._outbox.sweeper.untold or now < self._exhausted_due:
             return False
-        found = await self._outbox.exhausted(now)
-        if self._outbox.untold:
+        found = await self._outbox.sweeper.exhausted(now)
+        if self._outbox.sweeper.untold:
             self._exhausted_due = now + EXHAUSTED_EVERY_S
         for notice in exhausted(found):
             round_.take_notice(notice, now)
@@ -300,8 +300,8 @@ class Pipeline:
             round_.step.hard
             or (round_.draft is not None and round_.draft.owed)
             or round_.subscriptions
-            or self._outbox.is_urgent
-            or self._outbox.wants_whole
+            or self._outbox.freezing.is_urgent
+            or self._outbox.store.wants_whole
             or any(ledger.due for ledger in self._ledgers.values())
             or (self._marks_due is not None and now >= self._marks_due)
             or (soft_since is not None and now >= soft_since + SOFT_WITHIN_S)
@@ -313,12 +313,12 @@ class Pipeline:
         draft = round_.draft or outbox.draft(moment, self._envelope)
         batch = draft.batch()
         batch.subscriptions, batch.last = round_.subscriptions, last
-        batch.frozen = await outbox.frozen(moment, self._envelope)
+        batch.frozen = await outbox.freezing.frozen(moment, self._envelope)
         batch.exhausted_before = moment.at if told_of_dead else None
         if moment.at >= self._sweep_due:
-            batch.expired, batch.purge, more = await outbox.sweep(moment.at)
+            batch.expired, batch.purge, more = await outbox.sweeper.sweep(moment.at, holds=self._engine.holds)
             self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
-        if not (due or batch.expired or batch.purge or batch.frozen or outbox.wants_whole):
+        if not (due or batch.expired or batch.purge or batch.frozen or outbox.store.wants_whole):
             return False
         self._marks_due = None
         self._fill(batch, round_.step)
@@ -331,7 +331,7 @@ class Pipeline:
 
     def _fill(self, batch: Batch, step: Step) -> None:
         """With what the memory, the ledgers and the subscriptions have to keep."""
-        batch.memory, batch.whole = step.rows(), self._outbox.wants_whole
+        batch.memory, batch.whole = step.rows(), self._outbox.store.wants_whole
         if batch.whole:
             batch.memory = {**self._engine.rows(), **batch.memory}
             batch.subscriptions = {**self.subscriptions, **batch.subscriptions}

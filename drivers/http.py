@@ -12,10 +12,9 @@ import hashlib
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote
 
-from aiohttp import web
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from drivers.base import (
@@ -35,9 +34,13 @@ from drivers.base import (
 from drivers.buckets import TokenBucket
 from drivers.decoding import Decoder
 from drivers.http_gate import Denied, Gate, GithubGate, Request, StandardGate, TokenGate, json_payload
-from drivers.http_server import Server
 from drivers.signing import github_key_of, key_of
 from drivers.units import Rate, RateLimit, Size, Token, parse_address
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from drivers.http_server import Server
 
 _INTAKE_REQUESTS = 128
 """Beyond them the answer is 503, until there is room again."""
@@ -146,7 +149,8 @@ class HttpDriver(Driver):
         self.name = f"http:{self._listen}"
         self._clock, self._tap = around.clock, around.tap
         self._plans = {source.path: _Plan(name, source) for name, source in sources.items()}
-        self._server = Server(host, port, self._handle)
+        self._address = address
+        self._server: Server | None = None
         self._intake: deque[_Taken | Presence] = deque()
         self._handling: list[_Taken] = []
         self._wake = asyncio.Event()
@@ -178,7 +182,8 @@ class HttpDriver(Driver):
         """Take no more. What is being handled has its answer still to come, the rest is to be sent again."""
         self._closed = True
         self._state = SourceState(FeedState.LOST, "closed")
-        self._server.refuse_new()
+        if self._server is not None:
+            self._server.refuse_new()
         self._drop_intake()
         self._wake.set()
 
@@ -198,8 +203,10 @@ class HttpDriver(Driver):
     # -- the address
 
     async def _open(self) -> None:
+        made = await asyncio.to_thread(_server)
         if self._closed:
             return
+        self._server = made(*self._address, self._handle)
         try:
             await self._server.start()
         except OSError as error:
@@ -212,7 +219,8 @@ class HttpDriver(Driver):
     async def _let_go(self) -> None:
         self._answer(self._handling, 503)
         self._drop_intake()
-        await self._server.stop()
+        if self._server is not None:
+            await self._server.stop()
 
     # -- the intake
 
@@ -248,13 +256,13 @@ class HttpDriver(Driver):
 
     # -- one request
 
-    async def _handle(self, came: web.BaseRequest, body: bytearray) -> web.Response:
+    async def _handle(self, came: "web.BaseRequest", server: "Server", body: bytearray) -> int:
         plan, request = self._route(came)
         plan.gate.check_head(request)
         if request.headers.get("content-encoding", "identity").lower() != "identity":
             raise Denied(415, "the body has to come uncompressed")
         self._check_room()
-        await self._server.read(came, body, plan.size_max)
+        await server.read(came, body, plan.size_max)
         content = bytes(body)
         plan.gate.check_body(request, content, self._clock.moment())
         if wait_s := plan.bucket.wait_s(self._clock.now()):
@@ -262,9 +270,9 @@ class HttpDriver(Driver):
         status = await self._take(plan, plan.payload(request, content), plan.receipt(request))
         if status != 204:
             raise Denied(status, "not now", {"Retry-After": "1"})
-        return web.Response(status=status)
+        return status
 
-    def _route(self, came: web.BaseRequest) -> tuple[_Plan, Request]:
+    def _route(self, came: "web.BaseRequest") -> tuple[_Plan, Request]:
         """The source of a path, or of a path with a token behind it. Raises Denied."""
         path, query = came.rel_url.raw_path, came.rel_url.raw_query_string
         headers = {name.lower(): value for name, value in came.headers.items()}
@@ -288,3 +296,10 @@ class HttpDriver(Driver):
         if len(self._intake) >= _INTAKE_REQUESTS:
             self._stand(FeedState.PAUSED)
         return await answer
+
+
+def _server() -> "type[Server]":
+    """In a thread, when a feed is opened: it brings most of aiohttp, which would hold up all other feeds."""
+    from drivers.http_server import Server
+
+    return Server

@@ -22,8 +22,8 @@ _ADVICE = {
     errno.EADDRNOTAVAIL: "this machine has no such address",
     errno.EACCES: "no permission: take a port from 1024 on",
 }
-Handler = Callable[[web.BaseRequest, bytearray], Awaitable[web.Response]]
-"""Answers a request. Of its body, what it reads belongs into the bytearray, by `Server.read`."""
+Handler = Callable[[web.BaseRequest, "Server", bytearray], Awaitable[int]]
+"""Returns the status of the answer. What it reads of the body, by `Server.read`, belongs into the bytearray."""
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class Server:
         self._connections.busy(request)
         body = bytearray()
         try:
-            return await self._handler(request, body)
+            return web.Response(status=await self._handler(request, self, body))
         except Denied as denied:
             return web.Response(status=denied.status, text=f"{denied.why}\n", headers=denied.headers)
         except Exception:

@@ -229,7 +229,7 @@ async def test_a_pipeline_that_is_stuck_ends_the_heartbeat(tmp_path: Path, monke
 
 async def test_an_outbox_that_cannot_be_written_ends_the_heartbeat(tmp_path: Path) -> None:
     async with Receiver() as phone, running(tmp_path, phone) as (agent, _):
-        agent._outbox.degraded = "disk is full"
+        agent._outbox.worker.degraded = "disk is full"
         counts = agent._parts.heartbeats["phone"].beats
         await until(lambda: counts.skipped >= 1)
         n = len(phone.got)

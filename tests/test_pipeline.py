@@ -341,8 +341,8 @@ async def test_many_marks_are_committed_at_once_though_they_came_during_a_commit
     async with house(tmp_path, rules(pressed={**PULSE, "sensor": "a.*"})) as at:
         await at.take(*(at.message(f"a.b{n}", n) for n in range(3)))
         sent = await at.outbox.mailboxes["ops"].due(at.clock.now(), 3)
-        at.outbox._settled = [Settlement(one, Ending.DELIVERED) for one in sent]
-        at.outbox.on_mark()
+        at.outbox.gathering._settled = [Settlement(one, Ending.DELIVERED) for one in sent]
+        at.outbox.gathering.on_mark()
         await until(lambda: at.rows("SELECT delivered FROM webhooks") == [(3,)])
 
 
@@ -393,7 +393,7 @@ async def test_there_is_a_commit_before_packet_ids_come_round(tmp_path: Path, mo
 async def test_all_that_is_expired_goes_at_once_a_few_with_each_commit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("retention", "outbox"):
+    for module in ("retention", "sweeping"):
         monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
     async with house(tmp_path, rules(pressed={**PULSE, "expires": "1ms"})) as at:
         now = at.clock.now()
@@ -687,7 +687,7 @@ async def test_dead_letters_are_told_of_at_once_and_then_at_most_once_a_minute(t
         assert [count for count, _ in told] == [2, 2]
         assert [(one["first"], one["last"]) for _, one in told] == [(1, 3), (4, 5)]
     async with house(tmp_path, given, ["ops", "phone"], events_to=["ops", "phone"]) as at:
-        await until(lambda: not at.outbox.untold)
+        await until(lambda: not at.outbox.sweeper.untold)
         assert len(exhausted(at)) == 2, "and nothing twice"
 
 
@@ -695,13 +695,13 @@ async def test_events_about_the_agent_become_dead_letters_silently(tmp_path: Pat
     async with house(tmp_path, rules(), ["ops", "phone"], events_to=["ops", "phone"]) as at:
         at.pipeline.tell(notice(1))
         await at.take()
-        await until(lambda: not at.outbox.untold)
+        await until(lambda: not at.outbox.sweeper.untold)
         [delivery] = await at.outbox.mailboxes["ops"].due(at.clock.now(), 1)
         at.outbox.mailboxes["ops"].settle(Settlement(delivery, Ending.DEAD))
         at.pipeline._exhausted_due = 0.0
         await at.pipeline.flush()
         await at.take()
-        await until(lambda: not at.outbox.untold)
+        await until(lambda: not at.outbox.sweeper.untold)
         assert at.outbox.counters["ops"].dead == 1
         assert not exhausted(at)
 

@@ -1,10 +1,8 @@
 """Where things are on this machine: the configuration file, and the state of the agent."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-
-import platformdirs
 
 from agent.config.model import Config
 from agent.config.problems import ConfigErrors, Problem
@@ -18,13 +16,12 @@ def find(explicit: Path | None, env: Mapping[str, str] = os.environ) -> Path:
         return explicit
     if "BELLCRANK_CONFIG" in env:
         return Path(env["BELLCRANK_CONFIG"])
-    places = _places(env)
-    for place in places:
+    for place in _places(env):
         if place.exists():
             return place
-    looked = ", ".join(map(str, places))
-    advice = f"no configuration; looked for {looked}; use --config, or make one: bellcrank config init"
-    raise ConfigErrors([Problem(places[0], Place(1, 1), "", advice)])
+    looked = [str(place) for place in _places(env)]
+    advice = f"no configuration; looked for {', '.join(looked)}; use --config, or make one: bellcrank config init"
+    raise ConfigErrors([Problem(Path(looked[0]), Place(1, 1), "", advice)])
 
 
 def home(env: Mapping[str, str] = os.environ) -> Path:
@@ -35,11 +32,13 @@ def home(env: Mapping[str, str] = os.environ) -> Path:
     return next((place for place in others if os.access(place.parent, os.W_OK)), users)
 
 
-def _places(env: Mapping[str, str]) -> list[Path]:
-    folders = [Path("/etc/bellcrank"), platformdirs.user_config_path("bellcrank")]
+def _places(env: Mapping[str, str]) -> Iterator[Path]:
     if "CONFIGURATION_DIRECTORY" in env:
-        folders.insert(0, Path(env["CONFIGURATION_DIRECTORY"]))
-    return [folder / "bellcrank.yaml" for folder in folders]
+        yield Path(env["CONFIGURATION_DIRECTORY"]) / "bellcrank.yaml"
+    yield Path("/etc/bellcrank/bellcrank.yaml")
+    import platformdirs  # not before it is asked: a service has folders of its own
+
+    yield platformdirs.user_config_path("bellcrank") / "bellcrank.yaml"
 
 
 def state_dir(config: Config, file: Path, env: Mapping[str, str] = os.environ) -> Path:
@@ -54,4 +53,8 @@ def default_state_dir(file: Path, env: Mapping[str, str] = os.environ) -> Path:
     if service := Service.of_config(file):
         return service.state
     system = Path("/var/lib/bellcrank")
-    return system if os.access(system, os.W_OK) else platformdirs.user_state_path("bellcrank")
+    if os.access(system, os.W_OK):
+        return system
+    import platformdirs
+
+    return platformdirs.user_state_path("bellcrank")

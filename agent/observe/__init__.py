@@ -15,7 +15,7 @@ from agent.model import Moment
 from agent.observe.rules import Rules
 from agent.observe.sensors import Sensors, words
 from agent.observe.today import Today
-from agent.observe.webhooks import conserved, webhook_facts
+from agent.observe.webhooks import webhook_facts
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
@@ -31,6 +31,7 @@ from agent.status.snapshot import (
     SourceFacts,
     WebhookFacts,
     Window,
+    conserved,
 )
 from agent.version import __version__
 from drivers.base import SourceState
@@ -125,18 +126,18 @@ class Observer:
         counters = list(self._outbox.counters.values())
         waiting_s = [one.oldest_pending_s for one in webhooks.values() if one.oldest_pending_s is not None]
         self._follow_day()
-        limits, written_bytes = self._config.outbox.limits(), self._outbox.written_bytes()
+        limits, written_bytes = self._config.outbox.limits(), self._outbox.worker.written_bytes()
         return OutboxFacts(
             **conserved(counters),
             balanced=all(one.balanced for one in counters),
             oldest_pending_s=max(waiting_s, default=None),
-            size_bytes=self._outbox.size_bytes(),
+            size_bytes=self._outbox.store.file.size_bytes(),
             written_bytes=written_bytes,
             written_bytes_today=self._today.of(written_bytes),
             degraded=self._outbox.degraded,
             max_size_bytes=limits.max_bytes,
             max_events=limits.max_events,
-            free_disk_bytes=self._outbox.free_disk_bytes(),
+            free_disk_bytes=self._outbox.store.file.disk.free_bytes(),
             dropped_full_since_start=self._dropped_full(),
         )
 
@@ -145,7 +146,7 @@ class Observer:
         return sum(one.dropped_by["full"] - before.get(name, 0) for name, one in counters.items())
 
     def _follow_day(self) -> None:
-        self._today.follow(self._clock.wall(), self._zone, self._outbox.written_bytes)
+        self._today.follow(self._clock.wall(), self._zone, self._outbox.worker.written_bytes)
 
     def _sources(self) -> dict[str, SourceFacts]:
         states = {name: state for driver in self._parts.drivers for name, state in driver.states().items()}

@@ -2,27 +2,37 @@
 
 Nothing outside knows SQL.
 
-`batch` gathers what one commit makes durable, `outbox` commits it, a `mailbox` lends deliveries to its courier;
-`letters` finds what people ask for, `idle` does so, and moves it, while no agent runs; `backup` copies the file, and
-puts it back. Beneath them `store` is one commit in its order: `marks` (what became of attempts), `leaving` (what goes),
-`owing` (what comes, `packing` how it is kept), `intake` (the `ledger`: which input was seen before), `counting` (the
-numbers that must be exact). `file` is the open file, `writeahead` its log, `schema` its tables, `start` what is found
-there; `waiting` what mailboxes ask of it, `lanes` which delivery goes next, `retention` what time ends, `untimed`
-events whose time is not sure; `lock` lets one agent have it, `owner` says whose the files are. When it is full:
-`bounds` (what goes), `room` (what may), `claims` (what couriers have stays), `losses` (how it is told), `disk` (its
-room, and the ballast). When it is damaged: `checksums` (of rows), `inspection` (of the file), `salvage` (what is
-readable is saved), `placing` (of a new file).
+From the top: `outbox` opens, adopts, commits and closes; its parts are in the rooms beneath.
+
+    What waits for a commit     `batch` is one in the making, `gathering` the marks that ride in it, `freezing` events
+                                whose time is not sure (`untimed`)
+    What makes it durable       `committing` tries until it is, on the thread of the `worker`; `mending` gives that a
+                                sound file where the card has damaged it
+    What looks after the file   `sweeping` finds what has expired and what to purge (`retention`), `telling` tells what
+                                was lost (`losses`)
+    What couriers see           the `mailroom` has a `mailbox` for each, which lends what its `lanes` say is next, and
+                                asks the file what is `waiting`
+    What people ask for         `letters` finds it; `moving` sends it again or gives it up while the agent runs, `idle`
+                                while none does; `backup` copies the file, and puts it back
+
+Beneath them `store` is one commit in its order: `marks` (what became of attempts), `leaving` (what goes), `owing` (what
+comes, `packing` how it is kept), `intake` (the `ledger`: which input was seen before), `counting` (the numbers that
+must be exact). `file` is the open file, `writeahead` its log, `schema` its tables, `start` what is found there; `lock`
+lets one agent have it, `owner` says whose the files are. When it is full: `bounds` (what goes), `room` (what may),
+`claims` (what couriers have stays), `disk` (its room, and the ballast). When it is damaged: `checksums` (of rows),
+`inspection` (of the file), `salvage` (what is readable is saved), `placing` (of a new file).
 """
 
 from agent.outbox.backup import Restored, back_up, put_back
 from agent.outbox.batch import Batch, Draft, Envelope, Key
 from agent.outbox.bounds import Limits
+from agent.outbox.committing import BatchRefused
 from agent.outbox.idle import IdleOutbox, opened_idle, switch_webhook
 from agent.outbox.ledger import Ledger
 from agent.outbox.letters import PAGE_ROWS, Archive, Filter, Letter, Matching, Moved, Span, Standing
 from agent.outbox.lock import Locked
 from agent.outbox.mailbox import Mailbox
-from agent.outbox.outbox import BatchRefused, Outbox
+from agent.outbox.outbox import Outbox
 from agent.outbox.schema import NewerSchema
 from agent.outbox.start import Loaded
 

@@ -133,6 +133,7 @@ class Draft:
                 headers=old.content.headers,
                 suffix=old.content.suffix,
                 damaged=old.damaged,
+                tried=True,
             )
             self._next += 1
             self.replays.append(Replay(old, delivery))

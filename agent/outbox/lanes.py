@@ -15,13 +15,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import NamedTuple
 
 from agent.model import Delivery, Ending, Settlement
 from agent.outbox.batch import Gone
 
-LOADED_MAX = 512
-"""Deliveries of one webhook that are held in memory while they wait."""
+LOADED_MAX = 4096
+"""Deliveries of one webhook that are held in memory while they wait: to read one back costs as much as to send it."""
+LOADED_BYTES_MAX = 4 * 2**20
+"""The same for their bodies."""
 
 
 class Head(NamedTuple):
@@ -66,7 +69,7 @@ class Lanes:
         self._lanes: dict[str, Lane] = {}
         self._order: list[tuple[float, int, Lane]] = []
         self._tickets = 0
-        self._loaded = 0
+        self._loaded = self._loaded_bytes = 0
         self._now = 0.0
         self._latest = math.inf
         self._released = self._all_released = False
@@ -87,12 +90,12 @@ class Lanes:
     @property
     def room(self) -> int:
         """How many more deliveries may be loaded; at least one, so that no lane starves."""
-        return max(1, LOADED_MAX - self._loaded)
+        return max(1, 0 if self._is_full else LOADED_MAX - self._loaded)
 
     @property
     def thirsty(self) -> bool:
         """Without order: whether more of those that were never tried should be read."""
-        return self.more and self._loaded < LOADED_MAX // 2
+        return self.more and self._loaded < LOADED_MAX // 2 and self._loaded_bytes < LOADED_BYTES_MAX // 2
 
     def restore(self, head: Head) -> None:
         """A subject that the file has pending deliveries of; without order, a delivery that was tried."""
@@ -122,7 +125,7 @@ class Lanes:
             lane = Lane(delivery.subject, delivery.due_at, delivery.created_at, last_id=delivery.id - 1)
             self._lanes[delivery.subject] = lane
             self._queue(lane)
-        if lane.more or self._loaded >= LOADED_MAX:
+        if lane.more or self._is_full:
             lane.more = True
         elif delivery.id > lane.last_id:
             self._load(lane, delivery)
@@ -143,6 +146,11 @@ class Lanes:
             lane.lent = True
             taken.append(lane)
         return taken
+
+    def is_at_hand(self, now: float) -> bool:
+        """Whether there is a lane whose first delivery may go now, and need not be read from the file."""
+        lane = self._first()
+        return lane is not None and lane.due_at <= now and bool(lane.loaded) and not self.thirsty
 
     def take_turn(self) -> Lane | None:
         """The lane whose turn it is, due or not; it is lent."""
@@ -174,6 +182,7 @@ class Lanes:
         """What the file had behind `last_id`, in order, and whether it may have `more`."""
         if lane.again is not None and deliveries and deliveries[0].id == lane.last_id + 1:
             first = deliveries[0]
+            first.tried = True
             first.attempts, first.refusals = lane.again
             first.due_at, first.held = lane.due_at, lane.held
         lane.again = None
@@ -195,10 +204,11 @@ class Lanes:
             self._take_out(lane)
             return
         first = lane.loaded[0]
+        first.tried = True
         first.attempts, first.refusals = settlement.attempts, settlement.refusals
         first.due_at, first.held = settlement.due_at, settlement.held
         lane.due_at, lane.held = settlement.due_at, settlement.held
-        if lane.alone or self._loaded > LOADED_MAX:
+        if lane.alone or self._loaded > LOADED_MAX or self._loaded_bytes > LOADED_BYTES_MAX:
             self._unload(lane)
         self._queue(lane)
 
@@ -213,8 +223,9 @@ class Lanes:
         touched = [(lane, ids) for name, ids in by_name.items() if (lane := self._lanes.get(name))]
         for lane, ids in touched:
             lane.gone = lane.gone or (lane.lent and any(one.id in ids for one in lane.loaded[:1]))
-            kept = [one for n, one in enumerate(lane.loaded) if one.id not in ids or (lane.lent and n == 0)]
-            self._loaded -= len(lane.loaded) - len(kept)
+            stays = [one.id not in ids or (lane.lent and n == 0) for n, one in enumerate(lane.loaded)]
+            kept = list(compress(lane.loaded, stays))
+            self._let_go([one for one, does in zip(lane.loaded, stays, strict=True) if not does])
             changed = lane.alone or lane.loaded[:1] != kept[:1]
             lane.loaded = kept
             if changed and not lane.lent:
@@ -279,7 +290,7 @@ class Lanes:
     def _push_alone(self, delivery: Delivery) -> None:
         newest = delivery.id > self.last_id
         untried = delivery.due_at <= delivery.created_at
-        if newest and untried and (self.more or self._loaded >= LOADED_MAX):
+        if newest and untried and (self.more or self._is_full):
             self.more = True
             return
         if newest and not self.more:
@@ -294,9 +305,8 @@ class Lanes:
 
     def _take_out(self, lane: Lane) -> None:
         """What was first, and lent, is done with."""
-        del lane.loaded[0]
+        self._let_go([lane.loaded.pop(0)])
         lane.gone = False
-        self._loaded -= 1
         self._follow(lane)
 
     def _follow(self, lane: Lane) -> None:
@@ -326,14 +336,25 @@ class Lanes:
         lane.loaded.append(delivery)
         lane.last_id = delivery.id
         self._loaded += 1
+        self._loaded_bytes += len(delivery.body)
 
     def _unload(self, lane: Lane) -> None:
         """Leave it to the file, but for what that may not know yet."""
         first = lane.loaded[0]
         lane.again = (first.attempts, first.refusals)
         lane.last_id, lane.more = first.id - 1, not lane.alone
-        self._loaded -= len(lane.loaded)
+        self._let_go(lane.loaded)
         lane.loaded = []
+
+    def _let_go(self, deliveries: Sequence[Delivery]) -> None:
+        self._loaded -= len(deliveries)
+        self._loaded_bytes -= sum(len(delivery.body) for delivery in deliveries)
+        if not self._loaded:
+            self._loaded_bytes = 0  # a body that was frozen since has another length
+
+    @property
+    def _is_full(self) -> bool:
+        return self._loaded >= LOADED_MAX or self._loaded_bytes >= LOADED_BYTES_MAX
 
     def _first(self) -> Lane | None:
         while self._order and self._order[0][1] != self._order[0][2].ticket:

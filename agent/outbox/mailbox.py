@@ -5,30 +5,38 @@ Of a long queue the subjects are read part by part: the first part before the st
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from agent.model import Delivery, Rest, Settlement
 from agent.outbox import waiting
 from agent.outbox.batch import Gone
 from agent.outbox.claims import Claims
 from agent.outbox.file import File
-from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
-
-if TYPE_CHECKING:
-    from agent.outbox.outbox import Outbox
+from agent.outbox.freezing import Freezing
+from agent.outbox.gathering import Gathering
+from agent.outbox.lanes import Head, Lane, Lanes
+from agent.outbox.worker import Worker
 
 SUBJECTS_AT_ONCE = 1_000
 _LOAD_AT_ONCE = 32
-_UNTRIED_AT_ONCE = LOADED_MAX // 2
+_UNTRIED_AT_ONCE = 256
 
 
 class Mailbox:
     """Of one webhook (`agent.webhooks.courier.Mailbox`)."""
 
-    def __init__(self, webhook: str, outbox: "Outbox", claims: Claims, *, ordered: bool = True) -> None:
+    def __init__(
+        self,
+        webhook: str,
+        worker: Worker,
+        gathering: Gathering,
+        freezing: Freezing,
+        claims: Claims,
+        *,
+        ordered: bool = True,
+    ) -> None:
         """`ordered`: whether what is told of one subject goes in its order."""
         self._webhook = webhook
-        self._outbox = outbox
+        self._worker, self._gathering, self._freezing = worker, gathering, freezing
         self._claims = claims
         self._lanes = Lanes(ordered=ordered)
         self._refused: list[Lane] = []
@@ -62,7 +70,7 @@ class Mailbox:
     async def read_on(self) -> None:
         """Read the other parts."""
         while not self.whole:
-            self._restore(await self._outbox.read(waiting.heads, self._webhook, self._lanes.behind, SUBJECTS_AT_ONCE))
+            self._restore(await self._worker.read(waiting.heads, self._webhook, self._lanes.behind, SUBJECTS_AT_ONCE))
             self.changed.set()
 
     def push(self, delivery: Delivery) -> None:
@@ -80,7 +88,7 @@ class Mailbox:
         lanes, self._stale = self._stale, []
         if lanes:
             places = {lane.subject: lane.last_id for lane in lanes}
-            first = await self._outbox.read(waiting.first, self._webhook, places)
+            first = await self._worker.read(waiting.first, self._webhook, places)
             for lane in lanes:
                 if lane.last_id == places[lane.subject]:
                     self._lanes.refresh(lane, first[lane.subject])
@@ -104,28 +112,34 @@ class Mailbox:
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now; they are lent until settled."""
         self._now = now
-        if self._outbox.crowded:
+        if self._gathering.crowded:
             return []
         await self._refill()
         return await self._first(self._lanes.take_due(now, n))
 
+    def at_hand(self, now: float) -> Delivery | None:
+        """The next that may be sent now, where it need not be read from the file; it is lent until settled."""
+        self._now = now
+        if self._gathering.crowded or not self._lanes.is_at_hand(now):
+            return None
+        return self._lend(self._lanes.take_due(now, 1)[0])
+
     async def probe(self) -> Delivery | None:
         """One delivery, the subjects taking turns, due or not; it is lent until settled."""
         await self._refill()
-        while not self._outbox.crowded and (lane := self._lanes.take_turn()):
+        while not self._gathering.crowded and (lane := self._lanes.take_turn()):
             if found := await self._first([lane]):
                 return found[0]
         return None
 
     def next_due(self) -> float | None:
         """When the next subject that is not lent becomes due; None: nothing waits."""
-        return None if self._outbox.crowded else self._lanes.next_due()
+        return None if self._gathering.crowded else self._lanes.next_due()
 
     def settle(self, settlement: Settlement) -> None:
         """Give a lent delivery back."""
         self._lanes.settle(settlement)
-        self._outbox.settle(settlement)
-        self.changed.set()
+        self._gathering.settle(settlement)
 
     def release(self, *, every: bool = False) -> None:
         """All that was held is due now; with `every`, all that waits."""
@@ -144,7 +158,7 @@ class Mailbox:
 
     async def freeze(self, delivery: Delivery) -> None:
         """Make what is sent of a lent delivery final and durable, before its first attempt."""
-        await self._outbox.freeze(delivery)
+        await self._freezing.freeze(delivery)
 
     def clamp(self, latest: float) -> None:
         """Nothing that waits is due later than that."""
@@ -152,7 +166,7 @@ class Mailbox:
 
     def remember(self, rest: Rest) -> None:
         """Keep a breaker's rest over a restart."""
-        self._outbox.remember(rest)
+        self._gathering.remember(rest)
 
     def oldest(self) -> float | None:
         """When the oldest pending delivery was created, on the agent's time line."""
@@ -168,7 +182,7 @@ class Mailbox:
         async with self._refilling:
             if self._lanes.thirsty:
                 after = self._lanes.last_id
-                found = await self._outbox.read(waiting.untried, self._webhook, after, _UNTRIED_AT_ONCE)
+                found = await self._worker.read(waiting.untried, self._webhook, after, _UNTRIED_AT_ONCE)
                 self._lanes.refill(*found)
 
     async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
@@ -178,19 +192,27 @@ class Mailbox:
                 await self._load(lane)
             if not lane.loaded:
                 self._lanes.drop(lane)
-            elif not self._claims.lend(lane.loaded[0].id):
-                self._refused.append(lane)
-            elif lane.loaded[0].damaged:
-                self.settle(self._outbox.given_up(lane.loaded[0]))
-            else:
-                found.append(lane.loaded[0])
+            elif delivery := self._lend(lane):
+                found.append(delivery)
         return found
+
+    def _lend(self, lane: Lane) -> Delivery | None:
+        """What is first in a lane that was taken; None: it cannot be lent."""
+        first = lane.loaded[0]
+        if not self._claims.lend(first.id):
+            self._refused.append(lane)
+            return None
+        if first.damaged:
+            self.settle(self._gathering.given_up(first))
+            self.changed.set()
+            return None
+        return first
 
     async def _load(self, lane: Lane) -> None:
         if lane.alone:
-            deliveries = await self._outbox.read(waiting.one, self._webhook, lane.last_id + 1)
+            deliveries = await self._worker.read(waiting.one, self._webhook, lane.last_id + 1)
             self._lanes.loaded(lane, deliveries, more=False)
             return
         limit = min(_LOAD_AT_ONCE, self._lanes.room)
-        deliveries = await self._outbox.read(waiting.pending, self._webhook, lane.subject, lane.last_id, limit)
+        deliveries = await self._worker.read(waiting.pending, self._webhook, lane.subject, lane.last_id, limit)
         self._lanes.loaded(lane, deliveries, more=len(deliveries) == limit)

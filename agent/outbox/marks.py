@@ -47,7 +47,7 @@ def _settle_delivered(file: File, webhook: str, settled: Sequence[Settlement], a
     One that succeeds at once is not logged: the delivery says when, and it would cost a lone event 2 kB.
     """
     logs = [_log_of(one.delivery.id, one.attempt) for one in settled if one.attempt is not None]
-    if file.db.executemany(_LOG_OF_DELIVERED, logs).rowcount > 0:
+    if logs and file.db.executemany(_LOG_OF_DELIVERED, logs).rowcount > 0:
         for one in settled:
             _cut_log(file, one.delivery.id)
     rows = [(DELIVERED, at, one.delivery.id, PENDING) for one in settled]

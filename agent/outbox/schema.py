@@ -1,8 +1,8 @@
 """The tables of the outbox, as migrations. A file of a newer version is refused.
 
 A file of an older version is copied beside itself first, then brought to this one in one transaction: a start that is
-cut off leaves the old file as it was. sqlite-utils is loaded only where there is a migration to run, since most starts
-have none.
+cut off leaves the old file as it was. sqlite-utils is loaded only for that, as it takes 13 MiB where it finds numpy: a
+new file is made by the same migrations without it, and they are noted as it would note them.
 
     meta        one row: the number of the last commit, the agent's id, when the agent was last known to live,
                 how many events have a pending delivery (kept by triggers, whoever changes a delivery)
@@ -27,15 +27,12 @@ import errno
 import os
 import sqlite3
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from agent.outbox.owner import hand_over
-
-if TYPE_CHECKING:
-    from sqlite_utils import Database
 
 PENDING, DELIVERED, DEAD = 0, 1, 2
 PULSE, FIRING, REPEATED, RESOLVED = 0, 1, 2, 3
@@ -244,48 +241,62 @@ CREATE TRIGGER {name} AFTER {change} ON deliveries WHEN {when} AND ({row}.fanout
 ))
 BEGIN UPDATE meta SET pending_events = pending_events {by}; END"""
 
+_NOTED = """
+CREATE TABLE "_sqlite_migrations" ("id" INTEGER PRIMARY KEY, "migration_set" TEXT, "name" TEXT, "applied_at" TEXT);
+CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name" ON "_sqlite_migrations" ("migration_set", "name");
+"""
+"""Where sqlite-utils looks for what was applied."""
+_SET = "bellcrank"
 
-def _spine(db: "Database") -> None:
+
+class Database(Protocol):
+    """A connection, or what sqlite-utils makes of one."""
+
+    def execute(self, sql: str, /) -> object:
+        """Run one statement."""
+
+
+def _spine(db: Database) -> None:
     _execute(db, _SPINE)
 
 
-def _attempts(db: "Database") -> None:
+def _attempts(db: Database) -> None:
     _execute(db, _ATTEMPTS)
 
 
-def _requests(db: "Database") -> None:
+def _requests(db: Database) -> None:
     _execute(db, _REQUESTS)
 
 
-def _queue(db: "Database") -> None:
+def _queue(db: Database) -> None:
     _execute(db, _QUEUE)
 
 
-def _bounds(db: "Database") -> None:
+def _bounds(db: Database) -> None:
     _execute(db, _BOUNDS)
     _count_pending_events(db, _TRIGGER)
 
 
-def _events_of_the_agent(db: "Database") -> None:
+def _events_of_the_agent(db: Database) -> None:
     _execute(db, _SELF)
 
 
-def _checksums(db: "Database") -> None:
+def _checksums(db: Database) -> None:
     _execute(db, _CHECKSUMS)
 
 
-def _letters(db: "Database") -> None:
+def _letters(db: Database) -> None:
     _execute(db, _LETTERS)
     _count_pending_events(db, _ALONE)
     db.execute(_GOES)
 
 
-def _count_pending_events(db: "Database", trigger: str) -> None:
+def _count_pending_events(db: Database, trigger: str) -> None:
     for name, change, when, row, by in _WAITS_OR_NOT:
         db.execute(trigger.format(name=name, change=change, when=when, row=row, by=by))
 
 
-_MIGRATIONS: tuple[Callable[["Database"], None], ...] = (
+_MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _spine,
     _attempts,
     _requests,
@@ -339,7 +350,12 @@ def migrate(db: sqlite3.Connection, path: Path, wall: float) -> None:
         return
     try:
         backup = _back_up(db, path, version, wall) if version else None
-        _apply(db)
+        with _transaction(db):
+            if version:
+                _apply(db)
+            else:
+                _make(db, wall)
+            db.execute(f"PRAGMA user_version = {VERSION}")
     except sqlite3.Error as error:
         what = f"schema {version} cannot be brought to {VERSION}, and is as it was: {error}"
         raise OSError(errno.EIO, what, str(path)) from error
@@ -367,18 +383,11 @@ def _back_up(db: sqlite3.Connection, path: Path, version: int, wall: float) -> P
     return backup
 
 
-def _apply(db: sqlite3.Connection) -> None:
-    """All migrations that are missing, in one transaction."""
-    from sqlite_utils import Database
-    from sqlite_utils.migrations import Migrations
-
-    migrations = Migrations("bellcrank")
-    for migration in _MIGRATIONS:
-        migrations(name=migration.__name__.removeprefix("_"))(migration)
+@contextlib.contextmanager
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
-        migrations.apply(Database(db))
-        db.execute(f"PRAGMA user_version = {VERSION}")
+        yield
         db.execute("COMMIT")
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
@@ -386,7 +395,30 @@ def _apply(db: sqlite3.Connection) -> None:
         raise
 
 
-def _execute(db: "Database", statements: str) -> None:
+def _make(db: sqlite3.Connection, wall: float) -> None:
+    """All migrations, in a new file."""
+    _execute(db, _NOTED)
+    note = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)"
+    for migration in _MIGRATIONS:
+        migration(db)
+        db.execute(note, (_SET, _name(migration), str(datetime.fromtimestamp(wall, UTC))))
+
+
+def _apply(db: sqlite3.Connection) -> None:
+    """All migrations that are missing."""
+    from sqlite_utils import Database, Migrations
+
+    migrations = Migrations(_SET)
+    for migration in _MIGRATIONS:
+        migrations(name=_name(migration))(migration)
+    migrations.apply(Database(db))
+
+
+def _name(migration: Callable[[Database], None]) -> str:
+    return migration.__name__.removeprefix("_")
+
+
+def _execute(db: Database, statements: str) -> None:
     for statement in statements.split(";\n"):
         if statement.strip():
             db.execute(statement)

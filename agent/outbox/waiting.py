@@ -15,7 +15,8 @@ LOOK_ROWS = 5_000
 """So many are looked at in one go, so that a commit never waits for a look at a million."""
 _DELIVERY = (
     "d.id, d.sequence, l.event_id, d.subject, d.created_at, d.expires_at, d.due_at, d.attempts, d.refusals, d.held,"
-    " l.form, l.body, l.headers, l.suffix, l.checksum, EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
+    " d.tried, l.form, l.body, l.headers, l.suffix, l.checksum,"
+    " EXISTS (SELECT 1 FROM untimed u WHERE u.delivery = d.id)"
 )
 _LETTER = "LEFT JOIN letters l ON l.delivery = d.id"
 
@@ -113,7 +114,7 @@ def _head(row: Sequence[Any]) -> Head:
 
 def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
     number, sequence, event_id, subject, created, expires, due, attempts, refusals, held, *more = row
-    form, packed, headers, suffix, checksum, is_untimed = more
+    tried, form, packed, headers, suffix, checksum, is_untimed = more
     body = unpack(form, packed)
     check_types((event_id, str), (subject, str), (created, float), (expires, float), (due, float))
     check_types((sequence, int), (attempts, int), (refusals, int), (held, int))
@@ -135,4 +136,5 @@ def _delivery(webhook: str, row: Sequence[Any]) -> Delivery:
         suffix="" if damaged else suffix or "",
         untimed=bool(is_untimed),
         damaged=damaged,
+        tried=bool(tried),
     )

@@ -14,6 +14,7 @@ from agent.rules.census import Census
 from agent.rules.compiled import Compiled, Route, compile_rule
 from agent.rules.config import Rule
 from agent.rules.directory import Directory
+from agent.rules.machine import FIRING, PENDING, RECOVERING
 from agent.rules.memory import Key, Memory
 from agent.rules.step import Latest, Standing, Step
 from agent.rules.telling import SOURCES
@@ -133,6 +134,20 @@ class Engine:
     def soft_since(self) -> float | None:
         """Since when a soft change waits to be written."""
         return next(iter(self.unsaved.values()), None)
+
+    @property
+    def holds(self) -> bool:
+        """Whether time that counts runs: a hold, or the time to a reminder. A restart must know how much of it did.
+
+        Not of sources: those begin anew with a start.
+        """
+        return any(
+            self.census.subjects(name, PENDING)
+            or self.census.subjects(name, RECOVERING)
+            or (rule.repeat_s is not None and self.census.subjects(name, FIRING))
+            for name, rule in self.rules.items()
+            if name != SOURCES
+        )
 
     def due(self, key: Key) -> float | None:
         """When the installed state of a key changes by itself."""

@@ -4,11 +4,7 @@ It puts together the routes of the page, the API and the metrics, and what stand
 (`guard`, `access`, `login`), how many at once, and for how long.
 """
 
-import asyncio
-import logging
-import os
 import socket
-import ssl
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any, cast
@@ -19,11 +15,9 @@ from aiohttp.typedefs import Middleware
 from agent.config import StatusConfig
 from agent.status.access import Policy, further, own_names
 from agent.status.guard import BODY_BYTES_MAX, HEADERS, Guard
+from agent.status.listener import Listener
 from agent.status.login import Login
 from drivers.http_connections import Connections
-from drivers.tls import ServerTls
-
-log = logging.getLogger(__name__)
 
 CONNECTIONS_MAX = 64
 """Open at once; each page that is looked at holds one. More are closed at once."""
@@ -43,8 +37,12 @@ class StatusServer:
         routes: Iterable[web.RouteDef],
         now: Callable[[], float],
         middlewares: Iterable[Middleware] = (),
+        listener: Listener | None = None,
     ) -> None:
-        """`now()` is on the agent's time line; `middlewares` make answers of what their routes and the guard raise."""
+        """`now()` is on the agent's time line; `middlewares` make answers of what their routes and the guard raise.
+
+        `listener` may have the address already.
+        """
         self._settings = settings
         root = settings.root
         self._login = Login(root, settings.address[1], now)
@@ -52,9 +50,8 @@ class StatusServer:
         self._guard = Guard(_policy(settings), self._login, self._connections, root)
         self._routes = _with_prefix([*routes, *self._login.routes()], root)
         self._middlewares = list(middlewares)
-        self._tls = None if settings.tls is None else settings.tls.context()
         self._runner: web.AppRunner | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener = listener or Listener(settings)
         self.admit(settings)
 
     def admit(self, settings: StatusConfig) -> None:
@@ -62,8 +59,7 @@ class StatusServer:
 
         Another token ends all that the old one began. `listen`, `prefix` and whether there is TLS stay as they were.
         """
-        if self._tls is not None and settings.tls is not None:
-            _renew(self._tls, settings.tls)
+        self._listener.renew(settings.tls)
         before, self._guard.policy = self._guard.policy, _policy(settings)
         self._settings = settings
         self._login.token = settings.secret_token
@@ -73,7 +69,7 @@ class StatusServer:
 
     def new_link(self) -> dict[str, Any]:
         """A login link: its `path` and `expires_s`, and by what it may be reached: `listen`, `tls`, `hosts`."""
-        where = {"listen": self._settings.listen, "tls": self._tls is not None, "hosts": self._settings.hosts}
+        where = {"listen": self._settings.listen, "tls": self._listener.has_tls, "hosts": self._settings.hosts}
         return {**self._login.new_link(), **where}
 
     async def start(self) -> None:
@@ -84,21 +80,15 @@ class StatusServer:
         app.on_response_prepare.append(self._guard.add_headers)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
         await self._runner.setup()
-        host, port = self._settings.address
-        loop = asyncio.get_running_loop()
-        accept = partial(self._connections.accept, cast("web.Server", self._runner.server))
         try:
-            self._listener = await loop.create_server(
-                accept, host, port, ssl=self._tls, ssl_handshake_timeout=PATIENCE_S if self._tls else None
-            )
-        except OSError as error:
+            await self._listener.serve(partial(self._connections.accept, cast("web.Server", self._runner.server)))
+        except OSError:
             await self._runner.cleanup()
-            raise OSError(error.errno, f"status.listen {host}:{port}: {os.strerror(error.errno or 0)}") from None
+            raise
 
     async def stop(self) -> None:
         """Close the page."""
-        if self._listener is not None:
-            self._listener.close()
+        self._listener.close()
         if self._runner is not None:
             await self._runner.cleanup()
         self._connections.cut_all()
@@ -115,24 +105,6 @@ def _with_prefix(routes: Iterable[web.RouteDef], root: str) -> list[web.RouteDef
 
     prefixed = [web.route(route.method, root + route.path, route.handler, **route.kwargs) for route in routes]
     return [*routes, *prefixed, web.get(root, lead_in)]
-
-
-def _renew(context: ssl.SSLContext, settings: ServerTls) -> None:
-    """Let a context that is listened with show what stands in the files now.
-
-    By another context: to load a certificate of another kind of key into the same one would leave the old one there.
-    """
-    try:
-        renewed = settings.context()
-    except OSError as error:  # the files have changed since the configuration was checked
-        log.error("status.tls: the certificate stays as it was: %s", error)
-        return
-
-    def show(connection: ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        connection.context = renewed
-
-    context.sni_callback = show  # asked for every client, also for one that names no server
-    context.minimum_version = renewed.minimum_version
 
 
 def _policy(settings: StatusConfig) -> Policy:

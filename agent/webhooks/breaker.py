@@ -31,11 +31,13 @@ class SlowStart:
         """The receiver is there again: one at first."""
         self.at_once, self._answered = 1, 0
 
-    def answered(self) -> None:
-        """One more answer; as many as were allowed make a round."""
+    def answered(self) -> bool:
+        """One more answer; as many as were allowed make a round. Returns whether more may be in flight now."""
         self._answered += 1
-        if self._answered >= self.at_once:
-            self.at_once, self._answered = min(self.most, self.at_once * 2), 0
+        if self.at_once >= self.most or self._answered < self.at_once:
+            return False
+        self.at_once, self._answered = min(self.most, self.at_once * 2), 0
+        return True
 
 
 @dataclass(slots=True)

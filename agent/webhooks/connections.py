@@ -5,6 +5,7 @@ keep a cookie, unpack an answer). A client for every purpose takes three times t
 """
 
 import asyncio
+import math
 import select
 import socket
 import ssl
@@ -55,17 +56,23 @@ class Connection(asyncio.Protocol):
         """Where it is not free: why it never will be."""
         self._reader = AnswerReader()
         self._answer: asyncio.Future[Answer] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._until = math.inf
+        self._alarm: asyncio.TimerHandle | None = None
+        self._poll = select.poll()
 
-    async def ask(self, request: bytes, *, to_connect: bool = False) -> Answer:
-        """Send a request and wait for its answer. Raises Closed, BadAnswer, OSError; then it is closed.
+    async def ask(self, request: bytes, *, until: float = math.inf, to_connect: bool = False) -> Answer:
+        """Send a request and wait for its answer, at most `until` then (by the loop's time).
 
-        Of them Closed alone says that nothing of an answer came.
+        Raises Closed, BadAnswer, OSError, of which TimeoutError is one; then it is closed. Of them Closed alone says
+        that nothing of an answer came.
         """
         if not self.is_free:
             raise self._why
         self._reader, self.is_free = AnswerReader(to_connect=to_connect), False
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        answered: asyncio.Future[Answer] = self._loop.create_future()
         self._answer = answered
+        self._set_alarm(until)
         self.transport.write(request)
         try:
             answer = await answered
@@ -79,19 +86,17 @@ class Connection(asyncio.Protocol):
 
     def has_come_unasked(self) -> bool:
         """Whether something waits to be read: the end, or what would be taken for the answer to the next request."""
-        poll = select.poll()
-        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return bool(self._poll.poll(0))
 
     async def start_tls(self, context: ssl.SSLContext, name: str) -> None:
         """Behind a proxy's answer. Raises OSError."""
-        loop = asyncio.get_running_loop()
-        secured = await loop.start_tls(self.transport, self, context, server_hostname=name)
+        secured = await self._loop.start_tls(self.transport, self, context, server_hostname=name)
         self.transport = cast("asyncio.Transport", secured)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""
         self.transport, self.is_free = cast("asyncio.Transport", transport), True
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
     def data_received(self, data: bytes) -> None:
         """Called by the loop."""
@@ -114,6 +119,9 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the loop."""
         self.is_free = False
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
         if self._answer is None or self._answer.done():
             return
         if not self._reader.begun and (exc is None or isinstance(exc, ConnectionError)):
@@ -125,6 +133,23 @@ class Connection(asyncio.Protocol):
             self._answer.set_result(self._reader.end())
         except BadAnswer as error:
             self._answer.set_exception(error)
+
+    def _set_alarm(self, until: float) -> None:
+        """Let it ring then, or before: one that comes too early is set again, so that few answers need one."""
+        self._until = until
+        if until < math.inf and (self._alarm is None or self._alarm.when() > until):
+            if self._alarm is not None:
+                self._alarm.cancel()
+            self._alarm = self._loop.call_at(until, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        if self._answer is None or self._answer.done():
+            return
+        if self._loop.time() >= self._until:
+            self._answer.set_exception(TimeoutError())
+        else:
+            self._set_alarm(self._until)
 
 
 class Connections:

@@ -2,8 +2,9 @@
 
 Takes what is due from its mailbox, sends it, and gives back what became of it.
 
-It keeps up to `concurrency` attempts in flight, and starts no more of them than `rate` says. While the webhook
-rests nothing goes out; behind the rest one probe does, and behind its answer the queue drains in a slow start.
+It keeps up to `concurrency` attempts in flight, and starts no more of them than `rate` says. Behind each of them goes
+the next that may go at once; `run` begins others while there is room. While the webhook rests nothing goes out; behind
+the rest one probe does, and behind its answer the queue drains in a slow start.
 """
 
 import asyncio
@@ -41,12 +42,15 @@ class Mailbox(Protocol):
     """What a courier asks of the outbox."""
 
     changed: asyncio.Event
-    """Set when something new may be due; the courier clears it."""
+    """Set when something new may be due, but by `settle`, as the courier knows of that; the courier clears it."""
     answers: bool
     """Whether the webhook answered when it was last tried; the courier says it."""
 
     async def due(self, now: float, n: int) -> list[Delivery]:
         """Up to n that may be sent now, in order; they are lent until settled."""
+
+    def at_hand(self, now: float) -> Delivery | None:
+        """The next that may be sent now, where it need not be read from a file; it is lent until settled."""
 
     async def probe(self) -> Delivery | None:
         """One, taking turns, due or not; it is lent until settled."""
@@ -68,6 +72,13 @@ class Mailbox(Protocol):
 
     def remember(self, rest: Rest) -> None:
         """Keep a rest over a restart; durable with the next commit."""
+
+
+@dataclass(slots=True)
+class _Flight:
+    """One of the attempts at once."""
+
+    delivery: Delivery
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,16 +240,18 @@ class Courier:
         room = self._room(now)
         if room <= 0:
             return ()
+        if self._bucket is not None:
+            self._bucket.take(room)  # another attempt may go on while this looks
         found = await self._found(now, room)
         if self._bucket is not None:
-            self._bucket.take(len(found))
+            self._bucket.take(len(found) - room)
         return found
 
-    def _room(self, now: float) -> int:
-        """How many more may be begun now."""
+    def _room(self, now: float, ended: int = 0) -> int:
+        """How many more may be begun now, where so many of those in flight have just ended."""
         if self._breaker.disabled or self._stopping:
             return 0
-        free = self._slow_start.at_once - len(self._in_flight)
+        free = self._slow_start.at_once - len(self._in_flight) + ended
         return free if self._bucket is None else min(free, self._bucket.left(now))
 
     async def _found(self, now: float, n: int) -> Sequence[Delivery]:
@@ -271,14 +284,32 @@ class Courier:
         return max(due_at, now + self._bucket.next_s(now))
 
     def _launch(self, delivery: Delivery) -> None:
-        task = asyncio.create_task(self._attempt(delivery))
+        flight = _Flight(delivery)
+        task = asyncio.create_task(self._fly(flight))
         self._in_flight.add(task)
-        task.add_done_callback(partial(self._landed, delivery))
+        task.add_done_callback(partial(self._landed, flight))
 
-    def _landed(self, delivery: Delivery, task: asyncio.Task[None]) -> None:
+    async def _fly(self, flight: _Flight) -> None:
+        """One attempt after the other, while something may go at once: a flood needs few tasks."""
+        await self._attempt(flight.delivery)
+        while following := self._following():
+            flight.delivery = following
+            await self._attempt(following)
+
+    def _following(self) -> Delivery | None:
+        """What may go in place of an attempt that has ended."""
+        now = self._clock.now()
+        if self._breaker.resting or self._room(now, ended=1) <= 0:
+            return None
+        found = self._mailbox.at_hand(now)
+        if self._bucket is not None and found is not None:
+            self._bucket.take(1)
+        return found
+
+    def _landed(self, flight: _Flight, task: asyncio.Task[None]) -> None:
         self._in_flight.discard(task)
         if task.cancelled():  # nobody knows what came of it
-            self._mailbox.settle(as_it_was(delivery))
+            self._mailbox.settle(as_it_was(flight.delivery))
         self._mailbox.changed.set()
 
     async def _attempt(self, delivery: Delivery) -> None:
@@ -304,7 +335,7 @@ class Courier:
     def _settle(self, delivery: Delivery, outcome: Outcome, *, others_answered: bool) -> None:
         now = self._clock.now()
         before, answers, away_since = self._breaker.kept(), self._breaker.answers, self._breaker.away_since
-        ended = self._breaker.note(outcome, now, self._random.uniform(-1, 1))
+        ended = self._breaker.note(outcome, now, self._jitter(outcome))
         if self._breaker.answers > answers:
             self._pace(rested=before.resting_until is not None)
         settlement = settle(
@@ -312,19 +343,20 @@ class Courier:
             outcome,
             now,
             delays_s=self._config.delays,
-            jitter=self._random.uniform(-1, 1),
+            jitter=self._jitter(outcome),
             failures=self._breaker.failures,
             others_answered=others_answered,
-            attempt=self._attempted(outcome, now),
+            attempt=self._attempted(outcome, now) if delivery.tried or not outcome.succeeded else None,
         )
         self._witness.pop(delivery.id, None)
         self._mailbox.answers = outcome.status is not None
         if settlement.ending is Ending.AGAIN:
             self._witness[delivery.id] = self._breaker.answers
+            self._mailbox.changed.set()
         self._note(delivery, outcome, settlement)
         self._mailbox.settle(settlement)
-        if self._breaker.kept() != before:
-            self._mailbox.remember(self._breaker.kept())
+        if (kept := self._breaker.kept()) != before:
+            self._mailbox.remember(kept)
         self._tell_of_change(now, disabled_before=before.disabled, away_since=away_since)
         if ended:
             self._mailbox.release()
@@ -335,8 +367,12 @@ class Courier:
         elif away_since is not None and self._breaker.away_since is None and now - away_since > _LONG_REST_S:
             self._tell(notices.recovered(self._name, "answers", now - away_since))
 
+    def _jitter(self, outcome: Outcome) -> float:
+        """From -1 to 1, for what is put off."""
+        return 0.0 if outcome.succeeded else self._random.uniform(-1, 1)
+
     def _attempted(self, outcome: Outcome, now: float) -> Attempt:
-        """For the log of the delivery."""
+        """For the log of the delivery, which has none of what succeeds at once."""
         error = why_failed(outcome)
         wall, took_s = self._clock.wall(), outcome.duration_s
         return Attempt(now - took_s, wall - took_s, took_s, outcome.status, error, outcome.answer)
@@ -345,8 +381,8 @@ class Courier:
         """Behind an answer: how many may be in flight."""
         if rested:
             self._slow_start.begin()
-        else:
-            self._slow_start.answered()
+        elif self._slow_start.answered():
+            self._mailbox.changed.set()
 
     def _note(self, delivery: Delivery, outcome: Outcome, settlement: Settlement) -> None:
         self._tally.note(outcome)

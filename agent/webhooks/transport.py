@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -15,7 +16,6 @@ from agent.webhooks.answers import Answer, BadAnswer
 from agent.webhooks.config import Webhook, literal_address
 from agent.webhooks.connections import (
     Closed,
-    Connection,
     Connections,
     NoConnection,
     ProxyRefused,
@@ -28,10 +28,6 @@ from drivers import tls
 from drivers.tls import Tls
 
 ANSWER_BYTES_KEPT = 512
-
-
-class _Stale(Exception):
-    """A connection that was kept alive turned out to be none."""
 
 
 class UnusableTls(OSError):
@@ -54,19 +50,12 @@ class Transport:
         self._tls: ssl.SSLContext | None = None
 
     async def post(self, body: bytes, headers: Mapping[str, str], suffix: str = "") -> Outcome:
-        """Send once; a connection that had gone stale while it was kept alive gets one second try in the same time.
-
-        `suffix` goes behind the path of the URL.
-        """
+        """Send once. `suffix` goes behind the path of the URL."""
         begin = _now()
         try:
             request = self._write(body, headers, suffix)
             tls_context = self._context() if self._is_https else None
-            async with asyncio.timeout(self._webhook.timeout.total):
-                try:
-                    answer = await self._once(request, self._connections.kept(), tls_context)
-                except _Stale:
-                    answer = await self._once(request, None, tls_context)
+            answer = await self._once(request, tls_context, _now() + self._webhook.timeout.total)
         except (TimeoutError, OSError, ValueError) as error:
             return await self._failed(error, begin)
         return self._outcome(answer, begin)
@@ -75,23 +64,27 @@ class Transport:
         """Close all connections."""
         self._connections.close()
 
-    async def _once(self, request: bytes, kept: Connection | None, tls_context: ssl.SSLContext | None) -> Answer:
-        connection = kept or await self._connections.open(self._route, tls_context)
-        try:
+    async def _once(self, request: bytes, tls_context: ssl.SSLContext | None, until: float) -> Answer:
+        """By a connection that was kept alive; had it gone stale, by a new one in the same time."""
+        connection = self._connections.kept()
+        if connection is not None:
+            with suppress(Closed):
+                answer = await connection.ask(request, until=until)
+                self._connections.keep(connection)
+                return answer
+        async with asyncio.timeout_at(until):
+            connection = await self._connections.open(self._route, tls_context)
             answer = await connection.ask(request)
-        except Closed as error:
-            if kept is not None:
-                raise _Stale from error
-            raise
         self._connections.keep(connection)
         return answer
 
     def _outcome(self, answer: Answer, begin: float) -> Outcome:
         headers = answer.headers
+        retry_after = headers.get("retry-after")
         return Outcome(
             duration_s=_now() - begin,
             status=answer.status,
-            retry_after_s=parse_retry_after(headers.get("retry-after"), self._wall()),
+            retry_after_s=None if retry_after is None else parse_retry_after(retry_after, self._wall()),
             disable=headers.get("webhook-delivery", "").lower() == "disable",
             answer=b"" if 200 <= answer.status < 300 else answer.body[:ANSWER_BYTES_KEPT],
             location=headers.get("location"),

@@ -165,7 +165,7 @@ async def _figures(folder: Path, house: _House, hours: float) -> Figures:
         _READING: taken_s * 1e6 / readings,
         _WRITTEN: written / readings,
         _RSS: rss,
-        _FILE: house.outbox.size_bytes() / 1000,
+        _FILE: house.outbox.store.file.size_bytes() / 1000,
         _STATUS: status_s * 1e6,
         _HISTORY: _look(lambda: house.observer.history("meter.0.t")) * 1e6,
         **await asyncio.to_thread(_started, folder, house),

@@ -47,8 +47,10 @@ def _plain(words: Sequence[str]) -> Sequence[str]:
 def leaves(group: click.Group = main, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], click.Command]:
     """Each command that does something, by its words."""
     found: dict[tuple[str, ...], click.Command] = {}
-    for name, command in group.commands.items():
-        here = (*path, name)
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        here, command = (*path, name), group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             found |= leaves(command, here)
         if not isinstance(command, click.Group) or command.invoke_without_command:

@@ -61,8 +61,13 @@ class Bench:
         self.reader: asyncio.Task[None] | None = None
 
     @property
+    def server(self) -> http_server.Server:
+        assert self.driver._server is not None
+        return self.driver._server
+
+    @property
     def connections(self) -> Connections:
-        return self.driver._server._connections
+        return self.server._connections
 
     async def open(self) -> None:
         self.reader = asyncio.create_task(self._read())
@@ -340,7 +345,7 @@ async def test_a_body_that_does_not_come_is_given_up(bench: Bench, monkeypatch: 
 async def test_connections_are_bounded(bench: Bench) -> None:
     bench.connections.most = 2
     held = [await raw(bench, b"") for _ in range(2)]
-    peers = bench.driver._server._peers
+    peers = bench.server._peers
     assert peers is not None
     await until(lambda: len(peers.connections) == 2)
     reader, writer = await raw(bench, b"")

@@ -37,14 +37,16 @@ async def clock_steps(folder: Path, *, seconds: float, seed: int, mutant: str | 
         return at.result
 
 
-async def clock_drift(folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
-    """It runs too slow, too fast and backwards, and is set right again."""
+async def clock_drift(
+    folder: Path, *, seconds: float, seed: int, mutant: str | None = None, moment_s: float = _MOMENT_S
+) -> Result:
+    """It runs too slow, too fast and backwards, each for a moment at least, and is set right again."""
     faulty = Faulty(folder, folder / "state")
     async with house(folder, seed, config=CONFIG, env=faulty.env, mutant=mutant, any_time=True) as at:
         for rate in RATES:
             drifting = asyncio.create_task(_drift(faulty, rate))
             at.result.strikes += 1
-            await asyncio.sleep(max(_MOMENT_S, seconds / len(RATES)))
+            await asyncio.sleep(max(moment_s, seconds / len(RATES)))
             await at.goes_on()
             _fires_nothing(at, f"the clock was wrong by {rate:+g} s a second")
             drifting.cancel()
@@ -63,7 +65,9 @@ async def _drift(faulty: Faulty, rate: float) -> None:
         await asyncio.sleep(_TICK_S)
 
 
-async def clock_unset(folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 2) -> Result:
+async def clock_unset(
+    folder: Path, *, seconds: float, seed: int, mutant: str | None = None, times: int = 2, moment_s: float = _MOMENT_S
+) -> Result:
     """The agent starts in 1970, as on a device without a battery; then the clock becomes right. Again and again."""
     faulty, loop = Faulty(folder, folder / "state"), asyncio.get_running_loop()
     faulty.set_clock(-time.time())
@@ -71,7 +75,7 @@ async def clock_unset(folder: Path, *, seconds: float, seed: int, mutant: str | 
         end = loop.time() + seconds
         while True:
             at.result.strikes += 1
-            await asyncio.sleep(at.random.uniform(0, 2 * _MOMENT_S))
+            await asyncio.sleep(at.random.uniform(0, 2 * moment_s))
             faulty.set_clock(0)
             await at.goes_on()
             _fires_nothing(at, "the clock became right")

@@ -113,21 +113,28 @@ class House:
         self.oracle.judge(self.result, expected, status, may_be_lost=may_be_lost, may_be_twice=may_be_twice)
         self.result.figures["published"] = self.stream.count
 
-    async def settle(self, may_be_lost: Collection[str] = ()) -> dict[str, Any]:
+    async def settle(self, may_be_lost: Collection[str] = (), dropped: Callable[[], int] = lambda: 0) -> dict[str, Any]:
         """Let the stream end and wait for what is still to come; returns the status."""
         self.running.cancel()
         with suppress(AssertionError):
             await self.ready()
-        await self.all_told(may_be_lost)
+        await self.all_told(may_be_lost, dropped)
         return await self._settled()
 
-    async def all_told(self, may_be_lost: Collection[str] = ()) -> None:
-        """Wait until all that was said is told, as long as more of it comes."""
+    async def all_told(self, may_be_lost: Collection[str] = (), dropped: Callable[[], int] = lambda: 0) -> None:
+        """Wait until all that was said is told, as long as more of it comes.
+
+        `dropped`: how many are not to come, as the agent says.
+        """
         told, expected = -1, self.stream.expected.difference(may_be_lost)
-        while len(self.oracle.ids) > told and not expected <= self.oracle.told():
+
+        def is_told() -> bool:
+            return len(expected - self.oracle.told()) <= dropped()
+
+        while len(self.oracle.ids) > told and not is_told():
             told = len(self.oracle.ids)
             with suppress(AssertionError):
-                await until(lambda told=told: len(self.oracle.ids) > told, self.patience_s / 8)  # type: ignore[misc]
+                await until(lambda told=told: len(self.oracle.ids) > told or is_told(), self.patience_s / 8)  # type: ignore[misc]
 
     async def _settled(self) -> dict[str, Any]:
         """The status, when nothing is pending any more, or has not become less for long."""

@@ -21,6 +21,7 @@ from tests.faults.oracle import SECRET, Oracle
 from tests.outbox.parts import event
 from tests.support.agent import AgentProcess
 from tests.support.cgroup import bounded_memory
+from tests.support.faulty import Faulty
 from tests.support.mosquitto import Mosquitto
 from tests.support.waiting import until
 
@@ -33,7 +34,7 @@ sources:
   large: {{driver: mqtt, topic: "large/{{place}}", sensors: {{n: {{path: n}}}}}}
 rules:
   high: {{sensor: "many.*.n", when: {{above: 1000000}}, for: 1m}}
-  odd: {{sensor: "large.*.n", when: {{above: 0}}}}
+  large: {{sensor: "large.*.n", each: reading}}
 webhooks:
   oracle: {{url: "http://127.0.0.1:{http}/hook", secrets: [{secret}], rest: {{min: 1s, max: 1s}}}}
 outbox: {{max_size: 200MB}}
@@ -42,6 +43,9 @@ status: {{listen: "{{status}}"}}
 LIMIT_BYTES = 96 * 2**20
 LIMITS = Limits(max_bytes=200 * 10**6)
 WAITING, SENSORS, LARGE_BYTES, FLOODS = 100_000, 5_000, 64_000, 8
+KILLED = "the kernel has killed it for want of memory"
+SYNC_S = 0.5
+"""So slow is the card in the flood: what pours in faster has to wait somewhere, and not all of it in the agent."""
 
 
 async def little_memory(
@@ -54,7 +58,7 @@ async def little_memory(
     mutant: str | None = None,
 ) -> Result:
     """What is bounded stays so: the kernel, which would kill the agent, finds no reason to."""
-    result = Result()
+    result, card = Result(), Faulty(folder, folder / "state")
     with bounded_memory(LIMIT_BYTES) as bound:
         broker, oracle = Mosquitto(folder, "max_queued_messages 20000"), Oracle(Random(seed))
         await _fill(folder / "state", waiting, sensors)
@@ -64,14 +68,17 @@ async def little_memory(
             config = CONFIG.format(mqtt=broker.port, http=oracle.port, secret=SECRET)
             agent = AgentProcess(folder, config, mutants.module(mutant), bound.within)
             stack.callback(agent.kill)
-            agent.start()
+            agent.start(**card.env)
             await agent.ready(PATIENCE_S)
             used = {"at the start": agent.rss_bytes()}
             await asyncio.to_thread(_say, broker.port, [(f"many/{n}", b'{"n": 1}') for n in range(sensors)])
             await until(lambda: _known(agent) >= sensors, 60, what=agent.said)
             used["with the sensors"] = agent.rss_bytes()
             result.strikes = FLOODS
+            card.slow_sync(SYNC_S)
             used["in the flood"] = await _flood(agent, broker.port, seconds)
+            card.slow_sync(0)
+            result.demand(not bound.killed(), KILLED)
             status = agent.status()
             result.demand(status, f"it does not answer: {agent.said()[-1000:]}")
             result.demand(status and status["outbox"]["pending"] >= waiting, "what waited is not there")
@@ -81,7 +88,7 @@ async def little_memory(
             result.demand(oracle.ids, "nothing goes out")
             result.demand(not oracle.wrong, f"the receiver has to complain: {oracle.wrong[:3]}")
             result.figures.update({f"MiB {when}": n / 2**20 for when, n in used.items()}, told=len(oracle.ids))
-            result.demand(not bound.killed(), "the kernel has killed it for want of memory")
+            result.demand(not bound.killed(), KILLED)
     return result
 
 

@@ -16,9 +16,10 @@ from agent import supervise
 from agent.cli import main
 from agent.clock import SystemClock
 from agent.model import Ending, Settlement
-from agent.outbox import Ledger, Outbox, checksums, counting
+from agent.outbox import Ledger, checksums, counting
 from agent.outbox import file as outbox_file
 from agent.outbox.file import File
+from agent.outbox.gathering import Gathering
 from agent.pipeline import Pipeline
 from agent.rules import Engine
 from agent.webhooks import retry
@@ -32,7 +33,7 @@ from drivers.base import Batch, Receipt
 Patch = tuple[object, str, Any]
 """What is replaced: of which class or module, its name, and by what."""
 
-_true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Outbox.settle, retry.judge, Engine.load
+_true_take, _true_settle, _true_judge, _true_load = Pipeline.take, Gathering.settle, retry.judge, Engine.load
 _true_count, _true_post = counting.count, Transport.post
 _true_acknowledge, _true_open = mqtt.MqttDriver._acknowledge, serial.SerialDriver._open
 _true_feed, _true_ask, _true_data_received = AnswerReader.feed, Connection.ask, Connection.data_received
@@ -52,10 +53,10 @@ def know_nothing(_ledger: Ledger, receipt: Receipt) -> bool:
     return not receipt
 
 
-def lose_marks(outbox: Outbox, settlement: Settlement) -> None:
+def lose_marks(gathering: Gathering, settlement: Settlement) -> None:
     """That something is delivered is never stored, so that a start sends it again."""
     if settlement.ending is not Ending.DELIVERED:
-        _true_settle(outbox, settlement)
+        _true_settle(gathering, settlement)
 
 
 def count_wrong(file: File, deltas: Mapping[str, Counter[str]]) -> None:
@@ -133,7 +134,7 @@ class _Lax(sqlite3.Connection):
 MUTANTS: dict[str, list[Patch]] = {
     "acknowledge-early": [(Pipeline, "take", acknowledge_early)],
     "no-ledger": [(Ledger, "knows", know_nothing)],
-    "marks-lost": [(Outbox, "settle", lose_marks)],
+    "marks-lost": [(Gathering, "settle", lose_marks)],
     "memory-lost": [(Engine, "load", forget_memory)],
     "counts-wrong": [(counting, "count", count_wrong)],
     "any-answer": [(retry, "judge", take_any_answer)],

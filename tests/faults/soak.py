@@ -18,7 +18,7 @@ from tests.faults.fault import Fault, Result
 from tests.faults.house import House, house
 from tests.faults.stream import CONFIG as STORM
 from tests.support.faulty import Faulty
-from tests.support.waiting import until
+from tests.support.waiting import TooLate, until
 
 CONFIG = (
     STORM.replace(
@@ -36,9 +36,15 @@ EVENTS_PER_S, METERS_PER_S = 40.0, 460.0
 METERS = 200
 TICK_S = 0.05
 WARM_UP_SHARE, WARM_UP_S_MAX = 1 / 6, 300.0
+PAUSE_S_MAX = 10.0
+"""Between two faults."""
+FULL_PACE_S, PACE_MIN = 300.0, 0.05
+"""A shorter soak has each fault too, and the looks: by so much less do faults and pauses last in it."""
 FAULTS_BETWEEN_LOOKS, LOOKS_MIN = 4, 3
+CALM_WITHIN_S = 60.0
 MEMORY_GREW_BYTES_MAX = 8 * 2**20
 DESCRIPTORS_GREW_MAX = 2
+DESCRIPTOR_LOOKS = 10
 FILES_GREW_RATIO_MAX = 1.25
 FILES_SETTLE_S = 600.0
 """What is delivered is kept for two minutes: in a shorter soak the outbox is not at its working size by half time."""
@@ -73,6 +79,7 @@ class Footprint:
 
     memory_bytes: int
     descriptors: int
+    """But for the connections to the receiver: as many are kept alive as were in use at once, 8 at most."""
     files_bytes: int
 
 
@@ -85,7 +92,7 @@ class Soak:
     configs: list[str]
     random: Random
     seconds: float
-    pause_s_max: float
+    looks_min: int
     footprints: list[Footprint] = field(default_factory=list)
 
     def faults(self) -> Sequence[Callable[[], Awaitable[None]]]:
@@ -163,7 +170,8 @@ class Soak:
         self.disk.step_clock(self.random.choice([-7200, -60, 60, 7200]))
 
     async def _some(self, least_s: float, most_s: float) -> None:
-        await asyncio.sleep(self.random.uniform(least_s, most_s))
+        pace = min(1.0, max(PACE_MIN, self.seconds / FULL_PACE_S))
+        await asyncio.sleep(pace * self.random.uniform(least_s, most_s))
 
     async def warm_up(self, seconds: float) -> None:
         """Each fault once, then quiet; the first footprint."""
@@ -174,10 +182,10 @@ class Soak:
         await self.look()
 
     async def last(self, seconds: float) -> None:
-        """One random fault after another, with a footprint behind each few."""
+        """One random fault after another, with a footprint behind each few, until a promise is broken."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while loop.time() < end or len(self.footprints) < LOOKS_MIN:
+        while self.at.result.good and (loop.time() < end or len(self.footprints) < self.looks_min):
             for fault in self.random.sample(self.faults(), FAULTS_BETWEEN_LOOKS):
                 await self._strike(fault)
             await self.look()
@@ -186,14 +194,25 @@ class Soak:
         await fault()
         self.at.result.strikes += 1
         await self.at.goes_on()
-        await self._some(0, self.pause_s_max)
+        await self._some(0, PAUSE_S_MAX)
 
     async def look(self) -> None:
-        """Take a footprint as soon as nothing waits."""
-        await until(self._calm, 60, what=lambda: f"nothing waits; {self.at.agent.said()[-2000:]}")
+        """Take a footprint as soon as nothing waits, as it has to come to that."""
+        try:
+            await until(self._calm, CALM_WITHIN_S)
+        except TooLate:
+            self.at.result.demand(False, f"much still waits: {self.at.agent.status().get('outbox')}")
+            return
         files = sum(file.stat().st_size for file in self.at.agent.state.glob("outbox.db*"))
-        agent = self.at.agent
-        self.footprints.append(Footprint(agent.rss_bytes(), agent.descriptors(), files))
+        self.footprints.append(Footprint(self.at.agent.rss_bytes(), await self._descriptors(), files))
+
+    async def _descriptors(self) -> int:
+        """The least of some looks: the answer to the last question may still be open."""
+        found = []
+        for _ in range(DESCRIPTOR_LOOKS):
+            found.append(self.at.agent.descriptors(but_to=self.at.oracle.port))
+            await asyncio.sleep(TICK_S)
+        return min(found)
 
     def _calm(self) -> bool:
         pending = self.at.agent.status().get("outbox", {}).get("pending")
@@ -201,6 +220,8 @@ class Soak:
 
     def judge(self) -> None:
         """Compare with the first footprint, and the files' second half with their first."""
+        if not self.at.result.good:
+            return
         first, later = self.footprints[0], self.footprints[1:]
         memory = max(one.memory_bytes for one in later) - first.memory_bytes
         descriptors = max(one.descriptors for one in later) - first.descriptors
@@ -219,7 +240,7 @@ class Soak:
 
 
 async def soak(
-    folder: Path, *, seconds: float, seed: int, mutant: str | None = None, pause_s_max: float = 10.0
+    folder: Path, *, seconds: float, seed: int, mutant: str | None = None, looks_min: int = LOOKS_MIN
 ) -> Result:
     """Run it in a folder."""
     disk, random = Faulty(folder, folder / "state"), Random(seed)
@@ -232,7 +253,7 @@ async def soak(
         running = asyncio.create_task(meters.run())
         try:
             config = at.agent.config.read_text()
-            soaking = Soak(at, disk, [config, config.replace(THIS, THAT)], random, seconds, pause_s_max)
+            soaking = Soak(at, disk, [config, config.replace(THIS, THAT)], random, seconds, looks_min)
             warm_up_s = min(seconds * WARM_UP_SHARE, WARM_UP_S_MAX)
             await soaking.warm_up(warm_up_s)
             await soaking.last(seconds - warm_up_s)

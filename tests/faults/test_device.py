@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.clocks import clock_steps
+from tests.faults.clocks import clock_drift, clock_steps, clock_unset
 from tests.faults.descriptors import out_of_descriptors
-from tests.faults.disk_faults import failing_disk, read_only
+from tests.faults.disk_faults import disk_full, failing_disk, read_only
 from tests.faults.feed_faults import broker_killed, usb_storm
 from tests.faults.memory import little_memory
 
@@ -25,6 +25,11 @@ async def test_an_agent_that_acknowledges_early_is_caught_by_a_card_that_fails(t
 
 async def test_a_file_system_that_goes_read_only_is_gone_on_with_when_it_is_mended(tmp_path: Path) -> None:
     result = await read_only(tmp_path, seconds=0.5, seed=1)
+    assert result.good, result
+
+
+async def test_of_a_disk_that_is_full_to_the_last_block_what_finds_no_room_is_counted(tmp_path: Path) -> None:
+    result = await disk_full(tmp_path, seconds=0, seed=1, times=1)
     assert result.good, result
 
 
@@ -48,6 +53,16 @@ async def test_a_device_that_comes_and_goes_is_heard_in_the_end_and_nothing_grow
 
 async def test_a_clock_that_is_set_fires_and_loses_nothing(tmp_path: Path) -> None:
     result = await clock_steps(tmp_path, seconds=0.6, seed=1)
+    assert result.good, result
+
+
+async def test_a_clock_that_drifts_fires_and_loses_nothing(tmp_path: Path) -> None:
+    result = await clock_drift(tmp_path, seconds=0, seed=1, moment_s=0.1)
+    assert result.good, result
+
+
+async def test_a_start_in_1970_fires_and_loses_nothing_when_the_clock_becomes_right(tmp_path: Path) -> None:
+    result = await clock_unset(tmp_path, seconds=0, seed=1, times=1, moment_s=0.1)
     assert result.good, result
 
 

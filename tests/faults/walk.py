@@ -190,7 +190,7 @@ class Walk:
         for one in sent:
             self.clock.advance(self.random.choice(_GAPS_S))
             messages.append((int(self.clock.now()), one))
-        before = self.outbox._number
+        before = self.outbox.store.number
         await self.round([one.message(at, dup=dup) for at, one in messages], noting=False)
         for at, one in messages:
             self.messages += 1
@@ -211,7 +211,7 @@ class Walk:
         self.pipeline = Pipeline(engine, self.outbox, loaded.ledgers, self.clock, _content)
         if loaded.downtime_s is not None and loaded.ended_well is not None:
             self.note(Began(int(self.clock.now()), int(loaded.downtime_s), new_meaning=False))
-        before = self.outbox._number
+        before = self.outbox.store.number
         await self.pipeline.begin(step)
         self.passed(before)
 
@@ -234,15 +234,15 @@ class Walk:
         """Other rules; where they change no memory, nothing is committed, and a kill knows nothing of it."""
         self.decoding += new_meaning
         await self.round([])
-        before = self.outbox._number
+        before = self.outbox.store.number
         await self.pipeline._follow(self.engine(), {WEBHOOK: 1e9}, _content)
         if new_meaning:
             self.note(Reloaded(int(self.clock.now()), 0, new_meaning=True))
-        if self.outbox._number > before:
+        if self.outbox.store.number > before:
             self.commit()
 
     async def stop(self) -> None:
-        before = self.outbox._number
+        before = self.outbox.store.number
         await self.pipeline._round(last=True)
         self.passed(before)
         await self.outbox.close()
@@ -256,7 +256,7 @@ class Walk:
         return Engine(rules, [WEBHOOK], {}, lambda prefix: f"{prefix}{next(self._ids)}", meanings)
 
     async def round(self, arrivals: Sequence[Arrival], *, noting: bool = True) -> None:
-        before = self.outbox._number
+        before = self.outbox.store.number
         done = asyncio.ensure_future(self.pipeline.take(FEED, arrivals))
         await asyncio.sleep(0)
         await self.pipeline._round()
@@ -274,7 +274,7 @@ class Walk:
     def passed(self, before: int) -> None:
         """A round ended."""
         self.note(Passed(int(self.clock.now())))
-        if self.outbox._number > before:
+        if self.outbox.store.number > before:
             self.commit()
 
     def commit(self) -> None:

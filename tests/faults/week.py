@@ -133,7 +133,7 @@ class Week:
 
     async def _open(self) -> None:
         self._outbox = Outbox(self._folder, {"away": 2 * WEEK_S, "here": 2 * WEEK_S}, limits=self._limits)
-        self._outbox.tell = self._note
+        self._outbox.telling.tell = self._note
         await self._outbox.open(self._clock)
 
     async def _reopen(self) -> None:
@@ -159,10 +159,10 @@ class Week:
         draft = self._outbox.draft(self._clock.moment(), lambda told, *_: Content(f'{{"id": "{told.id}"}}'.encode()))
         draft.owe(events)
         batch = draft.batch()
-        batch.expired, batch.purge, _ = await self._outbox.sweep(self._clock.now())
+        batch.expired, batch.purge, _ = await self._outbox.sweeper.sweep(self._clock.now())
         await self._outbox.commit(batch)
         self._policy.commit([(int(told.id.removeprefix("evt_")), told) for told in events])
-        self._size_max = max(self._size_max, self._outbox.size_bytes())
+        self._size_max = max(self._size_max, self._outbox.store.file.size_bytes())
 
     async def _deliver_here(self) -> None:
         mailbox = self._outbox.mailboxes["here"]

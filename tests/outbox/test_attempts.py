@@ -51,6 +51,16 @@ async def test_what_succeeds_at_once_writes_no_log(tmp_path: Path) -> None:
     assert log_of(tmp_path, 1) == []
 
 
+async def test_a_start_knows_what_was_tried_so_that_its_success_is_logged(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1), event(2, subject="b"))
+        await attempt(outbox, clock, Ending.AGAIN)
+    async with opened(tmp_path, clock) as (outbox, _):
+        due = await outbox.mailboxes["ops"].due(clock.now(), 2)
+        assert {delivery.event_id: delivery.tried for delivery in due} == {"evt_1": True, "evt_2": False}
+
+
 async def test_only_the_last_attempts_are_kept(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
@@ -81,7 +91,7 @@ async def test_an_attempt_that_ends_when_its_delivery_is_gone_leaves_nothing(tmp
         (lent,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         clock.advance(31 * 86400)
         batch = batch_of(outbox, clock.moment())

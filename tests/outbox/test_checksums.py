@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.model import Content, Notice
-from agent.outbox import Filter, Outbox, Span, checksums, waiting
+from agent.outbox import Filter, Outbox, Span, checksums, moving, waiting
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 
@@ -32,7 +32,7 @@ def change(folder: Path, *statements: str) -> None:
 
 def told(outbox: Outbox) -> list[Notice]:
     notices: list[Notice] = []
-    outbox.tell = notices.append
+    outbox.telling.tell = notices.append
     return notices
 
 
@@ -89,7 +89,7 @@ async def test_a_damaged_letter_is_not_sent_again_either(tmp_path: Path) -> None
         await settle_all(outbox, clock)
         change(tmp_path, CHANGES["body"])
         wanted = Filter(states=("delivered",))
-        assert (await outbox.replay(clock.moment(), wanted, Span())).moved == 2
+        assert (await moving.replay(outbox, clock.moment(), wanted, Span())).moved == 2
         sent = await outbox.mailboxes["ops"].due(clock.now(), 2) + await outbox.mailboxes["ops"].due(clock.now(), 2)
         assert [delivery.body for delivery in sent] == [b"evt_1 is 1"]
 
@@ -119,7 +119,7 @@ async def test_an_event_that_is_to_be_written_anew_goes_out_as_it_was_where_that
         draft.owe([replace(event(n), synced=False) for n in (1, 2)])
         await outbox.commit(draft.batch())
         change(tmp_path, "UPDATE untimed SET event = replace(event, '1000', '9000') WHERE delivery = 1")
-        kept = await outbox.read(lambda file: waiting.untimed(file, [1, 2]))
+        kept = await outbox.worker.read(lambda file: waiting.untimed(file, [1, 2]))
         assert list(kept) == [2]
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
-from agent.outbox import Filter, Outbox, Span
+from agent.outbox import Filter, Outbox, Span, moving
 from tests.outbox.parts import batch_of, event, opened, owe
 from tests.support.hands import HandClock
 
@@ -100,7 +100,7 @@ class House:
     async def expire(self, seconds: float) -> None:
         self.clock.advance(seconds)
         batch = batch_of(self.outbox, self.clock.moment())
-        batch.expired = (await self.outbox.sweep(self.clock.now())).expired
+        batch.expired = (await self.outbox.sweeper.sweep(self.clock.now())).expired
         await self.outbox.commit(batch)
         self._settle_model()
         for row in self.naive.rows.values():
@@ -120,7 +120,7 @@ class House:
 
     async def replay(self, wanted: Filter) -> None:
         wanted = wanted.to_replay()
-        await self.outbox.replay(self.clock.moment(), wanted, Span())
+        await moving.replay(self.outbox, self.clock.moment(), wanted, Span())
         self._settle_model()
         for key in self._matching(wanted):
             self.naive.owed[key[1]] += self.naive.rows[key].state == "delivered"
@@ -128,7 +128,7 @@ class House:
 
     async def discard(self, wanted: Filter) -> None:
         wanted = wanted.to_discard()
-        await self.outbox.discard(self.clock.moment(), wanted, Span())
+        await moving.discard(self.outbox, self.clock.moment(), wanted, Span())
         self._settle_model()
         for key in self._matching(wanted):
             self.naive.dropped[key[1]] += 1

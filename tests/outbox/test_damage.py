@@ -134,7 +134,7 @@ async def starts_and_goes_on(folder: Path, clock: HandClock, at_least: int) -> l
     """Open, deliver all that waits, owe and deliver one more. Returns what was told."""
     notices: list[Notice] = []
     async with opened(folder, clock) as (outbox, _):
-        outbox.tell = notices.append
+        outbox.telling.tell = notices.append
         await owe(outbox, clock, event(9000, subject="new", at=clock.now()))
         assert outbox.counters["ops"].balanced
         sent = await deliver_all(outbox, clock)
@@ -187,14 +187,14 @@ async def test_a_page_that_is_damaged_while_it_runs_costs_what_was_on_it_and_not
     clock = HandClock()
     notices: list[Notice] = []
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.tell = notices.append
+        outbox.telling.tell = notices.append
         for first in range(1, N + 1, 20):
             await owe(outbox, clock, *(event(k, subject=f"s{k % 7}") for k in range(first, first + 20)))
         with closing(sqlite3.connect(file_of(tmp_path))) as db:
             db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        await outbox.read(lambda file: file.db.execute("PRAGMA shrink_memory"))
+        await outbox.worker.read(lambda file: file.db.execute("PRAGMA shrink_memory"))
         garbage(tmp_path, leaf_of(tmp_path, "deliveries", 0.7))
-        number, sequence = outbox._numbers
+        number, sequence = outbox.store.numbers
         sent = await deliver_all(outbox, clock)
         assert [notice.type for notice in notices] == ["outbox.damaged"]
         lost = notices[0].data["lost"]["ops"]
@@ -203,12 +203,12 @@ async def test_a_page_that_is_damaged_while_it_runs_costs_what_was_on_it_and_not
         assert (counters.owed, counters.dropped_by["damaged"]) == (N, lost)
         assert counters.balanced
         assert len(sent) >= N - lost
-        assert outbox.wants_whole, "and the pipeline will write memory and ledgers anew"
-        assert outbox._numbers == (number, sequence)
+        assert outbox.store.wants_whole, "and the pipeline will write memory and ledgers anew"
+        assert outbox.store.numbers == (number, sequence)
         whole = batch_of(outbox, clock.moment())
         whole.whole = True
         await outbox.commit(whole)
-        assert not outbox.wants_whole
+        assert not outbox.store.wants_whole
 
 
 async def test_a_newer_schema_is_refused_though_it_is_damaged_and_nothing_is_touched(tmp_path: Path) -> None:

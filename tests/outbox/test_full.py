@@ -13,6 +13,7 @@ import pytest
 from agent.model import Content, Ending, Event, Notice, Rest, Settlement
 from agent.outbox import Limits, Outbox, owing, room
 from agent.outbox.store import Store
+from agent.outbox.sweeping import SWEEP_EVERY_S
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
@@ -237,7 +238,7 @@ async def test_how_many_events_wait_is_kept_exactly_whatever_becomes_of_them(tmp
         assert pending_events(tmp_path) == (4, 4)
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert pending_events(tmp_path) == (0, 0)
     db = sqlite3.connect(tmp_path / "outbox.db")
@@ -256,7 +257,7 @@ async def test_the_pages_in_use_stay_within_max_size_and_history_goes_first(tmp_
             await outbox.commit(batch.batch())
             if number <= 50:
                 await deliver(outbox, clock, "ops", 1)
-            assert await outbox._call(room.used_bytes, outbox._store.file.db) <= max_bytes + 20_000
+            assert await outbox.worker.call(room.used_bytes, outbox.store.file.db) <= max_bytes + 20_000
             if outbox.counters["ops"].dropped == 0:
                 kept.append(number)
         assert max(kept) > 150, "it takes as much as it may"
@@ -268,14 +269,14 @@ async def test_the_pages_in_use_stay_within_max_size_and_history_goes_first(tmp_
 async def test_dead_letters_that_make_room_are_counted_as_purged_and_told(tmp_path: Path) -> None:
     clock, told = HandClock(), list[Notice]()
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.tell = told.append
+        outbox.telling.tell = told.append
         await owe(outbox, clock, event(1), event(2), event(3))
         for ending in (Ending.DEAD, Ending.DEAD):
             (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
             outbox.mailboxes["ops"].settle(done(delivery, ending))
         await owe(outbox, clock)
         outbox.bound(Limits(max_bytes=1))
-        assert (await outbox.sweep(clock.now())).purge
+        assert (await outbox.sweeper.sweep(clock.now())).purge
         await owe(outbox, clock)
         counters = outbox.counters["ops"]
         assert (counters.dead, counters.pending) == (0, 0)
@@ -293,10 +294,10 @@ async def test_lowered_limits_apply_with_the_next_commits_a_bounded_number_at_a_
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, *(event(number) for number in range(1, 41)))
-        assert not (await outbox.sweep(clock.now())).purge
+        assert not (await outbox.sweeper.sweep(clock.now())).purge
         outbox.bound(Limits(max_events=15))
         found = []
-        while (sweep := await outbox.sweep(clock.now())).purge:
+        while (sweep := await outbox.sweeper.sweep(clock.now())).purge:
             batch = batch_of(outbox, clock.moment())
             batch.purge = True
             await outbox.commit(batch)
@@ -308,7 +309,7 @@ async def test_lowered_limits_apply_with_the_next_commits_a_bounded_number_at_a_
 async def test_what_was_dropped_is_told_once_a_minute_with_ranges_and_not_to_the_webhook_itself(tmp_path: Path) -> None:
     clock, told = HandClock(), list[Notice]()
     async with opened(tmp_path, clock, limits=Limits(max_events=2)) as (outbox, _):
-        outbox.tell = told.append
+        outbox.telling.tell = told.append
         await owe(outbox, clock, event(1), event(2), event(3))
         for number in range(4, 10):
             await owe(outbox, clock, event(number))
@@ -317,17 +318,17 @@ async def test_what_was_dropped_is_told_once_a_minute_with_ranges_and_not_to_the
         ]
         assert told[0].data["sequences"] == {"full": [[1, 1]]}
         clock.advance(60)
-        await outbox.sweep(clock.now())
+        await outbox.sweeper.sweep(clock.now())
         assert (told[1].data["dropped"], told[1].data["sequences"]) == (6, {"full": [[2, 7]]})
         clock.advance(60)
-        await outbox.sweep(clock.now())
+        await outbox.sweeper.sweep(clock.now())
         assert len(told) == 2
 
 
 async def test_what_tells_of_a_full_outbox_does_not_keep_it_telling(tmp_path: Path) -> None:
     clock, told = HandClock(), list[Notice]()
     async with opened(tmp_path, clock, limits=Limits(max_events=1)) as (outbox, _):
-        outbox.tell = told.append
+        outbox.telling.tell = told.append
         for number in range(1, 4):
             await owe(outbox, clock, replace(event(number), type="outbox.dropped"))
             clock.advance(61)
@@ -347,7 +348,7 @@ async def test_delivered_and_dead_are_kept_as_long_as_the_configuration_says(tmp
         found = []
         for seconds in (100, 1, 99, 1):
             clock.advance(seconds)
-            found.append((await outbox.sweep(clock.now())).purge)
+            found.append((await outbox.sweeper.sweep(clock.now())).purge)
             batch = batch_of(outbox, clock.moment())
             batch.purge = True
             await outbox.commit(batch)
@@ -358,14 +359,26 @@ async def test_the_age_of_what_waits_is_noted_each_hour_though_nothing_else_is_w
     """So that a power cut and a start without a right clock lose an hour of it at most."""
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.remember(Rest("ops", None, disabled=True))
+        outbox.gathering.remember(Rest("ops", None, disabled=True))
         await owe(outbox, clock, event(1))
-        clock.advance(3599)
-        assert not (await outbox.sweep(clock.now())).purge
+        clock.advance(3600 - SWEEP_EVERY_S)
+        assert not (await outbox.sweeper.sweep(clock.now())).purge
         clock.advance(1)
-        assert (await outbox.sweep(clock.now())).purge
+        assert (await outbox.sweeper.sweep(clock.now())).purge, "the next look would come too late"
         await owe(outbox, clock)
-        assert not (await outbox.sweep(clock.now())).purge
+        assert not (await outbox.sweeper.sweep(clock.now())).purge
+
+
+async def test_while_a_rule_holds_something_the_time_is_noted_every_five_minutes_and_else_never(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock)
+        clock.advance(300 - SWEEP_EVERY_S)
+        assert not (await outbox.sweeper.sweep(clock.now(), holds=True)).purge
+        clock.advance(SWEEP_EVERY_S)
+        assert (await outbox.sweeper.sweep(clock.now(), holds=True)).purge
+        clock.advance(7 * 86400)
+        assert not (await outbox.sweeper.sweep(clock.now())).purge
 
 
 @pytest.mark.parametrize(("synced", "expired"), [(True, 1), (False, 0)], ids=["a right clock", "no right clock"])
@@ -378,10 +391,10 @@ async def test_what_waits_expires_by_known_time_only(tmp_path: Path, synced: boo
     rebooted = HandClock(now=5.0, wall=clock.wall() + 2000, synced=synced)
     rebooted.boot = "second boot"
     async with opened(tmp_path, rebooted, expires_s=3600) as (outbox, _):
-        at_once = (await outbox.sweep(rebooted.now())).expired
+        at_once = (await outbox.sweeper.sweep(rebooted.now())).expired
         assert len(at_once) == expired
         rebooted.advance(1801)
-        later = (await outbox.sweep(rebooted.now())).expired
+        later = (await outbox.sweeper.sweep(rebooted.now())).expired
         assert len([*at_once, *later]) == 1, "the time before the start counts"
 
 
@@ -389,9 +402,9 @@ async def test_what_rests_expires_though_nobody_asks_for_it(tmp_path: Path) -> N
     clock = HandClock()
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
         await owe(outbox, clock, event(1))
-        outbox.remember(Rest("ops", clock.now() + 900, disabled=False))
+        outbox.gathering.remember(Rest("ops", clock.now() + 900, disabled=False))
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert (outbox.counters["ops"].dead, outbox.counters["ops"].pending) == (1, 0)

@@ -1,6 +1,7 @@
 """Which delivery goes next: order within a subject, fairness across, few in memory."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
 from agent.outbox.batch import Gone
-from agent.outbox.lanes import LOADED_MAX, Head, Lane, Lanes
+from agent.outbox.lanes import LOADED_BYTES_MAX, LOADED_MAX, Head, Lane, Lanes
 
 
 def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
@@ -151,6 +152,17 @@ def test_few_deliveries_are_held_in_memory_however_many_wait() -> None:
         file.rows.append(row)
         lanes.push(row)
     assert sum(len(lane.loaded) for lane in lanes._lanes.values()) <= LOADED_MAX
+
+
+def test_large_bodies_are_held_in_memory_up_to_so_many_bytes() -> None:
+    lanes, large = Lanes(), LOADED_BYTES_MAX // 8
+    for number in range(1, 21):
+        lanes.push(replace(delivery(number, f"s{number}"), body=b"x" * large))
+    held = [one for lane in lanes._lanes.values() for one in lane.loaded]
+    assert len(held) == 8
+    for lane in lanes.take_due(10, 4):
+        lanes.settle(Settlement(lane.loaded[0], Ending.DELIVERED))
+    assert lanes.room > 1
 
 
 @given(st.data())

@@ -1,14 +1,13 @@
 """Looking at deliveries, sending them again, giving them up: found by a filter, moved once, counted exactly."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.model import Attempt, Content, Ending, Event, Settlement
-from agent.outbox import Archive, Filter, Outbox, Span, opened_idle
+from agent.outbox import Archive, Filter, Outbox, Span, moving, opened_idle
 from tests.outbox.parts import body, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
@@ -25,11 +24,11 @@ async def settle_first(outbox: Outbox, clock: HandClock, ending: Ending, webhook
 
 
 async def replay(outbox: Outbox, clock: HandClock, span: Span = ALL, **words: Any) -> int:
-    return (await outbox.replay(clock.moment(), Filter.parse(words).to_replay(), span)).moved
+    return (await moving.replay(outbox, clock.moment(), Filter.parse(words).to_replay(), span)).moved
 
 
 async def discard(outbox: Outbox, clock: HandClock, **words: Any) -> int:
-    return (await outbox.discard(clock.moment(), Filter.parse(words).to_discard(), ALL)).moved
+    return (await moving.discard(outbox, clock.moment(), Filter.parse(words).to_discard(), ALL)).moved
 
 
 def counts(outbox: Outbox, webhook: str = "ops") -> dict[str, int]:
@@ -58,7 +57,7 @@ async def test_a_dead_letter_goes_again_with_its_id_its_bytes_and_its_sequence(t
 @pytest.mark.parametrize("restart", [False, True])
 async def test_a_replay_keeps_its_headers_and_where_it_goes(tmp_path: Path, restart: bool) -> None:
     def with_headers(told: Event, webhook: str, sequence: int) -> Content:
-        return replace(body(told, webhook, sequence), headers={"x-rule": "cold"}, suffix="/fail")
+        return body(told, webhook, sequence)._replace(headers={"x-rule": "cold"}, suffix="/fail")
 
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
@@ -211,7 +210,7 @@ async def test_much_is_moved_in_steps_and_what_comes_to_match_meanwhile_is_not_m
         last, steps = outbox.archive.matching(wanted).last, list[int]()
         after: int | None = 0
         while after is not None:
-            moved, after = await outbox.replay(clock.moment(), wanted, Span(after, last))
+            moved, after = await moving.replay(outbox, clock.moment(), wanted, Span(after, last))
             steps.append(moved)
             await deliver(outbox, clock, "ops", moved)
         assert steps == [2, 2, 1]
@@ -349,6 +348,6 @@ async def test_a_look_does_not_wait_for_a_commit(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, event(1))
-        await outbox._call(outbox._store.file.db.execute, "BEGIN IMMEDIATE")
+        await outbox.worker.call(outbox.store.file.db.execute, "BEGIN IMMEDIATE")
         assert len(Archive(tmp_path / "outbox.db").find(Filter(), ALL, 9, newest=True)) == 1
-        await outbox._call(outbox._store.file.db.execute, "ROLLBACK")
+        await outbox.worker.call(outbox.store.file.db.execute, "ROLLBACK")

@@ -83,7 +83,7 @@ async def test_a_delivery_that_is_settled_twice_is_counted_once(tmp_path: Path) 
         await owe(outbox, clock, event(1))
         (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 8)
         for ending in (Ending.DELIVERED, Ending.DEAD, Ending.DELIVERED):
-            outbox.settle(done(delivery, ending))
+            outbox.gathering.settle(done(delivery, ending))
         await owe(outbox, clock)
         counters = outbox.counters["ops"]
         assert (counters.owed, counters.delivered, counters.dead, counters.pending) == (1, 1, 0, 0)
@@ -144,7 +144,7 @@ async def test_expired_deliveries_become_dead_letters(tmp_path: Path) -> None:
         await owe(outbox, clock, event(1), event(2, expires_s=10.0))
         clock.advance(11)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert (outbox.counters["ops"].dead, outbox.counters["ops"].pending) == (1, 1)
         assert balanced(outbox)
@@ -154,11 +154,11 @@ async def test_what_waits_for_a_removed_or_a_disabled_webhook_expires_all_the_sa
     clock = HandClock()
     async with opened(tmp_path, clock, ["ops", "old"], expires_s=60) as (outbox, _):
         await owe(outbox, clock, event(1, to=["ops", "old"]))
-        outbox.remember(Rest("ops", None, disabled=True))
+        outbox.gathering.remember(Rest("ops", None, disabled=True))
     async with opened(tmp_path, clock, ["ops"], expires_s=60) as (outbox, _):
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         assert [(one.owed, one.pending, one.dead) for one in outbox.counters.values()] == [(1, 0, 1)] * 2
 
@@ -174,7 +174,7 @@ async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_it
         (lent,) = await mailbox.due(clock.now(), 8)
         clock.advance(61)
         batch = batch_of(outbox, clock.moment())
-        batch.expired = (await outbox.sweep(clock.now())).expired
+        batch.expired = (await outbox.sweeper.sweep(clock.now())).expired
         await outbox.commit(batch)
         mailbox.settle(Settlement(lent, ending, due_at=clock.now(), attempts=1))
         await owe(outbox, clock)
@@ -186,7 +186,7 @@ async def test_a_delivery_that_expires_while_it_is_lent_counts_once_and_frees_it
 async def test_only_few_expire_with_one_commit_and_the_others_with_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("retention", "outbox"):
+    for module in ("retention", "sweeping"):
         monkeypatch.setattr(f"agent.outbox.{module}.SWEEP_ROWS", 2)
     clock = HandClock()
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
@@ -195,7 +195,7 @@ async def test_only_few_expire_with_one_commit_and_the_others_with_the_next(
         found = []
         for _ in range(3):
             batch = batch_of(outbox, clock.moment())
-            batch.expired, _, more = await outbox.sweep(clock.now())
+            batch.expired, _, more = await outbox.sweeper.sweep(clock.now())
             await outbox.commit(batch)
             found.append((len(batch.expired), more))
         assert found == [(2, True), (2, True), (1, False)]
@@ -227,7 +227,7 @@ async def test_history_is_deleted_though_much_else_waits_and_events_go_with_thei
         await owe(outbox, clock)
         clock.advance(1)
         batch = batch_of(outbox, clock.moment())
-        batch.purge = (await outbox.sweep(clock.now())).purge
+        batch.purge = (await outbox.sweeper.sweep(clock.now())).purge
         await outbox.commit(batch)
         assert [d.event_id for d in await deliver(outbox, clock, "phone", 3)] == ["evt_1", "evt_2", "evt_3"]
         assert balanced(outbox)
@@ -255,7 +255,7 @@ async def test_old_history_is_deleted_and_old_dead_letters_are_counted_as_droppe
         clock.advance(31 * 86400)
         for _ in range(4):
             batch = batch_of(outbox, clock.moment())
-            batch.purge = (await outbox.sweep(clock.now())).purge
+            batch.purge = (await outbox.sweeper.sweep(clock.now())).purge
             await outbox.commit(batch)
         assert not batch.purge
         assert outbox.counters["ops"].dropped_by["purged"] == 1
@@ -274,7 +274,7 @@ async def test_memory_ledger_and_rest_come_back_and_go(tmp_path: Path) -> None:
         batch = batch_of(outbox, clock.moment())
         batch.memory = {("cold", "a.t"): "one", ("warm", "a.t"): "two"}
         batch.ledger = {"broker:house": (False, b"12345678")}
-        outbox.remember(Rest("ops", 77.0, disabled=True))
+        outbox.gathering.remember(Rest("ops", 77.0, disabled=True))
         await outbox.commit(batch)
         batch = batch_of(outbox, clock.moment())
         batch.memory = {("cold", "a.t"): None, ("warm", "a.t"): "three"}
@@ -315,7 +315,7 @@ async def test_a_second_agent_on_the_file_is_refused(tmp_path: Path) -> None:
 async def test_a_webhook_can_be_switched_while_no_agent_runs(tmp_path: Path, enabled: bool) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
-        outbox.remember(Rest("ops", None, disabled=enabled))
+        outbox.gathering.remember(Rest("ops", None, disabled=enabled))
         await owe(outbox, clock)
     assert switch_webhook(tmp_path, "ops", enabled=enabled)
     assert not switch_webhook(tmp_path, "nobody", enabled=enabled)
@@ -425,9 +425,9 @@ async def test_a_sweep_that_cannot_read_opens_the_file_anew_and_is_made_later(tm
     async with opened(tmp_path, clock, expires_s=60) as (outbox, _):
         await owe(outbox, clock, event(1))
         clock.advance(61)
-        outbox._store.file.db.close()
-        assert await outbox.sweep(clock.now()) == ((), False, False)
-        assert len((await outbox.sweep(clock.now())).expired) == 1
+        outbox.store.file.db.close()
+        assert await outbox.sweeper.sweep(clock.now()) == ((), False, False)
+        assert len((await outbox.sweeper.sweep(clock.now())).expired) == 1
 
 
 async def test_marks_that_come_while_the_disk_is_full_are_committed_before_the_rest_of_the_batch(
@@ -458,7 +458,7 @@ async def test_marks_that_come_while_the_disk_is_full_are_committed_before_the_r
 
 
 async def test_nothing_is_lent_while_very_many_marks_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("agent.outbox.outbox._MARKS_MAX", 2)
+    monkeypatch.setattr("agent.outbox.gathering.MARKS_MAX", 2)
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, _):
         await owe(outbox, clock, *(event(n) for n in range(4)))
@@ -635,7 +635,7 @@ async def given_up(outbox: Outbox, clock: HandClock) -> int:
     count, more = 0, True
     while more:
         batch = batch_of(outbox, clock.moment())
-        batch.expired, _, more = await outbox.sweep(clock.now())
+        batch.expired, _, more = await outbox.sweeper.sweep(clock.now())
         count += len(batch.expired)
         await outbox.commit(batch)
     return count
@@ -755,9 +755,11 @@ async def test_a_look_through_a_long_queue_is_made_in_parts(tmp_path: Path, monk
         clock.advance(61)
         parts, more = [], True
         while more:
-            expired, _, more = await outbox.sweep(clock.now())
+            expired, _, more = await outbox.sweeper.sweep(clock.now())
             parts.append([gone.subject for gone in expired])
         assert parts == [["s1"], [], ["s8"], []]
-        assert await outbox.sweep(clock.now()) == ((), False, False), "nothing to look for until the next expires"
+        assert await outbox.sweeper.sweep(clock.now()) == ((), False, False), (
+            "nothing to look for until the next expires"
+        )
         clock.advance(30)
         assert await given_up(outbox, clock) == 10

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.model import Content
-from agent.outbox import Filter, Span, schema
+from agent.outbox import Filter, Span, moving, schema
 from agent.outbox.checksums import of_delivery
 from tests.outbox.parts import deliver, done, event, opened, owe
 from tests.support.hands import HandClock
@@ -149,7 +149,7 @@ async def test_a_file_from_before_letters_goes_on_with_what_each_webhook_was_owe
     at_version(tmp_path / "outbox.db", 7, monkeypatch, SEVENTH.format(**sums))
     clock = HandClock()
     async with opened(tmp_path, clock, ("ops", "log")) as (outbox, loaded):
-        assert not outbox._notices
+        assert not outbox.telling.notices
         assert loaded.rests["log"].disabled
         letters = outbox.archive.find(Filter(), Span(), 9, newest=False, bodies=True)
         assert [(one.id, one.webhook, one.state, one.settled_at, one.content) for one in letters] == [
@@ -160,11 +160,11 @@ async def test_a_file_from_before_letters_goes_on_with_what_each_webhook_was_owe
         ]
         [dead, _] = outbox.archive.whole("evt_1")
         assert [(one.status, one.error, one.answer) for one in dead.log] == [(400, "HTTP 400", b"no")]
-        file = outbox._store.file
+        file = outbox.store.file
         assert file.db.execute("SELECT pending_events FROM meta").fetchone() == (1,)
         assert file.db.execute("SELECT delivery FROM untimed").fetchall() == [(4,)]
         assert [d.body for d in await deliver(outbox, clock, "ops", 1)] == [b"3"]
-        await outbox.replay(clock.moment(), Filter(ids=("evt_1",), states=("dead", "delivered")), Span())
+        await moving.replay(outbox, clock.moment(), Filter(ids=("evt_1",), states=("dead", "delivered")), Span())
         assert [d.body for d in await deliver(outbox, clock, "ops", 1)] == [b"1"]
         [again] = await outbox.mailboxes["log"].due(clock.now(), 9)
         assert (again.body, again.headers, again.suffix) == (b"2", {"title": "x"}, "/fail")
@@ -185,7 +185,7 @@ async def test_a_damaged_file_of_the_first_version_is_saved_into_one_of_this(tmp
     path.write_bytes(data)
     clock = HandClock()
     async with opened(tmp_path, clock) as (outbox, loaded):
-        assert [notice.data["lost"] for notice in outbox._notices] == [{}]
+        assert [notice.data["lost"] for notice in outbox.telling.notices] == [{}]
         assert loaded.memory == {("cold", "a.t"): "one"}
         letters = outbox.archive.find(Filter(), Span(), 9, newest=False, bodies=True)
         assert [(one.id, one.state, one.content and one.content.body) for one in letters] == [
@@ -231,6 +231,19 @@ async def test_a_file_that_was_migrated_is_like_a_new_one(tmp_path: Path) -> Non
     assert shapes[0] == shapes[1]
 
 
+async def test_sqlite_utils_finds_a_new_file_as_it_would_have_made_it(tmp_path: Path) -> None:
+    dumps = []
+    for make in (lambda db: schema._make(db, 0.0), schema._apply):
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            make(db)
+            noted = db.execute("SELECT id, migration_set, name FROM _sqlite_migrations").fetchall()
+            kinds = "SELECT type, name, tbl_name FROM sqlite_schema ORDER BY type, name"
+            columns = db.execute("PRAGMA table_xinfo(_sqlite_migrations)").fetchall()
+            dumps.append((noted, columns, db.execute(kinds).fetchall(), schema.fingerprint(db)))
+            schema._apply(db)  # which finds nothing to do
+    assert dumps[0] == dumps[1]
+
+
 @pytest.mark.parametrize("broken", range(2, schema.VERSION + 1))
 async def test_a_migration_that_fails_half_way_leaves_the_old_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: int
@@ -273,7 +286,7 @@ async def test_a_file_of_any_version_has_the_known_schema_once_it_is_migrated(
     at_version(tmp_path / "outbox.db", version, monkeypatch)
     for _ in range(2):
         async with opened(tmp_path, HandClock()) as (outbox, _):
-            assert not outbox._notices, "it is taken for whole"
+            assert not outbox.telling.notices, "it is taken for whole"
             await owe(outbox, HandClock(), event(1))
         with closing(sqlite3.connect(tmp_path / "outbox.db")) as db:
             assert schema.fingerprint(db) == schema.FINGERPRINT, "a new migration makes another: write it there"

@@ -1,12 +1,15 @@
 """The real agent as a process of its own, with its configuration, its state and its log in one folder."""
 
 import contextlib
+import fcntl
+import functools
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -17,22 +20,50 @@ from typing import Any
 
 from tests.support.waiting import until
 
-_CHANCE = SystemRandom()
-"""Processes that test beside one another, also those made by a fork, choose different ports."""
+_LOCKS = Path(tempfile.gettempdir(), f"bellcrank-test-ports-{os.getuid()}")
 
 
 def free_port() -> int:
     """A port of loopback that nobody listens on, and none that the kernel gives to whoever connects.
 
-    So a server that is stopped and started again finds it free, whatever other tests do meanwhile.
+    No other process of tests is given it as long as this one lives, and this one never again. So a server finds it free
+    when it begins to listen, and again when it is stopped and started, whatever other tests do meanwhile.
     """
-    while True:
-        port = _CHANCE.randrange(20_000, _ephemeral())
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+    for port in _candidates():
+        if _is_ours(port) and _nobody_listens(port):
+            return port
+    raise RuntimeError("this process has been given all ports that there are")
+
+
+@functools.cache
+def _candidates() -> Iterator[int]:
+    """Each once. A child made by a fork goes on with the rest, as does its parent: the locks keep them apart."""
+    ports = range(20_000, _ephemeral())
+    return iter(SystemRandom().sample(ports, len(ports)))
+
+
+def _is_ours(port: int) -> bool:
+    """Whether no other process has it: each locks the byte of that number in one file, until its end, see fcntl(2)."""
+    try:
+        fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except BlockingIOError:
+        return False
+    return True
+
+
+@functools.cache
+def _locks() -> int:
+    """The descriptor of the file of locks; never closed, as the locks would end with it."""
+    return os.open(_LOCKS, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _nobody_listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return True
+    return False
 
 
 def _ephemeral() -> int:
@@ -101,7 +132,9 @@ class AgentProcess:
             within_s,
             what=lambda: f"the agent is ready; it said: {self.said()[-2000:]}",
         )
-        assert not self._ended(), f"the agent ended by itself; it said: {self.said()[-2000:]}"
+        assert self._process is not None
+        code = self._process.poll()
+        assert code is None, f"the agent ended by itself with {code}; it said: {self.said()[-2000:]}"
 
     async def reload(self, config: str | None = None) -> None:
         """Write another configuration, hang up, and wait until the agent has said that it is taken or refused."""
@@ -161,8 +194,22 @@ class AgentProcess:
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
-    def descriptors(self) -> int:
-        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+    def descriptors(self, *, but_to: int = 0) -> int:
+        """How many it has open; those of connections to one port of loopback are not counted."""
+        kept = self._sockets_to(but_to) if but_to else set()
+        return sum(self._opened(number) not in kept for number in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    @staticmethod
+    def _opened(number: Path) -> str:
+        try:
+            return str(number.readlink())
+        except FileNotFoundError:  # closed meanwhile
+            return ""
+
+    def _sockets_to(self, port: int) -> set[str]:
+        """As /proc/PID/fd names them, see proc(5) of /proc/net/tcp."""
+        rows = [line.split() for line in Path(f"/proc/{self.pid}/net/tcp").read_text(encoding="ascii").splitlines()[1:]]
+        return {f"socket:[{row[9]}]" for row in rows if int(row[2].partition(":")[2], 16) == port}
 
     def rss_bytes(self) -> int:
         return self._memory_bytes("VmRSS")
@@ -180,8 +227,9 @@ class AgentProcess:
         return int(next(line.split()[1] for line in lines if line.startswith("write_bytes")))
 
     def _memory_bytes(self, which: str) -> int:
+        """0 of one that has ended."""
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii").splitlines()
-        return 1024 * int(next(line.split()[1] for line in lines if line.startswith(which)))
+        return 1024 * int(next((line.split()[1] for line in lines if line.startswith(which)), 0))
 
     def _ended(self) -> bool:
         return self._process is not None and self._process.poll() is not None

@@ -238,13 +238,13 @@ async def test_a_receiver_that_is_gone_uses_up_no_attempt(tmp_path: Path) -> Non
     receiver = Receiver(port=free_port())
     settled: list[Settlement] = []
     async with desk(tmp_path, receiver.url) as at:
-        true_settle = at.outbox.settle
+        true_settle = at.outbox.gathering.settle
 
         def settle(settlement: Settlement) -> None:
             settled.append(settlement)
             true_settle(settlement)
 
-        at.outbox.settle = settle  # type: ignore[method-assign]
+        at.outbox.gathering.settle = settle  # type: ignore[method-assign]
         await at.owe(*(f"s{n}" for n in range(6)))
         await until(lambda: at.courier.view().state == "resting")
         assert {one.attempts for one in settled} == {0}
@@ -284,6 +284,25 @@ async def test_what_the_end_cuts_off_goes_again(tmp_path: Path) -> None:
         await until(lambda: at.courier.view().in_flight == 0)
         (delivery,) = await at.outbox.mailboxes["ops"].due(at.clock.now(), 8)
         assert (delivery.event_id, delivery.attempts) == ("evt_1", 0)
+
+
+async def test_what_is_cut_off_behind_an_attempt_that_succeeded_goes_again(tmp_path: Path) -> None:
+    hangs = asyncio.Event()
+
+    async def hangs_at_the_second(request: web.Request, _: int) -> web.Response:
+        if b"evt_2" in await request.read():
+            hangs.set()
+            await asyncio.sleep(60)
+        return web.Response(status=204)
+
+    more: dict[str, Any] = {"concurrency": 1, "timeout": {"total": "60s"}}
+    async with Receiver(hangs_at_the_second) as receiver, desk(tmp_path, receiver.url, **more) as at:
+        await at.owe("a", "b")
+        await hangs.wait()
+        await at.courier.stop(0.0)
+        await until(lambda: at.courier.view().in_flight == 0)
+        (again,) = await at.outbox.mailboxes["ops"].due(at.clock.now(), 9)
+        assert again.event_id == "evt_2"
 
 
 async def test_an_attempt_that_fails_in_an_unforeseen_way_is_made_again(

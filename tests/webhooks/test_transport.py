@@ -239,6 +239,23 @@ async def test_what_is_no_whole_answer_is_told_in_words(says: bytes, told: tuple
     assert told_by(outcome) == told
 
 
+async def test_each_request_of_a_connection_has_the_whole_time_and_no_more() -> None:
+    requests = 0
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal requests
+        while await reader.readuntil(b"{}"):
+            requests += 1
+            if requests != 4:
+                await asyncio.sleep(0.3)
+                writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+    async with serving(serve) as url, transport(url, timeout={"total": "800ms"}) as made:
+        outcomes = [await made.post(b"{}", {}) for _ in range(5)]
+    assert [outcome.status for outcome in outcomes] == [204, 204, 204, None, 204]
+    assert told_by(outcomes[3]) == ("timeout", "no whole answer in time")
+
+
 @pytest.mark.parametrize("leaves", [b"HTTP/1.1 204 No Content\r\n\r\n", b""], ids=["an answer", "its end"])
 async def test_what_came_before_a_request_is_seen_even_where_the_loop_has_not_read_it(leaves: bytes) -> None:
     peers: list[socket.socket] = []

@@ -1,16 +1,16 @@
 """What the agent tells and does under `/api/v1/`; the status page's port and the control socket serve the same routes.
 
 `route` is how one is declared, `serving` makes aiohttp's handlers of the declarations and `openapi` the document;
-`problems` is how errors are told, `commands` what may be changed. The others declare the routes, a file for each noun.
+`problems` is how errors are told. The others declare the routes, a file for each noun.
 """
 
 from collections.abc import Callable, Mapping
 
 from agent.outbox import Archive
 from agent.status.api import agent, events, openapi, rules, sensors, status, webhooks
-from agent.status.api.commands import Commands, ReloadRefused, Tried, WebhookDisabled
 from agent.status.api.route import Route
 from agent.status.api.serving import served
+from agent.status.commands import Commands, ReloadRefused, Tried, WebhookDisabled
 from agent.status.snapshot import Eyes
 from agent.webhooks.config import Webhook
 

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from agent.status.api.commands import Commands, ReloadRefused
 from agent.status.api.problems import Problem
 from agent.status.api.route import NO_SENSORS, Call, Route
+from agent.status.commands import Commands, ReloadRefused
 from agent.status.snapshot import AgentFacts, Eyes
 
 

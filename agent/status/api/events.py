@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 
 from agent.outbox import PAGE_ROWS, Archive, Filter, Matching, Span
-from agent.status.api.commands import Commands
 from agent.status.api.problems import Problem
 from agent.status.api.route import FORBID_OTHERS, Call, Paged, Route
+from agent.status.commands import Commands
 from agent.status.events import Page, WholeDelivery, page_of, whole_of
 from agent.webhooks.config import Webhook
 

@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from agent.status.api.commands import Commands
 from agent.status.api.problems import Problem
 from agent.status.api.route import FORBID_OTHERS, Call, Paged, Route
 from agent.status.api.webhooks import Done
+from agent.status.commands import Commands
 from agent.status.history import History
 from agent.status.snapshot import Eyes, SensorFacts, Window
 

@@ -91,12 +91,16 @@ async def start(folder: Path) -> Found:
         except Exception as error:  # noqa: BLE001  # whatever it is, the agent would not start
             found.bad.append(f"it does not open: {type(error).__name__}: {error}")
             return found
-        found.bad += [f"it had to be saved: {notice.type} {notice.data}" for notice in outbox._notices]
+        found.bad += [f"it had to be saved: {notice.type} {notice.data}" for notice in outbox.telling.notices]
         found.known = {entry for log in loaded.ledgers.values() for entry in split(Ledger(log).addition(whole=True)[1])}
-        rows = await outbox.read(lambda file: _rows(file.db))
+        rows = await outbox.worker.read(lambda file: _rows(file.db))
         found.ids = {row.told.what: row.id for row in rows}
         found.delivered = {row.id for row in rows if row.state == DELIVERED}
-        found.bad += [*_wrong_rows(rows), *_wrong_memory(rows, loaded), *await outbox.read(_wrong_counters, rows)]
+        found.bad += [
+            *_wrong_rows(rows),
+            *_wrong_memory(rows, loaded),
+            *await outbox.worker.read(_wrong_counters, rows),
+        ]
         await _go_on(outbox, clock, found, len(rows))
     finally:
         await outbox.close()
@@ -172,9 +176,9 @@ def _wrong_counters(file: File, rows: list[Row]) -> list[str]:
 
 
 async def _go_on(outbox: Outbox, clock: HandClock, found: Found, last: int) -> None:
-    number, sequence = outbox._number, last + 1
+    number, sequence = outbox.store.number, last + 1
     batch = batch_of(outbox, clock.moment(), event(0, to=[WEBHOOK], subject="behind the cut", at=clock.now()))
     await outbox.commit(batch)
-    taken = (outbox._number, batch.owed[0].deliveries[0].sequence)
+    taken = (outbox.store.number, batch.owed[0].deliveries[0].sequence)
     if taken != (number + 1, sequence) or not outbox.counters[WEBHOOK].balanced:
         found.bad.append(f"it does not go on: {taken}, not {(number + 1, sequence)}")
