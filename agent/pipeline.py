@@ -20,6 +20,7 @@ from agent.counts import Counts
 from agent.model import Moment, Notice
 from agent.notices import exhausted
 from agent.outbox import Batch, BatchRefused, Envelope, Filter, Ledger, Moved, Outbox, Span, moving
+from agent.outbox.sweeping import SWEEP_EVERY_S
 from agent.round import Input, Round
 from agent.rules import Engine, Step
 from drivers.base import Batch as FeedBatch
@@ -34,7 +35,6 @@ MARKS_MAX = 256
 """So many get one at once."""
 SOFT_WITHIN_S = 60.0
 """The same for soft memory."""
-SWEEP_EVERY_S = 60.0
 EXHAUSTED_EVERY_S = 60.0
 """Dead letters are told of at most so often."""
 _LONGEST_WAIT_S = 5.0
@@ -316,7 +316,7 @@ class Pipeline:
         batch.frozen = await outbox.freezing.frozen(moment, self._envelope)
         batch.exhausted_before = moment.at if told_of_dead else None
         if moment.at >= self._sweep_due:
-            batch.expired, batch.purge, more = await outbox.sweeper.sweep(moment.at)
+            batch.expired, batch.purge, more = await outbox.sweeper.sweep(moment.at, holds=self._engine.holds)
             self._sweep_due = moment.at if more else moment.at + SWEEP_EVERY_S
         if not (due or batch.expired or batch.purge or batch.frozen or outbox.store.wants_whole):
             return False

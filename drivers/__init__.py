@@ -3,7 +3,8 @@
 Read in this order:
 
 * `base` has the words (Reading, Message, Driver, Clock);
-* `units` and `urls` read durations, sizes and addresses as people write them;
+* `units` and `urls` read durations, sizes and addresses as people write them; `settings` is what each model of the
+  configuration begins with;
 * `paths` and `patterns` say what the configuration can ask of a message: its format, paths, regular expressions;
 * `framing` turns bytes into lines, `formats` payloads into documents, `values` what was found there into a
   sensor's value; `decoding` puts them together: all without I/O;

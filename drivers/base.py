@@ -15,9 +15,10 @@ from enum import StrEnum
 from random import Random
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from drivers.paths import ConfiguredAttributes, Format, Path, attribute_paths, path_steps, wrong_path
+from drivers.settings import Settings
 from drivers.units import Name
 
 Value = float | int | str | bool
@@ -224,10 +225,8 @@ Number = Annotated[float | int, PlainValidator(_a_number, json_schema_input_type
 Scalar = Annotated[Value, PlainValidator(_a_scalar, json_schema_input_type=float | str | bool)]
 
 
-class Valid(BaseModel):
+class Valid(Settings):
     """What a sensor's values have to be like, after `scale` and `offset`; others are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Number | None = None
     max: Number | None = None
@@ -252,10 +251,8 @@ class Valid(BaseModel):
         return (self.min, self.max, self.max_jump) != (None, None, None)
 
 
-class Sensor(BaseModel):
+class Sensor(Settings):
     """One named value of a source, as the configuration has it."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     path: Path | None = None
     """None is the whole payload."""
@@ -291,10 +288,8 @@ def _kind_of(value: Value) -> str:
     return "bool" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
 
 
-class SourceConfig(BaseModel):
+class SourceConfig(Settings):
     """What every source has in the configuration; each driver adds its own keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     driver: str
     labels: dict[str, str] = Field(default_factory=dict)

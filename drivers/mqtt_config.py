@@ -5,9 +5,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -16,13 +14,13 @@ from pydantic import (
 )
 
 from drivers.base import SourceConfig
+from drivers.settings import Settings
 from drivers.tls import Tls
 from drivers.topics import named, parse_topic
 from drivers.units import Duration, Name, Size
 from drivers.urls import split_url
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 _NO_URL = (
     "not a URL of a broker: use mqtt://host, mqtt://host:1883, mqtts://host (TLS, port 8883)"
     " or unix:///run/mosquitto.sock"
@@ -45,10 +43,8 @@ def _as_text(version: Any) -> Any:
     return str(version) if type(version) is int else version
 
 
-class BrokerConfig(BaseModel):
+class BrokerConfig(Settings):
     """A broker in the configuration."""
-
-    model_config = _STRICT
 
     url: str
     username: str | None = None
@@ -98,10 +94,8 @@ class BrokerConfig(BaseModel):
         return parts.port or _PORTS.get(parts.scheme, 1883)
 
 
-class Availability(BaseModel):
+class Availability(Settings):
     """Where a source, or each device of it, is said to be there or away."""
-
-    model_config = _STRICT
 
     topic: Annotated[str, AfterValidator(_is_a_topic)]
     online: str = "online"

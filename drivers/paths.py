@@ -9,8 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     PlainValidator,
@@ -21,8 +19,8 @@ from pydantic import (
 )
 
 from drivers.patterns import compile_pattern
+from drivers.settings import Settings
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 _PATH_MAX = 512
 _INDEX_MAX = 999_999
 _NOT_A_PATH = "has to be a path: text such as a.b, or a list such as [params, 'temperature:0', tC]"
@@ -57,10 +55,8 @@ ConfiguredAttributes = Annotated[
 ]
 
 
-class Csv(BaseModel):
+class Csv(Settings):
     """`csv:` of a format."""
-
-    model_config = _STRICT
 
     delimiter: str = ","
     columns: list[str] | None = Field(default=None, min_length=1)
@@ -84,10 +80,8 @@ class Csv(BaseModel):
         return columns
 
 
-class CsvFormat(BaseModel):
+class CsvFormat(Settings):
     """`format: {csv: ...}`, or the word alone."""
-
-    model_config = _STRICT
 
     csv: Csv
 
@@ -97,10 +91,8 @@ class CsvFormat(BaseModel):
         return {"csv": {}} if given == "csv" else given
 
 
-class RegexFormat(BaseModel):
+class RegexFormat(Settings):
     """`format: {regex: ...}`: the named groups are the paths."""
-
-    model_config = _STRICT
 
     regex: str
 

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from drivers.base import (
     Batch,
@@ -32,21 +32,19 @@ from drivers.base import (
     Surroundings,
     Value,
 )
+from drivers.settings import Settings
 from drivers.units import Duration, Name
 
 PRESSED = "pressed"
 _DECIMALS = 6
 _LOOK_EVERY_S = 1.0
 """The loop's own clock stands while the device sleeps, so it is looked at the right one so often."""
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 Period = Annotated[Duration, Field(ge=0.001)]
 Bound = Annotated[float, Field(ge=-1e15, le=1e15)]
 
 
-class Band(BaseModel):
+class Band(Settings):
     """Between what a number stays."""
-
-    model_config = _STRICT
 
     min: Bound
     max: Bound
@@ -64,18 +62,14 @@ class Swing(Band):
     period: Period
 
 
-class Beat(BaseModel):
+class Beat(Settings):
     """How often something happens."""
-
-    model_config = _STRICT
 
     period: Period
 
 
-class Wave(BaseModel):
+class Wave(Settings):
     """One shape, by its name."""
-
-    model_config = _STRICT
 
     sine: Swing | None = None
     """Begins in the middle, upwards."""
@@ -108,10 +102,8 @@ class Wave(BaseModel):
         return _within(self.ramp, _phase(number, every_ms, self.ramp)) if self.ramp is not None else None
 
 
-class SimulatedSensor(BaseModel):
+class SimulatedSensor(Settings):
     """One sensor that does not exist."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     unit: str | None = None
     wave: Wave

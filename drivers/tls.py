@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from drivers.settings import Settings
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _DOUBTS = {
@@ -48,10 +50,8 @@ def _as_text(version: Any) -> Any:
     return str(version) if isinstance(version, float) else version
 
 
-class Tls(BaseModel):
+class Tls(Settings):
     """How the other side is verified, and who the agent is. Files are looked at when the configuration is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     ca: PemFile | None = None
     """Certificates of the CAs to trust, in place of the system's."""
@@ -81,10 +81,8 @@ class Tls(BaseModel):
         return context
 
 
-class ServerTls(BaseModel):
+class ServerTls(Settings):
     """How the agent itself is known to who asks it. Files are looked at when the configuration is."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     cert: PemFile
     """The certificate, with its chain."""

@@ -3,6 +3,7 @@
 0 ok, 1 unhealthy, 2 usage, 75 another agent has the outbox, 78 bad configuration.
 """
 
+import gc
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
+from agent.cli.common import config_option, find_file, load_config, outbox_or_end
 from agent.version import __version__
 
 _ELSEWHERE = {
@@ -60,21 +61,16 @@ def main() -> None:
 @click.option("--verbose", is_flag=True, help="Log more.")
 def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     """Run the agent until SIGTERM."""
+    gc.disable()  # what is imported is there to stay: to look through it again and again takes a sixth of a start
     from agent import app, logs
     from agent.config import state_dir
-    from agent.outbox import Locked, NewerSchema
 
     logs.set_up(verbose=verbose)
     file = find_file(config_path)
     config = load_config(file)
-    try:
+    gc.enable()
+    with outbox_or_end():
         code = app.run(file, config, state_dir(config, file))
-    except Locked as locked:
-        end(str(locked), LOCKED)
-    except NewerSchema as error:
-        end(str(error), UNHEALTHY)
-    except OSError as error:
-        end(why(error), UNHEALTHY)
     sys.exit(code)
 
 

@@ -9,7 +9,7 @@ from operator import or_
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, field_validator
+from pydantic import ConfigDict, Field, create_model, field_validator
 
 from agent.config.outbox import OutboxConfig
 from agent.config.patterns import named_by, sensor_parts
@@ -21,17 +21,15 @@ from agent.webhooks.config import Webhook
 from drivers.base import SourceConfig
 from drivers.mqtt import BrokerConfig, MqttSource
 from drivers.registry import driver_classes
+from drivers.settings import Settings
 from drivers.units import Duration, Name
 
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 FeedSettings = tuple[Mapping[str, SourceConfig], Mapping[str, BrokerConfig]]
 """What the file says of one feed: its sources, and the brokers that they name."""
 
 
-class HeartbeatConfig(BaseModel):
+class HeartbeatConfig(Settings):
     """A dead man's switch."""
-
-    model_config = _STRICT
 
     every: Annotated[Duration, Field(ge=1)] = 300.0
     """How often a heartbeat is sent."""
@@ -39,10 +37,8 @@ class HeartbeatConfig(BaseModel):
     """The webhooks that it is sent to."""
 
 
-class AgentConfig(BaseModel):
+class AgentConfig(Settings):
     """The agent itself."""
-
-    model_config = _STRICT
 
     name: Name = Field(default_factory=lambda: re.sub(r"[^A-Za-z0-9_-]", "-", socket.gethostname())[:64] or "bellcrank")
     """What it is called in every event; the host name where it is left out."""
@@ -65,10 +61,10 @@ class AgentConfig(BaseModel):
         return timezone
 
 
-class Config(BaseModel):
+class Config(Settings):
     """The whole file. `sources` hold the model of their driver."""
 
-    model_config = ConfigDict(**_STRICT, hide_input_in_errors=True)  # a secret may stand in it
+    model_config = ConfigDict(hide_input_in_errors=True)  # a secret may stand in it
 
     version: Literal[1]
     """Of the words in this file."""

@@ -2,19 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
 from agent.outbox.bounds import DEFAULTS, Limits
+from drivers.settings import Settings
 from drivers.units import Duration, Size, format_size
 
 _BYTES_MIN = 10**6
 """Below it the memory of rules and the ledgers leave hardly any room for events."""
 
 
-class OutboxConfig(BaseModel):
+class OutboxConfig(Settings):
     """What waits, and how much of it is kept."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     max_size: Size = DEFAULTS.max_bytes
     """Of the database; its log may take as much again while somebody else reads it."""

@@ -5,10 +5,11 @@ import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator
 
 from agent.config.strength import TOKEN_BITS_MIN, token_bits
 from agent.secretfiles import refuse_if_others_read
+from drivers.settings import Settings
 from drivers.tls import ServerTls
 from drivers.units import parse_address
 from drivers.urls import parse_authority
@@ -48,10 +49,8 @@ def _check_prefix(prefix: str) -> str:
     return prefix
 
 
-class StatusConfig(BaseModel):
+class StatusConfig(Settings):
     """The status page."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     listen: str | Literal[False] = "127.0.0.1:8321"
     """Address and port, or false for none."""

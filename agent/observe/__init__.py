@@ -15,7 +15,7 @@ from agent.model import Moment
 from agent.observe.rules import Rules
 from agent.observe.sensors import Sensors, words
 from agent.observe.today import Today
-from agent.observe.webhooks import conserved, webhook_facts
+from agent.observe.webhooks import webhook_facts
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
@@ -31,6 +31,7 @@ from agent.status.snapshot import (
     SourceFacts,
     WebhookFacts,
     Window,
+    conserved,
 )
 from agent.version import __version__
 from drivers.base import SourceState

@@ -48,7 +48,7 @@ class Rules:
         found = {}
         for name, described in self._described.items():
             subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
-            subjects |= self._at_rest(name)
+            subjects |= self._only_sensor(name)
             rule = self._pipeline.engine.rules[name]
             memories = [(subject, memory.get((name, subject), rule.blank)) for subject in sorted(subjects)]
             memories.sort(key=lambda entry: _ORDER[entry[1].state])
@@ -87,7 +87,7 @@ class Rules:
             if state is not State.OK or most is None:
                 yield from islice(self._pipeline.engine.census.subjects(rule, state), most)
 
-    def _at_rest(self, rule: str) -> set[str]:
+    def _only_sensor(self, rule: str) -> set[str]:
         """The sensor of a rule that has but one, though an ok one asks for no memory."""
         sensor = self._single.get(rule)
         return {sensor} if sensor in self._pipeline.engine.latest else set()

@@ -1,14 +1,13 @@
 """How the webhooks stand: what each is owed, and its courier."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 from urllib.parse import urlsplit
 
 from agent.config import Config
-from agent.model import DROP_REASONS, Counters
 from agent.outbox import Outbox
-from agent.status.snapshot import WebhookFacts
+from agent.status.snapshot import WebhookFacts, conserved
 from agent.webhooks.courier import Courier, CourierView
 
 _SAME = {field.name for field in fields(CourierView)} & {field.name for field in fields(WebhookFacts)}
@@ -26,14 +25,6 @@ def webhook_facts(
             found[name] = WebhookFacts(**known, **_running(outbox, name, couriers[name].view(), now))
         else:
             found[name] = WebhookFacts(**known, state="idle" if name in config.webhooks else "removed")
-    return found
-
-
-def conserved(counters: Sequence[Counters]) -> dict[str, Any]:
-    """The six counts, summed."""
-    names = ("owed", "delivered", "pending", "dead", "dropped")
-    found: dict[str, Any] = {name: sum(getattr(one, name) for one in counters) for name in names}
-    found["dropped_by"] = {reason: sum(one.dropped_by[reason] for one in counters) for reason in DROP_REASONS}
     return found
 
 

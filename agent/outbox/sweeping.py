@@ -14,8 +14,15 @@ from agent.outbox.retention import BEGINNING, SWEEP_ROWS, Place
 from agent.outbox.telling import Telling
 from agent.outbox.worker import Worker
 
-_KNOWN_AGE_WITHIN_S = 3600.0
+SWEEP_EVERY_S = 60.0
+_AGE_WITHIN_S = 3600.0
 """While something waits, the time that has passed is noted that often, so that a start without a clock knows of it."""
+_HOLD_WITHIN_S = 300.0
+"""The same while a hold runs, off which a kill takes the time since the last commit.
+
+So much of a hold may be lost: little of one that lasts for hours, and a shorter one began with a commit of its own. A
+note writes some 5 KB, so a hold without an end costs the card 1.5 MB a day; one each minute would cost five times that.
+"""
 
 
 class Sweep(NamedTuple):
@@ -47,12 +54,15 @@ class Sweeper:
         """The file was opened."""
         self._committed_at = now
 
-    async def sweep(self, now: float) -> Sweep:
-        """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet."""
+    async def sweep(self, now: float, *, holds: bool = False) -> Sweep:
+        """Look for what the next batch is to expire and to purge; tell what was dropped and is not told yet.
+
+        `holds`: whether a rule holds something, so that the time that has passed is to be noted.
+        """
         self._telling.tell_due(now)
         expired: Sequence[Gone] = ()
         file = self._store.file
-        due = self._more or (now >= self._committed_at + _KNOWN_AGE_WITHIN_S and self._waits())
+        due = self._more or self._must_note_time(now, holds=holds)
         try:
             expired = await self._expired(now)
             purge = await self._worker.ask(retention.rows_to_purge, now)
@@ -92,6 +102,11 @@ class Sweeper:
         expired, next_expiry, self._swept_to = await self._worker.ask(retention.expired, now, self._swept_to)
         self._next_expiry = min(self._next_expiry, next_expiry)
         return expired
+
+    def _must_note_time(self, now: float, *, holds: bool) -> bool:
+        """Whether the next look would come too late to note the time."""
+        unnoted_s = now + SWEEP_EVERY_S - self._committed_at
+        return (holds and unnoted_s > _HOLD_WITHIN_S) or (unnoted_s > _AGE_WITHIN_S and self._waits())
 
     def _waits(self) -> bool:
         return any(counters.pending for counters in self._store.counters.values())

@@ -73,6 +73,11 @@ class Compiled:
         return f"rule:{self.name}"
 
     @cached_property
+    def is_compound(self) -> bool:
+        """Whether its conditions name their sensors themselves."""
+        return self.rule.is_compound
+
+    @cached_property
     def timed(self) -> tuple[int, ...]:
         """The operands that time alone may change."""
         return tuple(i for i, operand in enumerate(self.operands) if operand.timed)
@@ -112,7 +117,7 @@ class Compiled:
 
     def sensor(self, key: Key, index: int) -> str:
         """The sensor that feeds an operand."""
-        if not self.rule.is_compound:
+        if not self.is_compound:
             return key[1]
         values = key[1][len(self.subject) + 1 :].split(".")
         bound = dict(zip(self.placeholders, values, strict=False))
@@ -134,7 +139,7 @@ class Compiled:
         return [Route(key, self, tuple(indices)) for key, indices in found.items()]
 
     def _key(self, sensor: str, binding: dict[str, str]) -> Key:
-        if not self.rule.is_compound:
+        if not self.is_compound:
             return self.name, sensor
         values = ".".join(binding[name] for name in self.placeholders if name in binding)
         return self.name, f"{self.subject}:{values}" if values else self.subject

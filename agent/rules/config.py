@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
@@ -20,6 +19,7 @@ from pydantic_core import CoreSchema
 from agent.rules.conditions import is_empty, overlap
 from agent.rules.patterns import check_pattern
 from agent.templates import SUMMARY_NAMES, Template
+from drivers.settings import Settings
 from drivers.units import Duration, Name
 
 Scalar = bool | int | float | str
@@ -72,19 +72,19 @@ Span = Annotated[Duration, AfterValidator(_above_zero)]
 ClockTime = Annotated[str, AfterValidator(_clock)]
 
 
-class Drift(BaseModel):
+class Drift(Settings):
     """How far a value goes within how long."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     by: float = Field(gt=0)
     within: Span
 
 
-class _Words(BaseModel):
+class _Words(Settings):
     """What has to hold; of several words, all."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
@@ -193,10 +193,10 @@ class Each(ValueCondition):
         return self
 
 
-class Active(BaseModel):
+class Active(Settings):
     """The hours of a rule, by the clock on the wall; a day's hours are those that begin on it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, strict=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     from_: ClockTime = Field(default="00:00", alias="from")
     to: ClockTime = "24:00"
@@ -209,10 +209,8 @@ class Active(BaseModel):
         return self
 
 
-class Rule(BaseModel):
+class Rule(Settings):
     """A condition over the sensors that match a pattern, and who is told."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     sensor: SensorPattern | None = None
     when: Condition | None = None

@@ -14,6 +14,7 @@ from agent.rules.census import Census
 from agent.rules.compiled import Compiled, Route, compile_rule
 from agent.rules.config import Rule
 from agent.rules.directory import Directory
+from agent.rules.machine import FIRING, PENDING, RECOVERING
 from agent.rules.memory import Key, Memory
 from agent.rules.step import Latest, Standing, Step
 from agent.rules.telling import SOURCES
@@ -89,8 +90,8 @@ class Engine:
         """Soft changes that are not on disk, and since when, the oldest first."""
         self.timers: list[tuple[float, Key]] = []
         """One for each memory that time will change, in order."""
-        self.timed: defaultdict[str, set[Key]] = defaultdict(set)
-        """Memories that a source's presence matters to, by the device of their sensors."""
+        self.minding: defaultdict[str, set[Key]] = defaultdict(set)
+        """Memories that mind whether their source is open, by the device of their sensors; no device has none."""
         self.now = 0.0
         self.clock: tuple[bool, float] | None = None
         """Whether the wall clock was right, and its distance to the agent's time line."""
@@ -134,6 +135,20 @@ class Engine:
         """Since when a soft change waits to be written."""
         return next(iter(self.unsaved.values()), None)
 
+    @property
+    def holds(self) -> bool:
+        """Whether time that counts runs: a hold, or the time to a reminder. A restart must know how much of it did.
+
+        Not of sources: those begin anew with a start.
+        """
+        return any(
+            self.census.subjects(name, PENDING)
+            or self.census.subjects(name, RECOVERING)
+            or (rule.repeat_s is not None and self.census.subjects(name, FIRING))
+            for name, rule in self.rules.items()
+            if name != SOURCES
+        )
+
     def due(self, key: Key) -> float | None:
         """When the installed state of a key changes by itself."""
         memory = self.memory.get(key)
@@ -168,8 +183,9 @@ class Engine:
         rule = self.rules.get(key[0])
         if rule is not None and not rule.is_shared(key):
             self.census.move(key, known and known.state, memory and memory.state)
-        if rule is not None and rule.timed:
-            self._index(key, rule)
+        minds = memory is not None and memory.minds_source
+        if rule is not None and minds != (known is not None and known.minds_source):
+            self._index(key, rule, minds=minds)
         due = self.due(key)
         if due == before:
             return
@@ -178,12 +194,15 @@ class Engine:
         if due is not None:
             insort(self.timers, (due, key))
 
-    def _index(self, key: Key, rule: Compiled) -> None:
+    def _index(self, key: Key, rule: Compiled, *, minds: bool) -> None:
         for device in rule.devices(key):
-            if key in self.memory:
-                self.timed[device].add(key)
+            minding = self.minding[device]
+            if minds:
+                minding.add(key)
             else:
-                self.timed[device].discard(key)
+                minding.discard(key)
+            if not minding:
+                del self.minding[device]
 
     def _succeed(self, before: Self) -> None:
         """Take from the engine before what no row has."""

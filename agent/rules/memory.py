@@ -2,7 +2,7 @@
 
 The hard part is durable before the acknowledgement of what changed it. The soft part (`throttled`, `windows`)
 rides with the next commit, or goes at the latest after a minute. When a sensor was last heard is no part of
-it, since silence counts from the start; `wake_at` neither, since it follows from the rest.
+it, since silence counts from the start; `wake_at` and `minds_source` neither, since they follow from the rest.
 """
 
 import json
@@ -15,6 +15,9 @@ from drivers.base import Json, Reading, Value
 
 _TEXT_KEPT = 2048
 """Of a text; an event tells of half as many bytes and marks the rest as truncated."""
+
+_IN_MEMORY_ONLY = 2
+"""So many of the last fields of a memory."""
 
 Key = tuple[str, str]
 """Rule and subject: a sensor, or of a compound rule `rule:NAME`, with placeholders `rule:NAME:kitchen`."""
@@ -106,6 +109,8 @@ class Memory(NamedTuple):
     """When the alert began, on the agent's time line, where the clock showed no sign of being right then."""
     wake_at: float | None = None
     """In memory only: when time itself may change a truth."""
+    minds_source: bool = False
+    """In memory only: whether it has to be looked at as soon as the source of a sensor opens or closes."""
 
     @property
     def is_nothing(self) -> bool:
@@ -128,7 +133,7 @@ class Memory(NamedTuple):
 
     def dump(self) -> str:
         """As strict JSON."""
-        return json.dumps(self[:-1], allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+        return json.dumps(self[:-_IN_MEMORY_ONLY], allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
     @classmethod
     def load(cls, text: str) -> Self:

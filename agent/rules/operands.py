@@ -5,8 +5,11 @@ when is it worth looking again? Truth and window are the caller's to keep; an op
 A condition of several words is several operands, all of which must hold.
 
 What time alone changes (a silence that has lasted, a match that falls out of the window) it changes only while
-the sensor's source is open: a cable that was pulled neither fires nor resolves anything. A retained message
-says how things stand, not when: it is heard as a value, but counts for no window and is no sign of life.
+the sensor's source is open: a cable that was pulled neither fires nor resolves anything. Most operands need no
+look when the source goes or comes, for the next one, at its own time, finds out; the others say so.
+
+A retained message says how things stand, not when: it is heard as a value, but counts for no window and is no
+sign of life.
 """
 
 import math
@@ -49,6 +52,8 @@ class Looked(NamedTuple):
     window: Window | None
     wake_at: float | None
     """When time itself may change it again."""
+    minds_source: bool = False
+    """Whether it is to be looked at as soon as its source opens or closes, and not only then."""
 
 
 class Operand(Protocol):
@@ -105,9 +110,11 @@ class SilentOperand:
         """Whether the silence has lasted."""
         unsure = None if truth else truth
         if window is None or not life.open:
-            return Looked(unsure, window, None)
+            return Looked(unsure, window, None, minds_source=window is not None)
         over_at = life.quiet_since + self._silent_for_s
-        return Looked(True, window, None) if over_at <= at else Looked(unsure, window, over_at)
+        if over_at <= at:
+            return Looked(True, window, None, minds_source=True)
+        return Looked(unsure, window, over_at)
 
 
 class UnchangedOperand:
@@ -163,7 +170,7 @@ class DriftOperand:
     def look(self, truth: Truth, window: Window | None, at: float, life: Life) -> Looked:
         """Let go of what is older than the window."""
         if not window or not life.open:
-            return Looked(truth, window, None)
+            return Looked(truth, window, None, minds_source=_waits(truth, window))
         kept = self._alive(window, at)
         holds = self._holds(kept)
         return Looked(holds, kept, kept[0][0] + self._within_s if holds else None)
@@ -198,10 +205,15 @@ class CountOperand:
     def look(self, truth: Truth, window: Window | None, at: float, life: Life) -> Looked:
         """Let go of what is older than the window."""
         if not window or not life.open:
-            return Looked(truth, window, None)
+            return Looked(truth, window, None, minds_source=_waits(truth, window))
         times = counted(window, None, now=at, count=self._count, within_s=self._within_s)
         holds = len(times) >= self._count
         return Looked(holds, times, times[0] + self._within_s if holds else None)
+
+
+def _waits(truth: Truth, window: Window | None) -> bool:
+    """Whether a window is let go of once the source is open; where it is false already, that changes nothing."""
+    return bool(window) and truth is not False
 
 
 def counted(window: Window | None, match: float | None, *, now: float, count: int, within_s: float) -> Window:

@@ -83,8 +83,8 @@ class Step:
         self._alive: dict[str, float] = {}
         """The signs of life among them."""
         self._standing: dict[str, Standing] = {}
-        self._timed: defaultdict[str, set[Key]] = defaultdict(set)
-        """What the engine's index does not have yet."""
+        self._minding: defaultdict[str, set[Key]] = defaultdict(set)
+        """Those that this step staged; like the engine's, but some may mind no longer."""
         self.forgotten: list[str] = []
         """Sensors of which nothing is known any more."""
         self._unfit: list[str] = []
@@ -339,17 +339,19 @@ class Step:
 
     def _look(self, key: Key, rule: Compiled, memory: Memory, at: float) -> tuple[Memory, bool]:
         """What time has made of a memory, and whether the rule is active."""
-        truths, windows, wakes = list(memory.truths), list(memory.windows), []
+        truths, windows, wakes, minds = list(memory.truths), list(memory.windows), [], False
         own = rule.own(key)
         for i in rule.timed:
             if i in own:
                 life = self._life(rule.sensor(key, i))
-                truths[i], windows[i], wake_at = rule.operands[i].look(truths[i], windows[i], at, life)
+                truths[i], windows[i], wake_at, minds_this = rule.operands[i].look(truths[i], windows[i], at, life)
                 wakes.append(wake_at)
+                minds = minds or minds_this
         active, until = self._hours(rule, at)
         wakes.append(until)
         wake_at = min((wake_at for wake_at in wakes if wake_at is not None), default=None)
-        return memory._replace(truths=tuple(truths), windows=tuple(windows), wake_at=wake_at), active
+        looked = memory._replace(truths=tuple(truths), windows=tuple(windows), wake_at=wake_at, minds_source=minds)
+        return looked, active
 
     def _truths(self, key: Key, rule: Compiled, memory: Memory) -> tuple[Truth, ...]:
         """Those of a memory, and those that all bindings have in common."""
@@ -469,15 +471,14 @@ class Step:
         return Life(is_open, max(heard, *(one.since for one in standing)) if standing else heard)
 
     def _under(self, prefix: str) -> list[Key]:
-        """The memories that the presence of a source or a device matters to."""
-        found: dict[Key, None] = {}
-        for timed in (self._engine.timed, self._timed):
+        """The memories that mind whether a source or a device is open."""
+        found: set[Key] = set()
+        for minding in (self._engine.minding, self._minding):
             devices = [prefix]
             if "." not in prefix:
-                devices += [device for device in timed if device.startswith(prefix + ".")]
-            for device in devices:
-                found.update(dict.fromkeys(sorted(timed.get(device, ()))))
-        return [key for key in found if self._known(key) is not None]
+                devices += [device for device in minding if device.startswith(prefix + ".")]
+            found.update(*(minding.get(device, ()) for device in devices))
+        return [key for key in sorted(found) if self._recall(key).minds_source]
 
     def _last_said(self, key: Key, rule: Compiled, memory: Memory) -> Said | None:
         """What is told where time itself changed something: what led into the state, or was said last."""
@@ -515,9 +516,9 @@ class Step:
     def _keep(self, key: Key, memory: Memory, weight: Weight) -> None:
         before = self._due(key)
         rule = self._engine.rules[key[0]]
-        if rule.timed and key not in self._engine.memory:
+        if memory.minds_source:
             for device in rule.devices(key):
-                self._timed[device].add(key)
+                self._minding[device].add(key)
         self.changes.append(Change(key, memory, weight, self._now))
         self._memory[key] = memory
         self.hard = self.hard or weight is Weight.HARD

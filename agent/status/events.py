@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from agent.model import Attempt, Counters
 from agent.outbox import Letter, Standing
-from agent.status.snapshot import WebhookFacts
+from agent.status.snapshot import WebhookFacts, conserved
 from agent.templates import rfc3339
 from agent.webhooks.config import Webhook
 from agent.webhooks.shown import ShownRequest, hiding, shown_request
@@ -133,12 +133,7 @@ def standing_of(standing: Standing, counters: Counters, now: float, *, known: bo
     waits = standing.next_due_at is not None and known and not standing.disabled
     return WebhookFacts(
         state=next((state for state, true in states.items() if true), "idle"),
-        owed=counters.owed,
-        delivered=counters.delivered,
-        pending=counters.pending,
-        dead=counters.dead,
-        dropped=counters.dropped,
-        dropped_by=counters.dropped_by,
+        **conserved([counters]),
         resting_s=resting_s,
         next_attempt_s=max(0.0, (standing.next_due_at or 0.0) - now, resting_s or 0.0) if waits else None,
         last_error=standing.last_error,

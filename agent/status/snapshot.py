@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
+from agent.model import DROP_REASONS, Counters
 from agent.status.history import History
 from agent.status.words import age, size
 from agent.webhooks.tally import Histogram
@@ -76,6 +77,14 @@ class AgentFacts:
     """By webhook."""
     told_by: Mapping[str, int] = field(default_factory=dict)
     """Type -> events about the agent itself and its sources, since the start; heartbeats, never owed, are none."""
+
+
+def conserved(counters: Sequence[Counters]) -> dict[str, Any]:
+    """The six counts, summed."""
+    names = ("owed", "delivered", "pending", "dead", "dropped")
+    found: dict[str, Any] = {name: sum(getattr(one, name) for one in counters) for name in names}
+    found["dropped_by"] = {reason: sum(one.dropped_by[reason] for one in counters) for reason in DROP_REASONS}
+    return found
 
 
 @dataclass(frozen=True, slots=True)

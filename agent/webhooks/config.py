@@ -6,8 +6,6 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
@@ -19,6 +17,7 @@ from pydantic import (
 from agent.webhooks.bodies import Where, wrong_places, wrong_text
 from agent.webhooks.headers import JSON, Signature, is_secret, wrong_name
 from agent.webhooks.presets import Presets
+from drivers.settings import Settings
 from drivers.signing import github_key_of, key_of
 from drivers.tls import Tls
 from drivers.units import Duration, Rate
@@ -45,10 +44,8 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _NO_URL = "not a URL of a receiver: use https://host/path"
 
 
-class Timeout(BaseModel):
+class Timeout(Settings):
     """How long an attempt may take."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     connect: Annotated[Duration, Field(gt=0)] = 5.0
     """Until the connection stands, with TLS."""
@@ -56,10 +53,8 @@ class Timeout(BaseModel):
     """Until the whole answer is there."""
 
 
-class RestBounds(BaseModel):
+class RestBounds(Settings):
     """How long a webhook rests that does not answer: the first time, and at most."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     min: Annotated[Duration, Field(gt=0)] = 30.0
     """The first time."""
@@ -67,10 +62,8 @@ class RestBounds(BaseModel):
     """After doubling."""
 
 
-class Webhook(BaseModel):
+class Webhook(Settings):
     """One configured receiver."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     url: str
     """Where each event is sent."""

@@ -69,6 +69,9 @@ MODULES = (
 FAULTS: dict[str, Fault] = {fault.name: fault for module in MODULES for fault in module.FAULTS}
 """By their names, in the order of the table."""
 
+_BEGIN, _END = 200, 1000
+"""Characters."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -141,9 +144,9 @@ def run(fault: Fault, *, seconds: float, seed: int, mutant: str | None = None, r
             skipped = str(skip)
         except Exception as error:  # noqa: BLE001  # whatever it is, the campaign tells it and goes on
             if isinstance(error, TooLate) and mutant in STALLING:
-                result.bad.append(str(error)[:600])
+                result.bad.append(_brief(str(error)))
             else:
-                broke_off = f"the run broke off: {type(error).__name__}: {str(error)[:600]}"
+                broke_off = f"the run broke off: {type(error).__name__}: {_brief(str(error))}"
     return Record(fault.name, seed, seconds, time.monotonic() - begin, result, mutant, reloads, skipped, broke_off)
 
 
@@ -156,6 +159,11 @@ async def _result(
         result.figures["reloads"] = told = reloads_told(folder)
         result.demand(told, "no other configuration was taken, so it shows nothing")
     return result
+
+
+def _brief(text: str) -> str:
+    """Its begin, which says what was waited for, and its end, which says what the agent said last."""
+    return text if len(text) <= _BEGIN + _END else f"{text[:_BEGIN]} ... {text[-_END:]}"
 
 
 @contextmanager

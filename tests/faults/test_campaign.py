@@ -67,6 +67,17 @@ def test_patience_that_runs_out_catches_only_mutants_that_keep_things_from_going
     assert "not within 0 s: progress" in records[0].why
 
 
+async def ended(_folder: Path, *, seconds: float, seed: int, mutant: str | None = None) -> Result:
+    raise AssertionError(f"it ended by itself; {'it said much; ' * 1000} and then why")
+
+
+def test_of_a_long_complaint_the_begin_is_kept_and_the_end_where_the_agent_says_why() -> None:
+    why = run(Fault("ended", "it ends", "times", ended), seconds=1, seed=2).broke_off
+    assert "it ended by itself" in why
+    assert why.endswith("and then why")
+    assert len(why) < 2000
+
+
 def test_a_record_is_read_back_as_it_was_kept() -> None:
     record = run(SEEN, seconds=1, seed=2, mutant="no-ledger")
     assert Record.read(record.line()) == record

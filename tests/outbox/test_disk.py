@@ -54,7 +54,7 @@ async def test_a_full_disk_loses_nothing_that_was_acknowledged_and_the_outbox_go
                     committing = asyncio.create_task(owe_large(outbox, clock, 401 + acknowledged))
                 return outbox.degraded is not None
 
-            await until(is_shown, 60)
+            await until(is_shown, 60, longest_s=0.005)
             assert "full" in (outbox.degraded or "")
             filler.free()
             await asyncio.wait_for(committing, 30)

@@ -13,6 +13,7 @@ import pytest
 from agent.model import Content, Ending, Event, Notice, Rest, Settlement
 from agent.outbox import Limits, Outbox, owing, room
 from agent.outbox.store import Store
+from agent.outbox.sweeping import SWEEP_EVERY_S
 from tests.outbox.parts import batch_of, deliver, done, event, opened, owe
 from tests.support.hands import HandClock
 from tests.support.waiting import until
@@ -360,11 +361,23 @@ async def test_the_age_of_what_waits_is_noted_each_hour_though_nothing_else_is_w
     async with opened(tmp_path, clock) as (outbox, _):
         outbox.gathering.remember(Rest("ops", None, disabled=True))
         await owe(outbox, clock, event(1))
-        clock.advance(3599)
+        clock.advance(3600 - SWEEP_EVERY_S)
         assert not (await outbox.sweeper.sweep(clock.now())).purge
         clock.advance(1)
-        assert (await outbox.sweeper.sweep(clock.now())).purge
+        assert (await outbox.sweeper.sweep(clock.now())).purge, "the next look would come too late"
         await owe(outbox, clock)
+        assert not (await outbox.sweeper.sweep(clock.now())).purge
+
+
+async def test_while_a_rule_holds_something_the_time_is_noted_every_five_minutes_and_else_never(tmp_path: Path) -> None:
+    clock = HandClock()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock)
+        clock.advance(300 - SWEEP_EVERY_S)
+        assert not (await outbox.sweeper.sweep(clock.now(), holds=True)).purge
+        clock.advance(SWEEP_EVERY_S)
+        assert (await outbox.sweeper.sweep(clock.now(), holds=True)).purge
+        clock.advance(7 * 86400)
         assert not (await outbox.sweeper.sweep(clock.now())).purge
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent.rules import Memory
+from agent.rules import SOURCES, Memory, Site
 from tests.rules.parts import SENSOR, WALL, Agent, states
 
 COLD: dict[str, Any] = {"sensor": SENSOR, "when": {"below": 5}, "for": "1m", "clear_for": "1m"}
@@ -29,6 +29,27 @@ def recovering(**more: Any) -> Agent:
     agent = firing(**more)
     agent.reads(8)
     return agent
+
+
+@pytest.mark.parametrize(
+    ("agent", "runs"),
+    [
+        (lambda: Agent(cold=COLD), False),
+        (pending, True),
+        (firing, False),
+        (lambda: firing(repeat="6h"), True),
+        (recovering, True),
+    ],
+    ids=["ok", "pending", "firing", "firing with reminders", "recovering"],
+)
+def test_it_is_known_whether_time_runs_that_a_restart_has_to_know_of(agent: Any, runs: bool) -> None:
+    assert agent().engine.holds is runs
+
+
+def test_a_source_that_is_away_asks_for_no_commit() -> None:
+    agent = Agent(site=Site(sources=("thermostat",), events_to=("ops",)))
+    assert agent.state(SOURCES, "source:thermostat") == "pending"
+    assert not agent.engine.holds
 
 
 @pytest.mark.parametrize("downtime_s", [0, 300, 10 * HOUR, None])

@@ -6,6 +6,7 @@ import pytest
 
 from agent.model import Event
 from agent.rules import SOURCE_GRACE_S, Site
+from agent.rules.telling import SOURCES
 from drivers.base import FeedState, Presence
 from tests.rules.parts import SENSOR, Agent, alerts, reading, states
 
@@ -253,6 +254,38 @@ def test_a_sensor_and_its_source_may_come_and_go_within_one_step() -> None:
     step.presence(Presence(agent.at, "rooms", "rooms", FeedState.OPEN), agent.at)
     step.run_timers(agent.at + 3 * QUARTER)
     assert states(alerts(step.events)) == ["firing"]
+
+
+def test_a_source_that_comes_and_goes_asks_for_no_look_at_sensors_that_are_well() -> None:
+    rising = {"sensor": "rooms.*.temperature", "when": {"rising": {"by": 5, "within": "10m"}}}
+    agent = opened(silent=ROOMS, rising=rising)
+    for room in range(20):
+        agent.reads(20, f"rooms.unit{room}.temperature")
+    agent.reads(20, KITCHEN)
+    agent.reads(25, KITCHEN)
+    looked = []
+    for state in (FeedState.PAUSED, FeedState.OPEN, FeedState.LOST, FeedState.OPEN):
+        step = agent.engine.step(agent.moment)
+        step.presence(Presence(agent.at, "rooms", "rooms", state), agent.at)
+        looked.append({change.key for change in step.changes if change.key[0] != SOURCES})
+        agent.finish(step)
+    assert looked == [set()] * 4
+    assert not agent.engine.minding
+    assert states(agent.waits(600)) == ["resolved"]
+
+
+def test_what_was_to_be_looked_at_while_its_source_was_away_is_looked_at_once_it_is_back() -> None:
+    agent = opened(silent=ROOMS)
+    agent.reads(20, KITCHEN)
+    agent.waits(600)
+    agent.reads(20, "rooms.hall.temperature")
+    agent.stands(FeedState.PAUSED, "rooms")
+    agent.waits(300)
+    assert agent.engine.minding == {"rooms.kitchen": {("silent", KITCHEN)}}
+    agent.stands(FeedState.OPEN, "rooms")
+    assert not agent.engine.minding
+    assert alerts(agent.waits(QUARTER - 1)) == []
+    assert [event.subject for event in alerts(agent.waits(1))] == ["rooms.hall.temperature", KITCHEN]
 
 
 # -- sources

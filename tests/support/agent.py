@@ -132,7 +132,9 @@ class AgentProcess:
             within_s,
             what=lambda: f"the agent is ready; it said: {self.said()[-2000:]}",
         )
-        assert not self._ended(), f"the agent ended by itself; it said: {self.said()[-2000:]}"
+        assert self._process is not None
+        code = self._process.poll()
+        assert code is None, f"the agent ended by itself with {code}; it said: {self.said()[-2000:]}"
 
     async def reload(self, config: str | None = None) -> None:
         """Write another configuration, hang up, and wait until the agent has said that it is taken or refused."""

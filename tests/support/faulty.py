@@ -10,7 +10,7 @@ from pathlib import Path
 from tests.support.preload import compiled, shared
 
 _SOURCE = Path(__file__).with_suffix(".c")
-_CONTROL = struct.Struct("=qiiiiQ")  # struct control of faulty.c
+_CONTROL = struct.Struct("=qiiiiQq")  # struct control of faulty.c
 
 
 class Faulty:
@@ -23,6 +23,7 @@ class Faulty:
         """With what the agent is started."""
         self.step_s = 0.0
         """By which the wall clock is wrong."""
+        self.passed_s = 0.0
 
     def fail(self, *, sync: int = 0, write: int = 0) -> None:
         """From now on calls to make durable, or to write, fail with these errors (errno(3)); 0: they work."""
@@ -48,6 +49,11 @@ class Faulty:
         """The wall clock is wrong by so much; 0: it is right."""
         self.step_s = wrong_s
         struct.pack_into("=q", self._page, 0, round(wrong_s * 1e9))
+
+    def pass_time(self, seconds: float) -> None:
+        """So much time has passed, for the agent: on all its clocks but that of asyncio, which wakes it as before."""
+        self.passed_s += seconds
+        struct.pack_into("=q", self._page, 32, round(self.passed_s * 1e9))
 
     @property
     def refused(self) -> int:

@@ -1,27 +1,29 @@
 """The status page: what a person opens first, on a phone beside the freezer.
 
-`pages` gathers the facts of each page, `views` words them, `charts` reckons where lines go, and `rendering` fills the
-templates (`../templates`, with `../static`). `live` sends what has changed, `actions` are the forms, `post` reads the
-events. All HTML is made here, once, by one template for each page: the script only puts it in place.
+`handlers` has what each route does, `pages` gathers the facts of each page, `views` words them, `charts` reckons where
+lines go, and `rendering` fills the templates (`../templates`, with `../static`). `live` sends what has changed,
+`actions` are the forms, `post` reads the events. All HTML is made here, once, by one template for each page: the script
+only puts it in place.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import tzinfo
+from functools import cache
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from agent.clock import DeviceClock
 from agent.outbox import Archive
-from agent.status.access import visitor
-from agent.status.api import Commands
-from agent.status.page.actions import NOTICES, Actions
-from agent.status.page.live import Live
-from agent.status.page.pages import Asked, NotThere, Pages
-from agent.status.page.post import Post
-from agent.status.page.views.frame import Notice
+from agent.status.commands import Commands
 from agent.status.snapshot import Eyes
 from agent.webhooks.config import Webhook
+
+if TYPE_CHECKING:
+    from agent.status.page.handlers import Handlers
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 STATIC: Mapping[str, str] = {
     "style.css": "text/css",
@@ -45,62 +47,35 @@ def routes(
     `webhooks`: as configured now, to hide their secrets; `zone`: of times of day; `root`: what stands before all paths
     that browsers see, such as `/bellcrank`.
     """
-    pages = Pages(eyes, Post(archive, webhooks, clock.now), clock, zone, root)
-    live = Live(clock.now)
 
-    async def overview(request: web.Request) -> web.Response:
-        return await _show(pages, request, "page", _words(request))
+    @cache
+    def handlers() -> "Handlers":
+        from agent.status.page.handlers import Handlers  # 1 MiB, which an agent whose page nobody opens does without
 
-    async def sensor(request: web.Request) -> web.Response:
-        return await _show(pages, request, "sensor", request.match_info)
+        return Handlers(eyes, commands, archive, webhooks, clock, zone, root)
 
-    async def events(request: web.Request) -> web.Response:
-        return await _show(pages, request, "events", _words(request))
+    def does(what: Callable[["Handlers"], Handler]) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await what(handlers())(request)
 
-    async def event(request: web.Request) -> web.Response:
-        return await _show(pages, request, "event", request.match_info)
-
-    async def stream(request: web.Request) -> web.StreamResponse:
-        words = _words(request)
-        asked = _asked(request, words.pop("view", ""), words)
-        return await live.stream(request, asked, lambda: pages.regions(asked))
+        return handle
 
     # As aiohttp has it a segment may hold no braces; a name of a sensor may.
     return [
-        web.get("/", overview),
-        web.get("/sensors/{name:[^/]+}", sensor),
-        web.get("/events", events),
-        web.get("/events/{id:[^/]+}", event),
-        web.get("/live", stream, allow_head=False),
+        web.get("/", does(lambda page: page.overview)),
+        web.get("/sensors/{name:[^/]+}", does(lambda page: page.sensor)),
+        web.get("/events", does(lambda page: page.events)),
+        web.get("/events/{id:[^/]+}", does(lambda page: page.event)),
+        web.get("/live", does(lambda page: page.stream), allow_head=False),
+        web.post("/webhooks/{name:[^/]+}/test", does(lambda page: page.actions.test)),
+        web.post("/webhooks/{name:[^/]+}/{what:retry|enable|disable}", does(lambda page: page.actions.switch)),
+        web.get("/sensors/{name:[^/]+}/forget", does(lambda page: page.actions.ask_forget)),
+        web.post("/sensors/{name:[^/]+}/forget", does(lambda page: page.actions.forget)),
+        web.get("/events/{id:[^/]+}/discard", does(lambda page: page.actions.ask_discard)),
+        web.post("/events/{id:[^/]+}/discard", does(lambda page: page.actions.discard)),
+        web.post("/events/{id:[^/]+}/replay", does(lambda page: page.actions.replay)),
         *(web.get(f"/static/{name}", _file(name, kind)) for name, kind in STATIC.items()),
-        *Actions(commands, pages, root).routes(),
     ]
-
-
-async def _show(pages: Pages, request: web.Request, view: str, words: Mapping[str, str]) -> web.Response:
-    asked = _asked(request, view, words)
-    try:
-        rendered = await pages.show(asked, _notice(request))
-    except NotThere as error:
-        facts = {"heading": "Not here", "sentence": str(error), "back": pages.home, "back_words": "Overview"}
-        text = pages.plain("message.html", facts, may_change=asked.may_change)
-        return web.Response(text=text, content_type="text/html", status=404)
-    return web.Response(text=rendered.html, content_type="text/html")
-
-
-def _asked(request: web.Request, view: str, words: Mapping[str, str]) -> Asked:
-    known = tuple(sorted((word, value) for word, value in words.items() if word not in ("done", "of")))
-    return Asked(view, known, visitor(request).may_change)
-
-
-def _words(request: web.Request) -> dict[str, str]:
-    return dict(request.query)
-
-
-def _notice(request: web.Request) -> Notice | None:
-    """Only known sentences."""
-    sentence = NOTICES.get(request.query.get("done", ""))
-    return None if sentence is None else Notice(sentence, request.query.get("of", ""))
 
 
 def _file(name: str, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

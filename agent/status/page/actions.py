@@ -10,7 +10,7 @@ from aiohttp import web
 
 from agent.outbox import Filter, Moved, Span
 from agent.status.access import visitor
-from agent.status.api import Commands, WebhookDisabled
+from agent.status.commands import Commands, WebhookDisabled
 from agent.status.page import texts
 from agent.status.page.pages import Pages
 from agent.status.page.views.frame import link
@@ -36,19 +36,8 @@ class Actions:
     def __init__(self, commands: Commands, pages: Pages, root: str) -> None:
         self._commands, self._pages, self._root = commands, pages, root
 
-    def routes(self) -> list[web.RouteDef]:
-        """GET asks, POST does."""
-        return [
-            web.post("/webhooks/{name:[^/]+}/test", self._test),
-            web.post("/webhooks/{name:[^/]+}/{what:retry|enable|disable}", self._switch),
-            web.get("/sensors/{name:[^/]+}/forget", self._ask_forget),
-            web.post("/sensors/{name:[^/]+}/forget", self._forget),
-            web.get("/events/{id:[^/]+}/discard", self._ask_discard),
-            web.post("/events/{id:[^/]+}/discard", self._discard),
-            web.post("/events/{id:[^/]+}/replay", self._replay),
-        ]
-
-    async def _test(self, request: web.Request) -> web.Response:
+    async def test(self, request: web.Request) -> web.Response:
+        """Send a test event."""
         name = request.match_info["name"]
         tried = await self._commands.test(name)
         if tried is None:
@@ -58,7 +47,8 @@ class Actions:
             return self._message(request, f"{name} answers", f"It took the test event ({tried.status}) within {took}.")
         return self._message(request, f"{name} did not take the test event", f"After {took}: {tried.error}")
 
-    async def _switch(self, request: web.Request) -> web.Response:
+    async def switch(self, request: web.Request) -> web.Response:
+        """Retry, enable or disable a webhook."""
         name, what = request.match_info["name"], request.match_info["what"]
         switch: Callable[[str], Awaitable[bool]] = getattr(self._commands, what)
         try:
@@ -67,7 +57,8 @@ class Actions:
             what, known = "disabled", True
         return _see(self._link("", done=what, of=name) + "#webhooks") if known else self._no_webhook(request, name)
 
-    async def _ask_forget(self, request: web.Request) -> web.Response:
+    async def ask_forget(self, request: web.Request) -> web.Response:
+        """Ask before a sensor is forgotten."""
         name = request.match_info["name"]
         return self._question(
             request,
@@ -79,13 +70,15 @@ class Actions:
             back=self._link("sensors", name),
         )
 
-    async def _forget(self, request: web.Request) -> web.Response:
+    async def forget(self, request: web.Request) -> web.Response:
+        """Forget a sensor."""
         name = request.match_info["name"]
         if await self._commands.forget(name):
             return _see(self._link("", done="forget"))
         return self._message(request, "Nothing to forget", f"Nothing is known of a sensor {name}.", 404)
 
-    async def _ask_discard(self, request: web.Request) -> web.Response:
+    async def ask_discard(self, request: web.Request) -> web.Response:
+        """Ask before an event is discarded."""
         event_id, webhook = request.match_info["id"], request.query.get("webhook", "")
         return self._question(
             request,
@@ -97,10 +90,12 @@ class Actions:
             webhook=webhook,
         )
 
-    async def _discard(self, request: web.Request) -> web.Response:
+    async def discard(self, request: web.Request) -> web.Response:
+        """Give an event up."""
         return await self._move(request, "discard", self._commands.discard, Filter.to_discard)
 
-    async def _replay(self, request: web.Request) -> web.Response:
+    async def replay(self, request: web.Request) -> web.Response:
+        """Send an event again."""
         return await self._move(request, "replay", self._commands.replay, Filter.to_replay)
 
     async def _move(

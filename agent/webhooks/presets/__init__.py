@@ -5,7 +5,7 @@ A preset is a model of its options (`presets.base.Preset`) that writes a request
 
 from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, model_validator
+from pydantic import GetJsonSchemaHandler, model_validator
 from pydantic_core import CoreSchema
 
 from agent.templates import nearest
@@ -18,14 +18,13 @@ from agent.webhooks.presets.ntfy import Ntfy
 from agent.webhooks.presets.pagerduty import Pagerduty
 from agent.webhooks.presets.slack import Slack
 from agent.webhooks.presets.teams import Teams
+from drivers.settings import Settings
 
 __all__ = ["Preset", "Presets", "Telling"]
 
 
-class Presets(BaseModel):
+class Presets(Settings):
     """One of these: its name alone, or `{name: options}`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     slack: Slack | None = None
     discord: Discord | None = None

@@ -4,11 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from agent.model import Content, Event
 from agent.templates import Facts
 from agent.webhooks.envelope import encode
+from drivers.settings import Settings
 
 SEVERITIES = ("info", "warning", "critical")
 
@@ -57,10 +56,8 @@ class Telling:
         return dict(self.event.labels)
 
 
-class Preset(BaseModel, ABC):
+class Preset(Settings, ABC):
     """The options of one service."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     @abstractmethod
     def content(self, telling: Telling) -> Content:
