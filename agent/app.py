@@ -10,6 +10,7 @@ the file is closed.
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
 import secrets
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PIPELINE_GRACE_S = 3.0
+_M_ARENA_MAX = -8
+"""Of malloc.h."""
 
 
 def run(file: Path, config: Config, state_dir: Path) -> int:
@@ -54,6 +57,7 @@ def run(file: Path, config: Config, state_dir: Path) -> int:
 
     Raises `agent.outbox.Locked`, NewerSchema, OSError.
     """
+    _share_one_heap()
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     code = loop.run_until_complete(Agent(file, config, state_dir).run())
@@ -300,6 +304,12 @@ def _front() -> "type[Front]":
 
 def _new_id(prefix: str) -> str:
     return prefix + secrets.token_hex(13)
+
+
+def _share_one_heap() -> None:
+    """Give threads no heaps of their own (mallopt(3)): they take turns in Python anyway."""
+    with contextlib.suppress(AttributeError):  # of a C library that has no such thing
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:
