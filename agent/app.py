@@ -11,6 +11,7 @@ the file is closed.
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import secrets
@@ -51,6 +52,9 @@ log = logging.getLogger(__name__)
 _PIPELINE_GRACE_S = 3.0
 _M_ARENA_MAX = -8
 """Of malloc.h."""
+_ID_BYTES, _IDS_AT_ONCE = 13, 64
+_GARBAGE_AFTER_OBJECTS = 10_000
+"""When so many more were made than let go of, the youngest are looked at for cycles."""
 
 
 def run(file: Path, config: Config, state_dir: Path) -> int:
@@ -100,6 +104,7 @@ class Agent:
             if await self._has_started(stack):
                 log.info("bellcrank %s runs as %s", __version__, self._config.agent.name)
                 self._systemd.ready(self._config.summary())
+                _spare_the_collector()
                 await self._stop.wait()
             log.info("stopping")
             self._systemd.stopping()
@@ -316,8 +321,30 @@ def _let_go_of_certificates() -> None:
     connector._SSL_CONTEXT_UNVERIFIED = trusts_nobody  # noqa: SLF001
 
 
-def _new_id(prefix: str) -> str:
-    return prefix + secrets.token_hex(13)
+class Ids:
+    """New ids of events and alerts. The kernel is asked for many at once, as each time another thread may go first."""
+
+    def __init__(self) -> None:
+        self._left: list[str] = []
+
+    def __call__(self, prefix: str) -> str:
+        """A prefix and 104 random bits."""
+        if not self._left:
+            digits = secrets.token_hex(_ID_BYTES * _IDS_AT_ONCE)
+            self._left = [digits[at : at + 2 * _ID_BYTES] for at in range(0, len(digits), 2 * _ID_BYTES)]
+        return prefix + self._left.pop()
+
+
+_new_id = Ids()
+
+
+def _spare_the_collector() -> None:
+    """Let it look at what the start has left behind no more, and less often at what comes.
+
+    What flows through is in no cycles: a tenth of a flood's CPU went into looking for some.
+    """
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_AFTER_OBJECTS)
 
 
 def _share_one_heap() -> None:

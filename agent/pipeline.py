@@ -232,6 +232,8 @@ class Pipeline:
 
     def _mark(self) -> None:
         at_once = self._outbox.freezing.is_urgent or self._outbox.marks >= MARKS_MAX
+        if self._marks_due is not None and not at_once:
+            return  # one before it has set a time
         due = self._clock.now() + (0.0 if at_once else MARKS_WITHIN_S)
         if self._marks_due is None or due < self._marks_due:
             self._marks_due = due

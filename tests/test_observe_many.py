@@ -225,6 +225,24 @@ async def test_a_window_has_the_states_of_its_sensors_and_all_that_are_not_ok(tm
         assert len(at.observer.snapshot().rules["open"].states) == 50
 
 
+async def test_what_is_told_of_a_rule_without_states_is_made_anew_only_where_something_became_of_it(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as at:
+        names = ("frost", "open", "both", "warm")
+        before = {name: at.rule(name) for name in names}
+        assert all(at.rule(name) is before[name] for name in names)
+        await at.say({"cellar.t": 4, "room.hall.t": 1, "room.hall.door": "open"})
+        assert all(at.rule(name).heard and not before[name].heard for name in names)
+        assert [at.rule("open").told, before["open"].told] == [1, 0]
+        await at.say({"room.hall.t": 6})
+        assert at.rule("warm").states["room.hall.t"]["state"] == "pending"
+        await at.say({"room.hall.t": 1})
+        assert (at.rule("warm").states, at.rule("warm").counts["pending"]) == ({}, 0)
+        await at.reload(CONFIG.replace("above: 5", "above: 50"))
+        assert at.rule("warm").condition == {"above": 50}
+
+
 async def test_of_one_sensor_the_rules_tell_their_state_though_it_is_ok(tmp_path: Path) -> None:
     async with house(tmp_path) as at:
         await at.say({"room.hall.t": 1, "room.attic.t": 1, "room.hall.door": "shut"}, refused="room.cellar.t")

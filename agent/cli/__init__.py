@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import click
 
-from agent.cli.common import LOCKED, UNHEALTHY, config_option, end, find_file, load_config, why
+from agent.cli.common import config_option, find_file, load_config, outbox_or_end
 from agent.version import __version__
 
 _ELSEWHERE = {
@@ -64,20 +64,13 @@ def run(config_path: Path | None, *, verbose: bool) -> NoReturn:
     gc.disable()  # what is imported is there to stay: to look through it again and again takes a sixth of a start
     from agent import app, logs
     from agent.config import state_dir
-    from agent.outbox import Locked, NewerSchema
 
     logs.set_up(verbose=verbose)
     file = find_file(config_path)
     config = load_config(file)
     gc.enable()
-    try:
+    with outbox_or_end():
         code = app.run(file, config, state_dir(config, file))
-    except Locked as locked:
-        end(str(locked), LOCKED)
-    except NewerSchema as error:
-        end(str(error), UNHEALTHY)
-    except OSError as error:
-        end(why(error), UNHEALTHY)
     sys.exit(code)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, find_state_dir, why
+from agent.cli.common import USAGE, config_option, end, find_state_dir, outbox_or_end, why
 
 _MEANING = """\
 A restore turns the outbox back to what it was at the backup:
@@ -22,17 +22,13 @@ The present outbox is kept beside it."""
 @click.option("--force", is_flag=True, help="Replace a file of this name.")
 def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
     """Copy the outbox into FILE, whether the agent runs or not. The copy is checked before it has its name."""
-    from agent.outbox import NewerSchema
     from agent.outbox.backup import back_up
 
-    try:
-        size_bytes = back_up(find_state_dir(config_path), file, replace=force)
-    except FileExistsError as error:
-        end(why(error), USAGE)
-    except NewerSchema as newer:
-        end(str(newer), UNHEALTHY)
-    except OSError as error:
-        end(why(error), UNHEALTHY)
+    with outbox_or_end():
+        try:
+            size_bytes = back_up(find_state_dir(config_path), file, replace=force)
+        except FileExistsError as error:
+            end(why(error), USAGE)
     click.echo(f"{file} holds the outbox, checked: {size_bytes} bytes. It has what sensors said, so keep it safe.")
 
 
@@ -43,21 +39,14 @@ def backup(config_path: Path | None, file: Path, *, force: bool) -> None:
 def restore(config_path: Path | None, file: Path, *, yes: bool) -> None:
     """Put the backup FILE in the place of the outbox, while no agent runs."""
     from agent.clock import SystemClock
-    from agent.outbox import Locked, NewerSchema
     from agent.outbox.backup import put_back
 
     folder = find_state_dir(config_path)
     click.echo(_MEANING, err=True)
     if not yes:
         click.confirm("Restore?", abort=True, err=True)
-    try:
+    with outbox_or_end(locked=": stop it first", refused="nothing has changed: "):
         done = put_back(folder, file, SystemClock().wall())
-    except Locked as locked:
-        end(f"{locked}: stop it first", LOCKED)
-    except NewerSchema as newer:
-        end(str(newer), UNHEALTHY)
-    except OSError as error:
-        end(f"nothing has changed: {why(error)}", UNHEALTHY)
     made = datetime.fromtimestamp(done.made_wall, UTC).isoformat(timespec="seconds")
     click.echo(f"Restored: the outbox of about {made}, with {done.pending} events to send.")
     if done.replaced is not None:

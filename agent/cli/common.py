@@ -1,9 +1,10 @@
 """What the commands share: exit codes, options, and how they print."""
 
 import asyncio
+import contextlib
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -59,6 +60,36 @@ def end(message: str, code: int) -> NoReturn:
     """End with a message and an exit code."""
     click.echo(message, err=True)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def outbox_or_end(*, locked: str = "", refused: str = "") -> Iterator[None]:
+    """End with a message where the outbox cannot be had.
+
+    `locked` goes behind that another agent has it, `refused` before what the system refused.
+    """
+    from agent.outbox import Locked, NewerSchema
+
+    try:
+        yield
+    except Locked as error:
+        end(f"{error}{locked}", LOCKED)
+    except NewerSchema as error:
+        end(str(error), UNHEALTHY)
+    except BrokenPipeError:  # of what reads the output
+        raise
+    except OSError as error:
+        end(f"{refused}{why(error)}", UNHEALTHY)
+
+
+@contextlib.contextmanager
+def idle_outbox_or_end() -> Iterator[None]:
+    """The same for what people ask, or do, because no agent answers."""
+    with outbox_or_end(locked=", but does not answer at its control socket"):
+        try:
+            yield
+        except FileNotFoundError as error:
+            end(f"no agent runs, and there is no outbox {error.filename}", UNHEALTHY)
 
 
 def why(error: OSError) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlencode
 
 from agent.cli.asking import ask
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, end, find_file, load_config, why
+from agent.cli.common import UNHEALTHY, USAGE, end, find_file, idle_outbox_or_end, load_config
 
 if TYPE_CHECKING:
     from agent.config import Config
@@ -49,24 +49,12 @@ def opened_desk(config_path: Path | None) -> Iterator[Desk]:
         return
     from agent.clock import SystemClock
     from agent.config import state_dir
-    from agent.outbox import Locked, NewerSchema
     from agent.outbox.idle import opened_idle
 
     file = find_file(config_path)
     config = load_config(file)
-    try:
-        with opened_idle(state_dir(config, file), SystemClock()) as outbox:
-            yield _Idle(outbox, config)
-    except Locked as locked:
-        end(f"{locked}, but does not answer at its control socket", LOCKED)
-    except NewerSchema as newer:
-        end(str(newer), UNHEALTHY)
-    except FileNotFoundError as error:
-        end(f"no agent runs, and there is no outbox {error.filename}", UNHEALTHY)
-    except BrokenPipeError:  # of what reads the output
-        raise
-    except OSError as error:
-        end(why(error), UNHEALTHY)
+    with idle_outbox_or_end(), opened_idle(state_dir(config, file), SystemClock()) as outbox:
+        yield _Idle(outbox, config)
 
 
 def _agent_answers(config_path: Path | None) -> bool:

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import click
 
 from agent.cli.asking import ask, command
-from agent.cli.common import LOCKED, UNHEALTHY, USAGE, config_option, end, find_state_dir, load_config, why
+from agent.cli.common import UNHEALTHY, USAGE, config_option, end, find_state_dir, idle_outbox_or_end, load_config
 from agent.cli.events import webhooks_list
 
 if TYPE_CHECKING:
@@ -104,16 +104,9 @@ def _switch(config_path: Path | None, name: str, *, enabled: bool) -> None:
 
 
 def _switch_in_outbox(state_dir: Path, name: str, *, enabled: bool) -> None:
-    from agent.outbox import Locked
     from agent.outbox.idle import switch_webhook
 
-    try:
+    with idle_outbox_or_end():
         known = switch_webhook(state_dir, name, enabled=enabled)
-    except Locked as locked:
-        end(f"{locked}, but does not answer at its control socket", LOCKED)
-    except FileNotFoundError as error:
-        end(f"no agent runs, and there is no outbox {error.filename}", UNHEALTHY)
-    except OSError as error:
-        end(why(error), UNHEALTHY)
     if not known:
         end(f"there is no webhook {name}", USAGE)

@@ -1,7 +1,7 @@
 """Where the rules stand."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -28,6 +28,8 @@ class Rules:
         self._config = config
         send_to = {name: rule.send_to for name, rule in self._pipeline.engine.rules.items()}
         self._described = {name: _described(rule, send_to[name]) for name, rule in config.rules.items()}
+        self._quiet: dict[str, RuleFacts] = {}
+        """Of rules that never had a state, as they were told last."""
         self._single = {name: str(rule.sensor) for name, rule in config.rules.items() if _has_one_sensor(rule)}
         self._hear_all()
 
@@ -43,27 +45,16 @@ class Rules:
 
         An ok sensor asks for no memory, and so has no state; with `at_rest` each of `sensors` that was heard has one.
         """
-        census, memory = self._pipeline.engine.census, self._pipeline.engine.memory
         beside, told = self._routed(sensors or (), at_rest=at_rest), self.told_by()
+        census, most = self._pipeline.engine.census, None if sensors is None else UNSETTLED_MAX
         found = {}
-        for name, described in self._described.items():
-            subjects = set(self._subjects(name, None if sensors is None else UNSETTLED_MAX)) | beside[name]
-            subjects |= self._only_sensor(name)
-            rule = self._pipeline.engine.rules[name]
-            memories = [(subject, memory.get((name, subject), rule.blank)) for subject in sorted(subjects)]
-            memories.sort(key=lambda entry: _ORDER[entry[1].state])
-            compound = rule.rule.is_compound
-            found[name] = RuleFacts(
-                **described,
-                heard=name in self._heard,
-                states={
-                    subject: self._state(rule, _speaker(subject, kept, compound=compound), kept, now)
-                    for subject, kept in memories
-                },
-                counts={str(state): n for state, n in census.counts(name).items()},
-                told=sum(told[name].values()),
-                told_by=told[name],
-            )
+        for name in self._described:
+            told_by, only = told.get(name, {}), self._only_sensor(name)
+            if not (only or name in beside or census.knows(name)):
+                found[name] = self._without_states(name, told_by)
+                continue
+            subjects = {*self._subjects(name, most), *beside.get(name, ()), *only}
+            found[name] = self._facts(name, subjects, told_by, now)
         return found
 
     def told_by(self) -> defaultdict[str, dict[str, int]]:
@@ -80,6 +71,30 @@ class Rules:
             for route in self._pipeline.engine.routes(sensor)
             for number in thresholds_of(route)
         ]
+
+    def _facts(self, name: str, subjects: Collection[str], told_by: Mapping[str, int], now: float) -> RuleFacts:
+        engine = self._pipeline.engine
+        rule = engine.rules[name]
+        memories = [(subject, engine.memory.get((name, subject), rule.blank)) for subject in sorted(subjects)]
+        memories.sort(key=lambda entry: _ORDER[entry[1].state])
+        return RuleFacts(
+            **self._described[name],
+            heard=name in self._heard,
+            states={
+                subject: self._state(rule, _speaker(subject, kept, compound=rule.is_compound), kept, now)
+                for subject, kept in memories
+            },
+            counts={str(state): n for state, n in engine.census.counts(name).items()},
+            told=sum(told_by.values()),
+            told_by=told_by,
+        )
+
+    def _without_states(self, name: str, told_by: Mapping[str, int]) -> RuleFacts:
+        """The same as long as nothing becomes of the rule: of a thousand most are so, and a page looks each second."""
+        known = self._quiet.get(name)
+        if known is None or (known.heard, known.told_by) != (name in self._heard, told_by):
+            known = self._quiet[name] = self._facts(name, (), told_by, 0.0)
+        return known
 
     def _subjects(self, rule: str, most: int | None) -> Iterator[str]:
         """Those that are not ok, at most so many of each state; with no such bound all."""

@@ -21,10 +21,13 @@ from typing import NamedTuple
 from agent.model import Delivery, Ending, Settlement
 from agent.outbox.batch import Gone
 
-LOADED_MAX = 4096
-"""Deliveries of one webhook that are held in memory while they wait: to read one back costs as much as to send it."""
+LOADED_MAX, LOADED_MIN = 4096, 512
+"""Deliveries that are held in memory while they wait: to read one back costs as much as to send it.
+
+The webhooks share them, so that one that is away takes nothing from another; none has less than the least.
+"""
 LOADED_BYTES_MAX = 4 * 2**20
-"""The same for their bodies."""
+"""The same for their bodies, without a least."""
 
 
 class Head(NamedTuple):
@@ -70,6 +73,7 @@ class Lanes:
         self._order: list[tuple[float, int, Lane]] = []
         self._tickets = 0
         self._loaded = self._loaded_bytes = 0
+        self.share(1)
         self._now = 0.0
         self._latest = math.inf
         self._released = self._all_released = False
@@ -87,15 +91,20 @@ class Lanes:
     def __len__(self) -> int:
         return len(self._lanes)
 
+    def share(self, webhooks: int) -> None:
+        """From now on the memory is for so many webhooks."""
+        self._loaded_max = max(LOADED_MIN, LOADED_MAX // webhooks)
+        self._loaded_bytes_max = LOADED_BYTES_MAX // webhooks
+
     @property
     def room(self) -> int:
         """How many more deliveries may be loaded; at least one, so that no lane starves."""
-        return max(1, 0 if self._is_full else LOADED_MAX - self._loaded)
+        return max(1, 0 if self._is_full else self._loaded_max - self._loaded)
 
     @property
     def thirsty(self) -> bool:
         """Without order: whether more of those that were never tried should be read."""
-        return self.more and self._loaded < LOADED_MAX // 2 and self._loaded_bytes < LOADED_BYTES_MAX // 2
+        return self.more and self._loaded < self._loaded_max // 2 and self._loaded_bytes < self._loaded_bytes_max // 2
 
     def restore(self, head: Head) -> None:
         """A subject that the file has pending deliveries of; without order, a delivery that was tried."""
@@ -208,7 +217,7 @@ class Lanes:
         first.attempts, first.refusals = settlement.attempts, settlement.refusals
         first.due_at, first.held = settlement.due_at, settlement.held
         lane.due_at, lane.held = settlement.due_at, settlement.held
-        if lane.alone or self._loaded > LOADED_MAX or self._loaded_bytes > LOADED_BYTES_MAX:
+        if lane.alone or self._loaded > self._loaded_max or self._loaded_bytes > self._loaded_bytes_max:
             self._unload(lane)
         self._queue(lane)
 
@@ -354,7 +363,7 @@ class Lanes:
 
     @property
     def _is_full(self) -> bool:
-        return self._loaded >= LOADED_MAX or self._loaded_bytes >= LOADED_BYTES_MAX
+        return self._loaded >= self._loaded_max or self._loaded_bytes >= self._loaded_bytes_max
 
     def _first(self) -> Lane | None:
         while self._order and self._order[0][1] != self._order[0][2].ticket:

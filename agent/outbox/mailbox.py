@@ -58,6 +58,10 @@ class Mailbox:
         """Whether all that waited at the start is known."""
         return self._lanes.behind is None
 
+    def share(self, webhooks: int) -> None:
+        """From now on the memory for what waits is for so many webhooks."""
+        self._lanes.share(webhooks)
+
     def open(self, file: File) -> None:
         """Read the first part of what the file has waiting, on the worker thread and before there is a courier."""
         if self.ordered:

@@ -38,6 +38,8 @@ class Mailroom:
             self.mailboxes[name].take_back()
             new[name].release(every=True)
         self.mailboxes.update(new)
+        for mailbox in self.mailboxes.values():
+            mailbox.share(len(self.mailboxes))
         for mailbox in new.values():
             if not mailbox.whole:
                 self._beside(mailbox.read_on())

@@ -24,7 +24,8 @@ _LETTER = "LEFT JOIN letters l ON l.delivery = d.id"
 def heads(file: File, webhook: str, after: str | None, limit: int) -> list[Head]:
     """The first pending delivery of each subject, for so many subjects that follow one in the alphabet.
 
-    Goes from subject to subject through the index, whatever number of deliveries is behind each.
+    Goes from subject to subject through the index, whatever number of deliveries is behind each. So a subject is
+    what the index says: where a row has another, one of the two is damaged, and `pending` goes by the index too.
     """
     query = """
         WITH RECURSIVE
@@ -37,7 +38,7 @@ def heads(file: File, webhook: str, after: str | None, limit: int) -> list[Head]
                 ) FROM next WHERE next.subject IS NOT NULL
                 LIMIT :limit
             )
-        SELECT d.subject, d.id, d.due_at, d.created_at, d.held FROM next JOIN deliveries d ON d.id = (
+        SELECT next.subject, d.id, d.due_at, d.created_at, d.held FROM next JOIN deliveries d ON d.id = (
             SELECT MIN(id) FROM deliveries WHERE webhook = :webhook AND state = 0 AND subject = next.subject
         )"""
     values = {"webhook": file.rows.get(webhook, -1), "after": after or "", "limit": limit}
@@ -89,13 +90,16 @@ def one(file: File, webhook: str, delivery_id: int) -> list[Delivery]:
 
 
 def pending(file: File, webhook: str, subject: str, after: int, limit: int) -> list[Delivery]:
-    """The next pending deliveries of one subject, in order."""
+    """The next pending deliveries of one subject, in order; of that subject, whatever a damaged row says."""
     rows = file.db.execute(
         f"SELECT {_DELIVERY} FROM deliveries d {_LETTER}"  # noqa: S608
         " WHERE d.webhook = ? AND d.subject = ? AND d.state = 0 AND d.id > ? ORDER BY d.id LIMIT ?",
         (file.rows[webhook], subject, after, limit),
     )
-    return [_delivery(webhook, row) for row in rows]
+    found = [_delivery(webhook, row) for row in rows]
+    for delivery in found:
+        delivery.subject = subject
+    return found
 
 
 def untimed(file: File, deliveries: Sequence[int]) -> dict[int, str]:

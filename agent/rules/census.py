@@ -22,6 +22,10 @@ class Census:
         if after is not None:
             states[after][subject] = None
 
+    def knows(self, rule: str) -> bool:
+        """Whether a rule has ever had a memory."""
+        return rule in self._subjects
+
     def subjects(self, rule: str, state: State) -> Collection[str]:
         """Those of a rule that are in a state: who has been in it longest comes first."""
         states = self._subjects.get(rule)

@@ -6,10 +6,8 @@ ids of sessions are never logged.
 
 import logging
 from collections.abc import Callable
-from functools import cache
-from importlib.resources import files
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aiohttp import web
 
@@ -17,9 +15,6 @@ from agent.status.access import LOGIN, is_token, visitor
 from agent.status.links import LINK_S, SESSION_S, Links, Sessions
 from drivers.buckets import TokenBucket
 from drivers.units import RateLimit
-
-if TYPE_CHECKING:
-    import jinja2
 
 _FAILURES = RateLimit(10, 60.0)
 """Of all who try the token together. A code is tried whatever they do: nobody can lock out who has one."""
@@ -135,13 +130,15 @@ class Login:
         headers: dict[str, str] | None = None,
         code: str | None = None,
     ) -> web.Response:
-        text = _template().render(
-            root=self._root,
-            code=code,
-            trouble=trouble,
-            logged_in=visitor(request).logged_in,
-            has_token=self.token is not None,
-        )
+        from agent.status.page.rendering import Templates  # not before somebody logs in
+
+        facts = {
+            "code": code,
+            "trouble": trouble,
+            "logged_in": visitor(request).logged_in,
+            "has_token": self.token is not None,
+        }
+        text = Templates(self._root).render("login.html", facts).html
         return web.Response(text=text, status=status, headers=headers, content_type="text/html")
 
 
@@ -151,11 +148,3 @@ def _others(n: int) -> str:
 
 def _see(path: str) -> web.Response:
     return web.Response(status=303, headers={"Location": path})
-
-
-@cache
-def _template() -> "jinja2.Template":
-    import jinja2  # not before somebody logs in
-
-    text = (files("agent.status") / "templates" / "login.html").read_text(encoding="utf-8")
-    return jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True).from_string(text)

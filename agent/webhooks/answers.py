@@ -6,6 +6,7 @@ What comes of it does not depend on the pieces in which it arrives.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 HEAD_BYTES_MAX = 32 * 1024
@@ -92,25 +93,20 @@ class AnswerReader:
             raise BadAnswer("the head of the answer does not end")
         if found is None:
             return False
-        line, *lines = _LINE.split(_BLANK.sub(b" ", self._buffer[: found.start()]))
+        version, status, reason, headers = _parsed(bytes(self._buffer[: found.start()]))
         del self._buffer[: found.end()]
         self._searched = 0
-        status_line = _STATUS.fullmatch(line)
-        if status_line is None:
-            raise BadAnswer("it does not speak HTTP/1.1")
-        headers = _headers(lines)
-        status = int(status_line[2])
         if status == 101:
             raise BadAnswer("it switches to another protocol, which nobody has asked for")
         self._interim += status < 200
         if self._interim > _INTERIM_MAX:
             raise BadAnswer("it only ever says that the answer will come")
         if status >= 200:
-            stays = status_line[1] == b"1" and "close" not in headers.get("connection", "").lower()
+            stays = version == b"1" and "close" not in headers.get("connection", "").lower()
             if "transfer-encoding" in headers and "content-length" in headers:
                 stays = False  # somebody between may have believed the other one (RFC 9112, 6.3)
             is_tunnel = self._to_connect and status < 300
-            self._head = Answer(status, _text(status_line[3] or b""), headers, b"", stays or is_tunnel)
+            self._head = Answer(status, reason, headers, b"", stays or is_tunnel)
             self._frame(status, headers)
         return True
 
@@ -159,6 +155,16 @@ class AnswerReader:
 
     def _answer(self, head: Answer, body: bytearray, *, whole: bool = False) -> Answer:
         return head._replace(body=bytes(body[:BODY_BYTES_MAX]), keeps=head.keeps and whole)
+
+
+@lru_cache(maxsize=16)  # all answers of one second have the same
+def _parsed(head: bytes) -> tuple[bytes, int, str, Mapping[str, str]]:
+    """The minor version, status, reason and headers. Raises BadAnswer."""
+    line, *lines = _LINE.split(_BLANK.sub(b" ", head))
+    status_line = _STATUS.fullmatch(line)
+    if status_line is None:
+        raise BadAnswer("it does not speak HTTP/1.1")
+    return status_line[1], int(status_line[2]), _text(status_line[3] or b""), _headers(lines)
 
 
 def _headers(lines: Iterable[bytes | bytearray]) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """How cost grows with its cause: `python -m bench.growth [NAME ... | all] [--write docs/growth.md]`.
 
+The page keeps the sections of other causes, and each is written as soon as it is measured.
+
 Needs mosquitto, and the extra `bench`. Prints a table for each cause, and ends with 1 where something grows faster
 than its cause, or what has to be flat is not.
 """
@@ -29,17 +31,23 @@ def main() -> None:
     if given.points and len(given.points) < 3:
         options.error("growth is seen in three points at least")
     wanted = [cause for cause in causes.values() if "all" in given.names or cause.name in given.names]
-    found, grows = {}, []
+    grows = []
     for cause in wanted:
         it = replace(cause, points=tuple(given.points)) if given.points else cause
         begin = time.monotonic()
-        found[it] = figures = it.measure(it.points, given.readings)
+        figures = it.measure(it.points, given.readings)
         print(f"{it.title}, in {time.monotonic() - begin:.0f} s\n\n{table(it, figures)}", flush=True)
+        if given.write:
+            write(given.write, {it: figures}, [one.title for one in causes.values()], _further(given))
         grows += [f"{it.name}: {cost.name}" for cost, of in judged(it, figures).items() if not of.passed]
-    if given.write:
-        write(given.write, found)
     if grows:
         sys.exit("grows too fast: " + "; ".join(grows))
+
+
+def _further(given: argparse.Namespace) -> str:
+    """The arguments beside names and page, as they were given."""
+    points = f" --points {' '.join(map(str, given.points))}" if given.points else ""
+    return points + (f" --readings {given.readings}" if given.readings != READINGS else "")
 
 
 if __name__ == "__main__":

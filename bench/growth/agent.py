@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from bench.growth.surroundings import Readings
-from bench.processes import end, environment, free_port, python, rss_mib, wait_for, written_bytes
+from bench.processes import Failed, end, environment, free_port, python, rss_mib, wait_for, written_bytes
 
 _LOOK_EVERY_S = 0.05
 _QUIET_LOOKS = 3
 _LONE_S = 0.004
 _QUIET_S = 0.0005
 """An agent that takes less CPU between two looks has nothing to do."""
+_HANDLED_WITHIN_S = 600.0
 _ROUNDS = 3
 """Each cost is measured so often, and the median counts: others disturb a machine, too."""
 
@@ -101,13 +102,23 @@ class Agent:
         readings.say(count, every_s=_LONE_S)
         return self._handled(readings, before) * 1e6 / count
 
+    def listen(self) -> None:
+        """Wait until it is subscribed: it says that it is ready before."""
+        wait_for("the subscription", lambda: self._source()["state"] == "open")
+
     def _handled(self, readings: Readings, before: float) -> float:
         """CPU seconds until all that was said is handled."""
+        deadline = time.monotonic() + _HANDLED_WITHIN_S
         while True:
             self.rest()
-            taken = self.cpu_s() - before
-            if self.ask("/api/v1/sources")["sources"]["meter"]["messages"] >= readings.said:
+            taken, came = self.cpu_s() - before, self._source()["messages"]
+            if came >= readings.said:
                 return taken
+            if time.monotonic() > deadline:
+                raise Failed(f"waited in vain for {readings.said} messages, {came} have come")
+
+    def _source(self) -> Any:
+        return self.ask("/api/v1/sources")["sources"]["meter"]
 
     def ask(self, path: str) -> Any:
         return json.loads(self._get(path))

@@ -201,4 +201,5 @@ HISTORY = Cause(
     "hours",
     (1, 6, 24, 168, 720),
     _measure,
+    "The outbox and the history of a sensor grow until they hold what is kept, and then no more.",
 )

@@ -18,7 +18,7 @@ READING = Cost("a reading that changes nothing, in a flood", "us of CPU", FLAT, 
 LONE = Cost("a reading that changes nothing, alone", "us of CPU", FLAT, 60.0, 0)
 FIRST = Cost("the first reading of a sensor", "us of CPU", FLAT, 60.0)
 WRITTEN = Cost("written over 1,000 readings that change nothing", "B", FLAT, 4096.0, 0)
-EVENT = Cost("an event, from the reading to the mark", "us of CPU", FLAT, 200.0, 0)
+EVENT = Cost("an event, from the reading until it waits", "us of CPU", FLAT, 200.0, 0)
 EVENT_SENT = Cost("an event, to all webhooks", "us of CPU", LINEAR, 200.0, 0)
 EVENT_WRITTEN = Cost("written for an event", "B", LINEAR, 2000.0, 0)
 RSS = Cost("memory", "MiB", LINEAR, 2.0)
@@ -69,6 +69,8 @@ class Cause:
     points: tuple[int, ...]
     measure: Callable[[Sequence[int], int], list[Figures]]
     """Points and how many readings are heard at a time -> the figures of each point."""
+    why: str = ""
+    """Of what grows, where it is not plain to see."""
 
 
 @contextmanager
@@ -96,6 +98,7 @@ def _publishing(mqtt: int, sensors: int) -> Iterator[Readings]:
 
 def _heard(agent: Agent, readings: Readings, count: int) -> dict[Cost, float]:
     """The costs of readings: the first ones, those that follow, what they write."""
+    agent.listen()
     first_us = agent.flooded_us(readings, readings.sensors)
     before = agent.written_bytes()
     reading_us = statistics.median(agent.flooded_us(readings, count) for _ in range(_ROUNDS))
@@ -197,6 +200,8 @@ CAUSES = (
         "sensors",
         (10, 100, 1_000, 10_000),
         _sensors,
+        "A whole status names every sensor, and is written in one piece, so it holds up the agent for as long as it"
+        " takes; `/api/v1/sensors` tells of them in pages. A start takes up a memory of each sensor and rule.",
     ),
     Cause(
         "rules",
@@ -206,6 +211,8 @@ CAUSES = (
         "rules",
         (1, 10, 100, 1_000),
         _rules,
+        "The page shows 50 rules; what still grows is the look at all of them for its headline. A reload and a start"
+        " read, check and compile every rule.",
     ),
     Cause(
         "webhooks",
@@ -214,6 +221,8 @@ CAUSES = (
         "webhooks",
         (1, 2, 5, 10, 20),
         _webhooks,
+        "An event is a delivery of its own to each webhook: a row, a request, a mark. Each webhook has a courier with"
+        " its connections.",
     ),
     Cause(
         "waiting",
@@ -222,5 +231,7 @@ CAUSES = (
         "events that wait",
         (0, 1_000, 10_000, 100_000, 1_000_000),
         _waiting,
+        "What waits is on the disk. In memory is which subjects wait, of which there are a tenth as many; they are read"
+        " beside the work, so that a start does not wait for them.",
     ),
 )

@@ -1,5 +1,6 @@
 """The page that tells how cost grows: a table and a plot for each cause."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from bench.plots import Panel, lines
 
 _HEAD = f"""# How cost grows
 
-Made by `python -m bench.growth --write docs/growth.md`, which runs the real agent at each point, and, where time itself
-is the cause, its pipeline and outbox on a clock that is moved. The absolute figures are those of the machine that it
-ran on; how they grow is the matter.
+The real agent runs at each point, and, where time itself is the cause, its pipeline and outbox on a clock that is
+moved. The absolute figures are those of the machine that it ran on; how they grow is the matter. Under each title
+stands the command that made what follows; `python -m bench.growth --write docs/growth.md` makes it all.
 
 *Exponent*: the slope, log-log, between the last two points, of what a cost is above the first point: 1 grows just as
 its cause does, 2 with its square, 0 not at all. *Allowed*: `as its cause` is an exponent of at most {EXPONENT_MAX};
@@ -20,14 +21,33 @@ is nothing. In the plots the dashed line is what grows just as its cause does.
 """
 
 
-def write(page: Path, causes: Mapping[Cause, Sequence[Figures]]) -> None:
-    """Write the page, and its plots into `images/` beside it."""
-    parts = [_HEAD]
+def write(page: Path, causes: Mapping[Cause, Sequence[Figures]], order: Sequence[str], arguments: str = "") -> None:
+    """Write these causes into the page, and their plots into `images/` beside it; other sections of it are kept.
+
+    `order`: the titles of all causes, as they stand in the page; `arguments`: further ones that these were made with.
+    """
+    sections = _sections(page.read_text(encoding="utf-8")) if page.exists() else {}
     for cause, figures in causes.items():
-        image = f"images/growth-{cause.name}.svg"
-        _draw(page.parent / image, cause, figures)
-        parts += [f"## {cause.title}\n", f"{cause.what}\n", table(cause, figures), f"![{cause.title}]({image})\n"]
-    page.write_text("\n".join(parts), encoding="utf-8")
+        _draw(page.parent / _image(cause), cause, figures)
+        sections[cause.title] = _section(cause, figures, arguments)
+    page.write_text("\n".join([_HEAD, *(sections[title] for title in order if title in sections)]), encoding="utf-8")
+
+
+def _sections(text: str) -> dict[str, str]:
+    """Title -> what stands in a page from there to the next one."""
+    parts = re.split(r"^(?=## )", text, flags=re.MULTILINE)[1:]
+    return {part.partition("\n")[0].removeprefix("## "): part.rstrip("\n") + "\n" for part in parts}
+
+
+def _section(cause: Cause, figures: Sequence[Figures], arguments: str) -> str:
+    command = f"Made by `python -m bench.growth {cause.name}{arguments} --write docs/growth.md`. {cause.what}"
+    plot = f"![{cause.title}]({_image(cause)})"
+    told = [cause.why] if cause.why else []
+    return "\n\n".join([f"## {cause.title}", command, table(cause, figures).rstrip("\n"), *told, plot]) + "\n"
+
+
+def _image(cause: Cause) -> str:
+    return f"images/growth-{cause.name}.svg"
 
 
 def table(cause: Cause, figures: Sequence[Figures]) -> str:

@@ -1,5 +1,6 @@
 """How cost grows: figures, page and plots come out. No figure is judged here."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -30,14 +31,33 @@ def test_a_real_agent_gives_figures() -> None:
 
 
 def test_the_page_has_a_table_and_a_plot_for_each_cause_and_names_its_command(tmp_path: Path) -> None:
-    other = replace(MADE_UP, name="others", title="Others")
-    write(tmp_path / "growth.md", {cause: made_up(cause.points) for cause in (MADE_UP, other)})
-    page = (tmp_path / "growth.md").read_text(encoding="utf-8")
-    assert "`python -m bench.growth --write docs/growth.md`" in page
-    assert "## Things" in page
+    other, file = replace(MADE_UP, name="others", title="Others", why="It is made up."), tmp_path / "growth.md"
+    write(file, {cause: made_up(cause.points) for cause in (MADE_UP, other)}, ["Things", "Others"])
+    page = file.read_text(encoding="utf-8")
+    assert "## Things\n\nMade by `python -m bench.growth things --write docs/growth.md`. Made up.\n\n| things |" in page
+    assert "\n\nIt is made up.\n\n![Others](images/growth-others.svg)\n" in page
     assert "| a reading, us of CPU | 50.0 | 50.0 | 50.0 | 0.00 | flat | holds |" in page
     assert {image.name for image in (tmp_path / "images").iterdir()} == {"growth-things.svg", "growth-others.svg"}
-    assert "(images/growth-others.svg)" in page
+
+
+def test_a_cause_that_is_measured_again_leaves_the_others_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, file = replace(MADE_UP, name="others", title="Others"), tmp_path / "growth.md"
+    order = ["Things", "Others"]
+    write(file, {other: made_up(other.points)}, order)
+    write(file, {MADE_UP: made_up(MADE_UP.points)}, order)
+    before = file.read_text(encoding="utf-8")
+    assert re.findall("^## (.*)", before, re.MULTILINE) == order
+    again = replace(MADE_UP, measure=lambda points, _: [{STEADY: 51.0} for _ in points])
+    monkeypatch.setattr(command, "CAUSES", (again, other))
+    arguments = ["growth", "things", "--points", "1", "2", "3", "--write", str(file)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    command.main()
+    after = file.read_text(encoding="utf-8")
+    assert "growth things --points 1 2 3 --write docs/growth.md`" in after
+    assert "51.0" in after
+    assert after.partition("## Others")[::2] == (after.partition("## Others")[0], before.partition("## Others")[2])
 
 
 def test_what_grows_with_the_square_of_its_cause_is_caught(

@@ -229,7 +229,7 @@ async def test_a_cancelled_consumer_leaves_no_descriptor_behind(rig: Rig) -> Non
 async def test_a_consumer_that_stays_away_bounds_the_intake_and_loses_nothing(rig: Rig) -> None:
     needs(rig.intake_max, "never reads ahead")
     driver = rig.driver()
-    count = 3 * rig.intake_max
+    count = 2 * rig.intake_max
     async with opened(driver) as batches:
         first = in_background(batches)
         await until(lambda: is_open(driver))
@@ -245,7 +245,7 @@ async def test_a_consumer_that_stays_away_bounds_the_intake_and_loses_nothing(ri
 async def test_a_pause_and_its_end_are_told_in_order_with_the_messages(rig: Rig) -> None:
     needs(rig.intake_max, "never reads ahead")
     driver = rig.driver()
-    count = 3 * rig.intake_max
+    count = 2 * rig.intake_max
     told: list[FeedState] = []
     async with opened(driver) as batches:
         first = in_background(batches)

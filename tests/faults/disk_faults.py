@@ -15,6 +15,7 @@ from tests.faults.house import House, house
 from tests.faults.oracle import conserved
 from tests.support.faulty import Faulty
 from tests.support.small_disk import Filler, small_disk
+from tests.support.waiting import until
 
 KINDS = {
     "EIO at fsync": {"sync": errno.EIO},
@@ -60,8 +61,10 @@ async def read_only(folder: Path, *, seconds: float, seed: int, mutant: str | No
     with small_disk(folder, "ext4") as disk:
         trigger = _trigger(disk)
         async with house(folder, seed, state=disk, mutant=mutant) as at:
-            with suppress(OSError):  # it does what it is asked for, and says EROFS
-                trigger.write_text("test")
+            with at.agent.frozen():  # between two commits: to one that it overtakes, ext4 says that it is durable
+                await until(at.agent.stands_still)
+                with suppress(OSError):  # it does what it is asked for, and says EROFS
+                    trigger.write_text("test")
             at.result.strikes += 1
             await at.degrades("read-only")
             await at.acknowledges_nothing(seconds / 3, "read-only")

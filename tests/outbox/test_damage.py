@@ -183,6 +183,26 @@ async def test_the_log_of_another_database_is_not_taken_in(tmp_path: Path) -> No
     assert (folder / notice.data["folder"] / "outbox.db-wal").stat().st_size > 0
 
 
+def places_of(folder: Path, text: bytes) -> list[int]:
+    """Wherever it is in the file."""
+    data = file_of(folder).read_bytes()
+    return [match.start() for match in re.finditer(re.escape(text), data)]
+
+
+async def test_a_subject_that_a_row_and_its_index_spell_differently_is_told_all_the_same(tmp_path: Path) -> None:
+    """SQLite sees nothing of that before the row is to go: nothing is malformed."""
+    clock, made = HandClock(), tmp_path / "made"
+    async with opened(made, clock) as (outbox, _):
+        await owe(outbox, clock, event(1, subject="attic"), event(2, subject="kettle"), event(3, subject="yard"))
+    places = places_of(made, b"kettle")
+    assert len(places) == 3, "the row, its index and its letter have it"
+    for place in places:
+        folder = tmp_path / str(place)
+        shutil.copytree(made, folder)
+        write(file_of(folder), place, b"j")
+        await starts_and_goes_on(folder, HandClock(), 3)
+
+
 async def test_a_page_that_is_damaged_while_it_runs_costs_what_was_on_it_and_nothing_else(tmp_path: Path) -> None:
     clock = HandClock()
     notices: list[Notice] = []

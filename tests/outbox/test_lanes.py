@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.model import Delivery, Ending, Settlement
 from agent.outbox.batch import Gone
-from agent.outbox.lanes import LOADED_BYTES_MAX, LOADED_MAX, Head, Lane, Lanes
+from agent.outbox.lanes import LOADED_BYTES_MAX, LOADED_MAX, LOADED_MIN, Head, Lane, Lanes
 
 
 def delivery(number: int, subject: str = "a", due_at: float = 0.0) -> Delivery:
@@ -165,6 +165,15 @@ def test_large_bodies_are_held_in_memory_up_to_so_many_bytes() -> None:
     assert lanes.room > 1
 
 
+def test_the_webhooks_share_the_memory_and_none_has_less_than_some() -> None:
+    for webhooks, held in ((2, LOADED_MAX // 2), (1000, LOADED_MIN)):
+        lanes = Lanes()
+        lanes.share(webhooks)
+        for number in range(1, LOADED_MAX * 2):
+            lanes.push(replace(delivery(number, f"s{number % 3}"), body=b""))
+        assert sum(len(lane.loaded) for lane in lanes._lanes.values()) == held
+
+
 @given(st.data())
 def test_every_delivery_goes_once_and_in_order_within_its_subject(  # noqa: C901
     data: st.DataObject,
@@ -296,7 +305,8 @@ def test_what_is_owed_of_a_subject_that_is_yet_to_be_read_waits_for_that() -> No
 
 def test_however_many_have_failed_few_are_held_in_memory_and_keep_their_count() -> None:
     lanes, file = Lanes(), File()
-    for number in range(1, LOADED_MAX * 2):
+    lanes.share(LOADED_MAX)  # so that each has the least
+    for number in range(1, LOADED_MIN * 2):
         row = delivery(number, f"s{number}")
         file.rows.append(delivery(number, f"s{number}"))
         lanes.push(row)
@@ -304,7 +314,7 @@ def test_however_many_have_failed_few_are_held_in_memory_and_keep_their_count() 
         for lane in taken:
             file.fill(lanes, lane, lanes.room)
             lanes.settle(Settlement(lane.loaded[0], Ending.AGAIN, due_at=50, attempts=3, refusals=1, held=True))
-    assert sum(len(lane.loaded) for lane in lanes._lanes.values()) <= LOADED_MAX
+    assert sum(len(lane.loaded) for lane in lanes._lanes.values()) <= LOADED_MIN
     again = []
     while taken := lanes.take_due(60, 8):
         for lane in taken:
@@ -312,7 +322,7 @@ def test_however_many_have_failed_few_are_held_in_memory_and_keep_their_count() 
             first = lane.loaded[0]
             again.append((first.attempts, first.refusals, first.held))
             lanes.settle(Settlement(first, Ending.DELIVERED))
-    assert again == [(3, 1, True)] * (LOADED_MAX * 2 - 1)
+    assert again == [(3, 1, True)] * (LOADED_MIN * 2 - 1)
 
 
 def test_places_in_the_order_that_are_void_do_not_pile_up() -> None:

@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from agent.status import server
+from agent.status import listener
 from agent.status.links import IDLE_S, LINK_S, SESSIONS_MAX
 from tests.status.serving import TOKEN, Ask, Served, browser, served, until_end
 from tests.support.agent import free_port
@@ -329,7 +329,7 @@ async def test_what_is_older_than_tls_1_2_and_what_is_no_tls_is_refused(tmp_path
 
 
 async def test_a_handshake_that_does_not_go_on_is_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(listener, "HANDSHAKE_S", 0.3)
     async with served(tls=tls_of(Authority(tmp_path / "ca").issue("cabin"))) as page:
         reader, _ = await page.raw(b"\x16\x03\x01")
         assert await until_end(reader) == b""

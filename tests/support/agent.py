@@ -194,6 +194,11 @@ class AgentProcess:
         finally:
             os.kill(self.pid, signal.SIGCONT)
 
+    def stands_still(self) -> bool:
+        """Whether each of its threads is stopped, so that none is in a call of the kernel, see proc(5)."""
+        stats = [file.read_text() for file in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
     def descriptors(self, *, but_to: int = 0) -> int:
         """How many it has open; those of connections to one port of loopback are not counted."""
         kept = self._sockets_to(but_to) if but_to else set()

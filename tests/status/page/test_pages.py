@@ -179,6 +179,22 @@ async def test_many_sensors_come_in_pages_and_can_be_filtered(archive: Path) -> 
     assert "No sensor has “nothing” in its name." in text
 
 
+async def test_many_rules_come_in_pages_and_those_that_fire_are_at_the_top_of_each(archive: Path) -> None:
+    rules = {f"rule{n:04}": rule(f"s.t{n}", {}) for n in range(1000)} | {
+        "last": rule("s.t", {"s.t": at("firing", 5.0, 1)})
+    }
+    text, outline = await page(Eyes(snapshot(rules=rules)), archive, "/?q=s&rules=2")
+    section = text[text.index('id="rules"') : text.index('id="webhooks"')]
+    assert section.count('<tr><th scope="row">') == 50
+    assert "rule0050" in section
+    assert "1001 rules, page 2 of 21" in outline.text
+    assert 'href="/?q=s&amp;rules=3#rules"' in section
+    assert 'href="/?q=s#rules"' in section
+    assert '<th scope="row">last</th>' in text[: text.index('id="sensors"')]
+    text, _ = await page(Eyes(snapshot(rules=rules)), archive, "/?rules=99")
+    assert "No rule is on this page." in text
+
+
 @pytest.mark.parametrize("text", HOSTILE)
 async def test_a_hostile_name_or_value_stays_text(text: str, archive: Path) -> None:
     name = f"s.{text}"

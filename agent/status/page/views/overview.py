@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple
 
 from agent.outbox import Letter
@@ -13,6 +14,8 @@ from agent.status.snapshot import Alert, OutboxFacts, RuleFacts, SensorFacts, Sn
 from agent.status.words import age
 
 SENSORS_A_PAGE = 50
+RULES_A_PAGE = 50
+"""Those that fire are at the top, whatever page they are on."""
 EVENTS_SHOWN = 20
 DELIVERIES_A_PAGE = 100
 UNSETTLED_SHOWN = 20
@@ -21,21 +24,26 @@ SETTLED_SHOWN = 20
 
 
 class OverviewQuery(NamedTuple):
-    """Which sensors are shown."""
+    """Which sensors and rules are shown."""
 
     q: str = ""
+    """Of sensors, as is the page; that of rules is by itself."""
     page: int = 1
+    rules: int = 1
 
     @classmethod
     def parse(cls, words: Mapping[str, str]) -> "OverviewQuery":
         """What makes no sense is as if it had not been said."""
-        page = words.get("page", "")
-        return cls(words.get("q", "")[:200], max(1, int(page)) if page.isdecimal() and len(page) < 6 else 1)
+        return cls(words.get("q", "")[:200], _page(words.get("page", "")), _page(words.get("rules", "")))
 
     def words(self) -> tuple[tuple[str, str], ...]:
         """As they stand in the path."""
-        given = {"q": self.q, "page": "" if self.page == 1 else str(self.page)}
-        return tuple((word, value) for word, value in given.items() if value)
+        given = self._asdict().items()
+        return tuple((word, str(value)) for word, value in given if value not in ("", 1))
+
+
+def _page(word: str) -> int:
+    return max(1, int(word)) if word.isdecimal() and len(word) < 6 else 1
 
 
 class AlertRow(NamedTuple):
@@ -130,6 +138,8 @@ class WebhookRow(NamedTuple):
 def overview(snapshot: Snapshot, recent: Sequence[Letter], query: OverviewQuery, here: Here) -> dict[str, Any]:
     """All on one page."""
     alerts = snapshot.alerts()
+    first_rule = (query.rules - 1) * RULES_A_PAGE
+    shown_rules = islice(snapshot.rules.items(), first_rule, first_rule + RULES_A_PAGE)
     return {
         "verdict": snapshot.verdict(),
         "spoken": _spoken(alerts, snapshot),
@@ -139,8 +149,10 @@ def overview(snapshot: Snapshot, recent: Sequence[Letter], query: OverviewQuery,
         "sensors": [sensor_row(name, facts, here) for name, facts in snapshot.sensors.items()],
         "sensors_total": snapshot.sensors_total,
         "query": query,
-        "pages": _pages(query, snapshot.sensors_total, here),
-        "rules": [_rule(name, facts, here) for name, facts in snapshot.rules.items()],
+        "pages": _pages(query, "page", -(-snapshot.sensors_total // SENSORS_A_PAGE), here),
+        "rules": [_rule(name, facts, here) for name, facts in shown_rules],
+        "rules_total": len(snapshot.rules),
+        "rules_pages": _pages(query, "rules", -(-len(snapshot.rules) // RULES_A_PAGE), here),
         "webhooks": [_webhook(name, facts, here) for name, facts in snapshot.webhooks.items()],
         "sources": [
             (name, facts, badge(facts.state), counted(facts.refused_by)) for name, facts in snapshot.sources.items()
@@ -191,13 +203,14 @@ def sensor_row(name: str, facts: SensorFacts, here: Here) -> SensorRow:
     )
 
 
-def _pages(query: OverviewQuery, total: int, here: Here) -> dict[str, Any]:
-    last = max(1, -(-total // SENSORS_A_PAGE))
-    return {
-        "last": last,
-        "back": here.link("", q=query.q, page=query.page - 1) + "#sensors" if query.page > 1 else None,
-        "on": here.link("", q=query.q, page=query.page + 1) + "#sensors" if query.page < last else None,
-    }
+def _pages(query: OverviewQuery, word: str, last: int, here: Here) -> dict[str, Any]:
+    """Of what is paged by this word of the query: where the pages before and after are."""
+    at, last, place = getattr(query, word), max(1, last), {"page": "#sensors", "rules": "#rules"}[word]
+
+    def link(page: int) -> str:
+        return here.link("", **{**dict(query.words()), word: page if page > 1 else ""}) + place
+
+    return {"at": at, "last": last, "back": link(at - 1) if at > 1 else None, "on": link(at + 1) if at < last else None}
 
 
 def _rule(name: str, facts: RuleFacts, here: Here) -> RuleRow:
