@@ -10,11 +10,13 @@ the file is closed.
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import os
 import secrets
 import signal
+import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _PIPELINE_GRACE_S = 3.0
+_M_ARENA_MAX = -8
+"""Of malloc.h."""
 _ID_BYTES, _IDS_AT_ONCE = 13, 64
 _GARBAGE_AFTER_OBJECTS = 10_000
 """When so many more were made than let go of, the youngest are looked at for cycles."""
@@ -58,6 +62,7 @@ def run(file: Path, config: Config, state_dir: Path) -> int:
 
     Raises `agent.outbox.Locked`, NewerSchema, OSError.
     """
+    _share_one_heap()
     loop = _new_loop()
     asyncio.set_event_loop(loop)
     code = loop.run_until_complete(Agent(file, config, state_dir).run())
@@ -298,9 +303,22 @@ def _engine(config: Config) -> Engine:
 
 
 def _front() -> "type[Front]":
+    _let_go_of_certificates()
     from agent.status.front import Front
 
     return Front
+
+
+def _let_go_of_certificates() -> None:
+    """Aiohttp's client, which nothing here uses, reads all CAs of the system, twice, when it is imported: a MiB or two.
+
+    Whoever used it would trust nobody.
+    """
+    from aiohttp import connector
+
+    trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    connector._SSL_CONTEXT_VERIFIED = trusts_nobody  # noqa: SLF001
+    connector._SSL_CONTEXT_UNVERIFIED = trusts_nobody  # noqa: SLF001
 
 
 class Ids:
@@ -327,6 +345,12 @@ def _spare_the_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(_GARBAGE_AFTER_OBJECTS)
+
+
+def _share_one_heap() -> None:
+    """Give threads no heaps of their own (mallopt(3)): they take turns in Python anyway."""
+    with contextlib.suppress(AttributeError):  # of a C library that has no such thing
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def _new_loop() -> asyncio.AbstractEventLoop:

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-import serial
-
 from drivers.urls import split_url
 
 SCHEME = "socket://"
@@ -80,6 +78,8 @@ class DevicePort(Port):
 
     def open(self) -> Opened:
         """Open and set up the device, for nobody else at the same time."""
+        import serial  # not before a port is opened
+
         return serial.Serial(self.name, timeout=0, exclusive=True, **self._settings)
 
     def is_gone(self, opened: Opened) -> bool:

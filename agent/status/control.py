@@ -36,8 +36,12 @@ class ControlServer:
         app = web.Application(middlewares=[problems.below("/")], client_max_size=2 * BODY_BYTES_MAX)
         app.add_routes(self._routes)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_S, handle_signals=False)
-        await self._runner.setup()
-        await web.SockSite(self._runner, listening).start()
+        try:
+            await self._runner.setup()
+            await web.SockSite(self._runner, listening).start()
+        except BaseException:  # a start is given up by a signal
+            listening.close()
+            raise
 
     async def stop(self) -> None:
         """Close the socket and take its file away."""
