@@ -158,8 +158,11 @@ def observer(
 ) -> Observer:
     """One that looks at an agent in which nothing runs; `outbox`: what that says of itself."""
     mailboxes = dict.fromkeys(couriers, SimpleNamespace(oldest=lambda: None))
-    said = {"size_bytes": lambda: 0, "free_disk_bytes": lambda: None, "written_bytes": lambda: None, **outbox}
-    box: Any = SimpleNamespace(**{"degraded": None, "counters": {}, "mailboxes": mailboxes, **said})
+    written_bytes = outbox.pop("written_bytes", lambda: None)
+    file = SimpleNamespace(size_bytes=lambda: 0, disk=SimpleNamespace(free_bytes=lambda: None))
+    rooms = {"gathering": SimpleNamespace(), "telling": SimpleNamespace()}
+    rooms |= {"worker": SimpleNamespace(written_bytes=written_bytes), "store": SimpleNamespace(file=file)}
+    box: Any = SimpleNamespace(**{"degraded": None, "counters": {}, "mailboxes": mailboxes, **rooms, **outbox})
     pipeline = Pipeline(Engine({}, (), {}, str, {}), box, {}, clock, lambda *_: Content(b""))
     config = Config.model_validate({"version": 1, "agent": {"name": "cabin", "timezone": zone}, "sources": {}})
     parts: Any = SimpleNamespace(drivers=[], couriers=couriers, heartbeats={})
