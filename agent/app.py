@@ -16,7 +16,6 @@ import logging
 import os
 import secrets
 import signal
-import ssl
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -303,22 +302,9 @@ def _engine(config: Config) -> Engine:
 
 
 def _front() -> "type[Front]":
-    _let_go_of_certificates()
     from agent.status.front import Front
 
     return Front
-
-
-def _let_go_of_certificates() -> None:
-    """Aiohttp's client, which nothing here uses, reads all CAs of the system, twice, when it is imported: a MiB or two.
-
-    Whoever used it would trust nobody.
-    """
-    from aiohttp import connector
-
-    trusts_nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    connector._SSL_CONTEXT_VERIFIED = trusts_nobody  # noqa: SLF001
-    connector._SSL_CONTEXT_UNVERIFIED = trusts_nobody  # noqa: SLF001
 
 
 class Ids:

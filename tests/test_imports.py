@@ -70,11 +70,3 @@ async def test_a_running_agent_has_not_imported_what_it_does_not_need(tmp_path: 
 def test_what_the_broker_waits_for_does_not_bring_the_page_and_its_server() -> None:
     code = "import sys, agent.app, drivers.mqtt, drivers.http; print('aiohttp' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"False\n"
-
-
-def test_the_certificates_of_a_client_that_nothing_uses_are_let_go_of() -> None:
-    """By names of aiohttp that are its own: a version without them does as ever, and this says so."""
-    kept = "[name for name in vars(connector) if name.startswith('_SSL_CONTEXT_')]"
-    stored = f"[vars(connector)[name].cert_store_stats()['x509'] for name in {kept}]"
-    code = f"from agent import app; app._front(); from aiohttp import connector; print(len({kept}), sum({stored}))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout == b"2 0\n"
