@@ -61,8 +61,13 @@ class House:
         await self.comes(lambda: self.oracle.newest > said, "progress")
 
     async def comes(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until it is so."""
-        await until(condition, self.patience_s, what=lambda: f"{what}; the agent said {self.agent.said()[-2000:]}")
+        """Wait until it is so, as long as the agent lives or is stopped on purpose."""
+        await until(
+            lambda: not self.agent.lives() or condition(),
+            self.patience_s,
+            what=lambda: f"{what}; the agent said {self.agent.said()[-2000:]}",
+        )
+        assert self.agent.lives(), f"the agent ended by itself with {self.agent.wait()}: {self.agent.said()[-2000:]}"
 
     async def ready(self) -> None:
         """Wait until all sources of the agent are open."""
