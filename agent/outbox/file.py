@@ -31,6 +31,17 @@ class DiskFull(sqlite3.OperationalError):
         super().__init__("the disk is full")
 
 
+def need_shared_memory(disk: Disk) -> None:
+    """Before anything opens a file with a log: SQLite's shared memory takes its place as it is touched.
+
+    The ballast is given up for it. Raises DiskFull where the system would end the process, see `back_with_blocks`.
+    """
+    if not disk.holds_shared_memory():
+        disk.give_up_ballast()
+        if not disk.holds_shared_memory():
+            raise DiskFull
+
+
 class File:
     """Every method may raise sqlite3.Error."""
 
@@ -53,8 +64,6 @@ class File:
         """Open it anew after an error. Raises DiskFull and LogNotWritten too."""
         with contextlib.suppress(sqlite3.Error):
             self.db.close()
-        if not self.disk.holds_shared_memory():
-            raise DiskFull
         self.db = self._connect()
         self.read_names()
         self.intake.read(self.db)
@@ -107,6 +116,7 @@ class File:
         return size_bytes(self.path) + size_bytes(self._log_path)
 
     def _connect(self) -> sqlite3.Connection:
+        need_shared_memory(self.disk)
         is_new = not size_bytes(self.path)
         db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=1.0)
         try:

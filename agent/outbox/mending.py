@@ -17,7 +17,8 @@ from agent.outbox import counting, placing
 from agent.outbox.batch import Batch, Numbers
 from agent.outbox.bounds import Limits
 from agent.outbox.claims import Claims
-from agent.outbox.file import File
+from agent.outbox.disk import Disk
+from agent.outbox.file import File, need_shared_memory
 from agent.outbox.inspection import Damaged, check_quickly, is_damage, is_damage_at_start, look
 from agent.outbox.leaving import Outcome
 from agent.outbox.salvage import Known, Report, salvage, start_empty
@@ -104,6 +105,7 @@ class SoundStore:
 
     def _opened(self, read_first: Callable[[File], None]) -> Loaded:
         placing.complete(self._path, placing.DAMAGED, self._clock.wall())
+        need_shared_memory(Disk(self._path.parent))
         try:
             look(self._path)
             return self._read(read_first)

@@ -100,6 +100,9 @@ async def disk_full(folder: Path, *, seconds: float, seed: int, mutant: str | No
                     at.agent.start()
                     await asyncio.sleep(at.random.uniform(0.5, 3))
                 filler.free()
+                if not at.agent.lives():  # it could not begin; a service manager starts it again
+                    at.result.demand(at.agent.wait() == 1, f"it does not end as it should: {at.agent.said()[-500:]}")
+                    at.agent.start()
                 await at.goes_on()
             counts = (await at.settle(dropped=lambda: _found_no_room(at))).get("outbox", {})
             missing, dropped = at.stream.expected - at.oracle.told(), _found_no_room(at)

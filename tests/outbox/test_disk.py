@@ -12,11 +12,19 @@ from agent.model import Content
 from agent.outbox import Limits, Outbox
 from agent.outbox.disk import BALLAST_BYTES, Disk, default_min_free_bytes
 from tests.outbox.parts import deliver, event, opened, owe
+from tests.support.agent import AgentProcess
 from tests.support.hands import HandClock
 from tests.support.small_disk import Filler, small_disk
 from tests.support.waiting import until
 
 DISKS = pytest.mark.parametrize("kind", ["ext4", "tmpfs"])
+NOTHING = """
+version: 1
+agent: {name: lonely}
+sources:
+  sea: {driver: simulated, every: 1h, sensors: {tide: {wave: {sine: {min: -1, max: 1, period: 12h}}}}}
+status: {listen: "{status}"}
+"""
 LIMITS = Limits(max_bytes=3 * 10**6)
 
 
@@ -151,6 +159,30 @@ async def test_a_reader_that_stays_does_not_let_the_log_grow_without_limit(tmp_p
         await asyncio.wait_for(owing, 30)
         assert outbox.degraded is None
         assert balanced(outbox)
+
+
+async def test_a_start_on_a_disk_that_is_full_to_the_last_block_ends_in_words_or_goes_well_and_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    with small_disk(tmp_path, "ext4") as disk:
+        filler, agent = Filler(disk), AgentProcess(tmp_path, NOTHING)
+        agent.state = disk
+        try:
+            agent.start()
+            await agent.ready()
+            agent.kill()  # so that there is a log to read, into shared memory
+            filler.fill()
+            agent.start()
+            await agent.ready()  # the ballast has made room
+            agent.kill()
+            filler.fill()
+            agent.start()
+            assert (agent.wait(), "the disk is full" in agent.said()) == (1, True)
+            filler.free()
+            agent.start()
+            await agent.ready()
+        finally:
+            agent.kill()
 
 
 def disk_free(place: Path) -> int:
