@@ -8,11 +8,12 @@ from tests.faults.fault import Fault
 _HEAD = """\
 # The fault campaign
 
-What bellcrank promises ([architecture](architecture.md)), under what goes wrong. This page is written by
+What bellcrank promises ([architecture](architecture.md)), under what goes wrong. This page is the table of the runs in
+[faults.jsonl](faults.jsonl), each with its seed and seconds. More of them are added, and the page is written anew, by
 
-    python -m tests.faults all --seconds 60 --write docs/faults.md
+    python -m tests.faults NAME --seconds 60 --seed 1 --mutant all --results docs/faults.jsonl --write docs/faults.md
 
-`python -m tests.faults --list` names the faults, `python -m tests.faults NAME --seconds 60 --seed 1` runs one.
+`python -m tests.faults --list` names the faults; `all` in place of NAME runs one after the other.
 *Lost*: never told, though the agent had acknowledged it. *Twice*: told under more than one `webhook-id`. *Broken*: runs
 in which a promise did not hold, or that could not be brought to an end. Each fault has to catch agents with a promise
 broken on purpose (`tests/faults/mutants.py`), else it would show nothing; where the run of one broke off, it is *not
