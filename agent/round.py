@@ -76,9 +76,9 @@ class Round:
                 notice,
                 at,
                 self.step.moment,
-                new_id=engine.new_id,
-                labels=engine.labels,
-                events_to=engine.site.events_to,
+                new_id=engine.book.new_id,
+                labels=engine.book.labels,
+                events_to=engine.book.site.events_to,
             )
             draft.owe([event])
         except Exception:

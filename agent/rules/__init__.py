@@ -15,10 +15,12 @@ step         one staged transaction: readings, timers, sources that come and go
 engine       all of it together
 """
 
+from agent.rules.book import SOURCE_GRACE_S, Site
 from agent.rules.config import Rule
-from agent.rules.engine import SOURCE_GRACE_S, Engine, Site
+from agent.rules.engine import Engine
 from agent.rules.memory import Key, Memory, State
-from agent.rules.step import Change, Step
+from agent.rules.staging import Change
+from agent.rules.step import Step
 from agent.rules.telling import SOURCES
 
 __all__ = ["SOURCES", "SOURCE_GRACE_S", "Change", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]

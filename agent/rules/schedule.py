@@ -8,6 +8,7 @@ that a clock skips are none, and hours that it shows twice are hours twice.
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta, tzinfo
 
+from agent.model import Moment
 from agent.rules.config import DAYS, Active
 
 _DAYS_AHEAD = 9
@@ -73,6 +74,15 @@ class Schedule:
 
     def _offset(self, wall: float) -> timedelta | None:
         return datetime.fromtimestamp(wall, UTC).astimezone(self._timezone).utcoffset()
+
+
+def hours(schedule: Schedule | None, moment: Moment, at: float) -> tuple[bool, float | None]:
+    """Whether a rule is active at a time, and until when; with a wrong clock it is."""
+    if schedule is None or not moment.synced:
+        return True, None
+    wall = moment.wall_of(at)
+    active, until = schedule.at(wall)
+    return active, at + (until - wall)
 
 
 def _minutes(clock: str) -> int:

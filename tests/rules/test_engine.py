@@ -136,7 +136,7 @@ def test_a_sensor_that_comes_and_goes_leaves_no_timers_behind() -> None:
         agent.at += 1
         agent.reads(8)
     agent.reads(4)
-    assert agent.engine.timers == [(agent.at + 86400, ("cold", SENSOR))]
+    assert agent.engine.memories.timers == [(agent.at + 86400, ("cold", SENSOR))]
 
 
 @pytest.mark.parametrize("value", ["error", "", True])
@@ -414,14 +414,26 @@ def test_a_step_that_is_let_go_of_changes_nothing() -> None:
     agent.reads(4)
     agent.reads("pressed", "doorbell.button")
     engine = agent.engine
-    before = (dict(engine.memory), dict(engine.latest), list(engine.timers), engine.now, engine.soft_since())
+    before = (
+        dict(engine.memory),
+        dict(engine.latest),
+        list(engine.memories.timers),
+        engine.memories.now,
+        engine.soft_since(),
+    )
     step = engine.step(Moment(1100, WALL + 1100, synced=True))
     step.run_timers(1100)
     step.reading(reading(9), 1100)
     step.reading(reading("pressed", "doorbell.button"), 1059)
     assert step.hard
     assert states(step.events) == ["firing", "resolved", None]
-    after = (dict(engine.memory), dict(engine.latest), list(engine.timers), engine.now, engine.soft_since())
+    after = (
+        dict(engine.memory),
+        dict(engine.latest),
+        list(engine.memories.timers),
+        engine.memories.now,
+        engine.soft_since(),
+    )
     assert after == before
     assert states(agent.waits(60)) == ["firing"]
 

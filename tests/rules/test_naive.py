@@ -211,9 +211,9 @@ class Naive(RuleBasedStateMachine):
         """One batch; where its commit fails, the step is let go of and all is done again."""
         first, engine = self.agent.at, self.agent.engine
         for _ in range(commits_that_fail):
-            before = (dict(engine.memory), list(engine.timers), dict(engine.latest), engine.now)
+            before = (dict(engine.memory), list(engine.memories.timers), dict(engine.latest), engine.memories.now)
             self.evaluate(messages)
-            assert before == (engine.memory, engine.timers, engine.latest, engine.now)
+            assert before == (engine.memory, engine.memories.timers, engine.latest, engine.memories.now)
             self.agent.at = first
         self.agent.finish(self.evaluate(messages))
         at = int(first)
@@ -267,7 +267,7 @@ class Naive(RuleBasedStateMachine):
             expected = levels[key].told if key in levels else pulse_story(key[0], history)[0]
             assert told[key] == expected, key
         dues = sorted(story.ends_at for story in levels.values() if story.ends_at is not None)
-        assert [due for due, _ in self.agent.engine.timers] == dues
+        assert [due for due, _ in self.agent.engine.memories.timers] == dues
         assert self.agent.engine.next_due() == (dues[0] if dues else None)
 
     @invariant()

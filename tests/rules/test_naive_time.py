@@ -325,7 +325,7 @@ class NaiveTime(RuleBasedStateMachine):
     def nothing_is_due_that_is_over(self) -> None:
         due = self.agent.engine.next_due()
         assert due is None or due >= self.agent.at
-        assert self.agent.engine.timers == sorted(self.agent.engine.timers)
+        assert self.agent.engine.memories.timers == sorted(self.agent.engine.memories.timers)
 
 
 TestNaiveTime = NaiveTime.TestCase

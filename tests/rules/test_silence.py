@@ -270,7 +270,7 @@ def test_a_source_that_comes_and_goes_asks_for_no_look_at_sensors_that_are_well(
         looked.append({change.key for change in step.changes if change.key[0] != SOURCES})
         agent.finish(step)
     assert looked == [set()] * 4
-    assert not agent.engine.minding
+    assert not agent.engine.memories.minding
     assert states(agent.waits(600)) == ["resolved"]
 
 
@@ -281,9 +281,9 @@ def test_what_was_to_be_looked_at_while_its_source_was_away_is_looked_at_once_it
     agent.reads(20, "rooms.hall.temperature")
     agent.stands(FeedState.PAUSED, "rooms")
     agent.waits(300)
-    assert agent.engine.minding == {"rooms.kitchen": {("silent", KITCHEN)}}
+    assert agent.engine.memories.minding == {"rooms.kitchen": {("silent", KITCHEN)}}
     agent.stands(FeedState.OPEN, "rooms")
-    assert not agent.engine.minding
+    assert not agent.engine.memories.minding
     assert alerts(agent.waits(QUARTER - 1)) == []
     assert [event.subject for event in alerts(agent.waits(1))] == ["rooms.hall.temperature", KITCHEN]
 
