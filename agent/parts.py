@@ -161,7 +161,7 @@ class Parts:
 
         def event() -> Event:
             moment = clock.moment()
-            new_id = self._pipeline.engine.book.new_id
+            new_id = self._pipeline.engine.book.teller.new_id
             return notices.event_of(notice, moment.at, moment, new_id=new_id, labels=pulse.labels, events_to=(name,))
 
         def lives() -> bool:

@@ -76,8 +76,8 @@ class Round:
                 notice,
                 at,
                 self.step.moment,
-                new_id=engine.book.new_id,
-                labels=engine.book.labels,
+                new_id=engine.book.teller.new_id,
+                labels=engine.book.teller.labels,
                 events_to=engine.book.site.events_to,
             )
             draft.owe([event])

@@ -9,10 +9,25 @@ memory       what is kept of it
 compiled     a rule made ready: which memory a sensor is part of, and when something is due
 directory    which rules may be about a sensor
 outlook      what can be seen of a rule: its thresholds, and where time takes a memory
+pulses       which single readings are told
+downtime     what a memory from the disk is after a start
 census       which memories are in which state
 telling      builds the events
+
+What an engine has:
+
+book         the rules of one configuration, and the routes from a sensor to them
+memories     all memories that are installed, with their timers
+attendance   who is there: what was said last, signs of life, how sources stand
+engine       the three together, and the steps that change them
+
+A step, and what it is made of; a reading goes through it from the top to the bottom:
+
 step         one staged transaction: readings, timers, sources that come and go
-engine       all of it together
+judging      what a reading or the time makes of a memory
+alerts       what begins or ends by it, and is told
+staging      the changes of memory, until they are installed or let go of
+timers       the next of those that are installed and those that are staged
 """
 
 from agent.rules.book import SOURCE_GRACE_S, Site

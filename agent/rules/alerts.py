@@ -1,7 +1,6 @@
 """What becomes of the alerts of a step: begun, told again, resolved, and the events that tell of it."""
 
 from agent.model import Event, Moment
-from agent.rules.book import Book
 from agent.rules.compiled import Compiled
 from agent.rules.machine import OK, tells
 from agent.rules.memory import Key, Memory, Said, State, Weight
@@ -14,8 +13,10 @@ from drivers.base import Reading
 class Alerts:
     """Of one step."""
 
-    def __init__(self, book: Book, staging: Staging, moment: Moment) -> None:
-        self._book, self._staging, self._moment = book, staging, moment
+    __slots__ = ("_moment", "_staging", "_tell", "events")
+
+    def __init__(self, teller: Teller, staging: Staging, moment: Moment) -> None:
+        self._tell, self._staging, self._moment = teller, staging, moment
         self.events: list[Event] = []
         """What it tells, in order."""
 
@@ -47,12 +48,12 @@ class Alerts:
 
     def pulse(self, rule: Compiled, reading: Reading, at: float) -> None:
         """Tell of one reading by itself."""
-        self.events.append(self._teller().pulse(rule, reading, at))
+        self.events.append(self._tell.pulse(rule, reading, at, self._moment))
 
     def _begun(self, rule: Compiled, memory: Memory, at: float) -> Memory:
         moment = self._moment
         return memory._replace(
-            alert_id=self._book.new_id("alt_"),
+            alert_id=self._tell.new_id("alt_"),
             owed=rule.send_to,
             started_wall=moment.wall_of(at),
             started_at=None if moment.synced else at,
@@ -65,10 +66,7 @@ class Alerts:
     ) -> None:
         if key[0] == SOURCES:
             told = memory.said if what == "resolved" else said
-            self.events.append(self._teller().source(key, memory, told, what, at))
+            event = self._tell.source(key, memory, told, what, at, self._moment)
         else:
-            self.events.append(self._teller().alert(key, memory, said, what, at, reason, payload=payload))
-
-    def _teller(self) -> Teller:
-        book = self._book
-        return Teller(book.new_id, book.labels, self._moment, book.summaries)
+            event = self._tell.alert(key, memory, said, what, at, self._moment, reason, payload=payload)
+        self.events.append(event)

@@ -53,6 +53,8 @@ class Attendance:
 class Arrivals:
     """Of one step."""
 
+    __slots__ = ("_alive", "_known", "_standing", "forgotten", "heard", "unfit")
+
     def __init__(self, known: Attendance) -> None:
         self._known = known
         self.heard: list[tuple[Reading, float]] = []
@@ -119,7 +121,7 @@ class Arrivals:
         known = self._known
         for sensor in self.forgotten:
             known.forget(sensor)
-        for reading, at in {reading.sensor: (reading, at) for reading, at in self.heard}.values():
+        for reading, at in {entry[0].sensor: entry for entry in self.heard}.values():
             known.latest[reading.sensor] = Latest(_light(reading), at)
         known.alive.update(self._alive)
         for sensor in self.unfit:

@@ -11,7 +11,7 @@ from agent.rules.compiled import Compiled, Route, compile_rule
 from agent.rules.config import Rule
 from agent.rules.directory import Directory
 from agent.rules.memory import Key
-from agent.rules.telling import SOURCES
+from agent.rules.telling import SOURCES, Teller
 from agent.templates import Template
 
 SOURCE_GRACE_S = 30.0
@@ -55,9 +55,8 @@ class Book:
         site: Site,
     ) -> None:
         """`webhooks`: who is told where a rule names nobody; `new_id("evt_")` gives an id never given before."""
-        self.labels = labels
-        self.summaries = {name: Template(rule.summary) for name, rule in rules.items() if rule.summary is not None}
-        self.new_id = new_id
+        summaries = {name: Template(rule.summary) for name, rule in rules.items() if rule.summary is not None}
+        self.teller = Teller(new_id, labels, summaries)
         self.site = site
         zone = site.timezone
         self.rules: dict[str, Compiled] = {

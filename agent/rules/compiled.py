@@ -93,6 +93,13 @@ class Compiled:
         return len(self.operands) > 1 or self.schedule is not None or self.knows_sensors
 
     @cached_property
+    def remembers_pulses(self) -> bool:
+        """Whether it tells a pulse, or does not, because of those before."""
+        each, rule = self.rule.each, self.rule
+        changes_by = each is not None and each.changes_by is not None
+        return bool(rule.throttle) or changes_by or rule.count is not None
+
+    @cached_property
     def shared(self) -> frozenset[int]:
         """With placeholders: the operands that have none, kept once, in a memory that no binding has."""
         if not self.placeholders:

@@ -1,7 +1,8 @@
 """How rules judge: what a reading, a source that comes or goes, or the time makes of a memory.
 
-A reading comes in at `level` (a rule that judges each value by itself), `hear` (one with operands) or `pulse`; a timer
-that is over at `end`. What has changed a truth goes on to `judge`, and what has changed a state to `Alerts`.
+A reading comes in at `level` (a rule that judges each value by itself), `hear` (one with operands) or `pulse`, and
+finds the memory caught up with its time; a timer that is over comes in at `end`. What has changed a truth goes on to
+`judge`, and what has changed a state to `Alerts`.
 """
 
 from agent.model import Moment
@@ -19,18 +20,23 @@ from drivers.base import Reading
 class Judge:
     """Of one step."""
 
+    __slots__ = ("_alerts", "_arrivals", "_moment", "_staging")
+
     def __init__(self, staging: Staging, arrivals: Arrivals, alerts: Alerts, moment: Moment) -> None:
         self._staging, self._arrivals, self._alerts, self._moment = staging, arrivals, alerts, moment
 
     # -- a reading
 
-    def level(self, key: Key, rule: Compiled, reading: Reading, now: float) -> None:
-        """Put a reading to a rule that judges each value by itself."""
+    def level(self, key: Key, rule: Compiled, reading: Reading, at: float, now: float) -> None:
+        """Put a reading to a rule that judges each value by itself.
+
+        `at`: when it came; `now` is later where the step is ahead of its feed.
+        """
+        memory = self._caught_up(key, rule, at)
         signal = rule.signal(reading.value)
         if signal is None:
             self._arrivals.unfit.append(reading.sensor)
             return
-        memory = self._staging.known(key)
         if memory is None and signal is not Signal.BAD:
             return  # nothing was the matter, and nothing is
         memory = memory or rule.blank
@@ -40,10 +46,10 @@ class Judge:
         elif following in (PENDING, RECOVERING):
             self._staging.keep(key, memory._replace(said=rule.said(reading)), Weight.NONE)
 
-    def hear(self, route: Route, reading: Reading, now: float) -> None:
-        """Put a reading to the operands of a rule; only what changes a truth is judged."""
+    def hear(self, route: Route, reading: Reading, at: float, now: float) -> None:
+        """Put a reading to the operands of a rule; only what changes a truth is judged. Times as of `level`."""
         key, rule, indices = route
-        memory, weight = self._staging.recall(key), Weight.NONE
+        memory, weight = self._caught_up(key, rule, at) or rule.blank, Weight.NONE
         truths, windows, judged = memory.truths, memory.windows, False
         for i in indices:
             heard = rule.operands[i].hear(truths[i], windows[i], reading, now)
@@ -84,13 +90,17 @@ class Judge:
 
     # -- time
 
-    def catch_up(self, key: Key, rule: Compiled, until: float) -> None:
-        """End what was over before a reading of it came.
+    def _caught_up(self, key: Key, rule: Compiled, until: float) -> Memory | None:
+        """What is remembered after the end of all that was over before a reading of it came.
 
         Its timers may be behind, where another feed has messages that wait; that feed has nothing to say of it.
         """
-        while (due := self._staging.due(key)) is not None and due <= until:
+        while (memory := self._staging.known(key)) is not None:
+            due = rule.due_at(memory)
+            if due is None or due > until:
+                break
             self.end(key, rule, due)
+        return memory
 
     def end(self, key: Key, rule: Compiled, due: float) -> None:
         """Do what a timer asks for: look again, end a hold, or remind."""

@@ -21,6 +21,9 @@ class Counted(NamedTuple):
     weight: Weight
 
 
+_TOLD = Counted(True, None, Weight.NONE)
+
+
 def matches(rule: Compiled, memory: Memory, reading: Reading) -> Truth:
     """Whether a reading is a pulse; None where the rule cannot judge a value of this kind."""
     each = rule.rule.each
@@ -34,6 +37,8 @@ def matches(rule: Compiled, memory: Memory, reading: Reading) -> Truth:
 
 def count(rule: Compiled, memory: Memory, reading: Reading, at: float) -> Counted:
     """Whether a pulse is told, or one of too few, or throttled."""
+    if not rule.remembers_pulses:
+        return _TOLD
     config = rule.rule
     if config.count is not None and config.within is not None:
         window = memory.windows[0] if memory.windows else None
@@ -44,7 +49,5 @@ def count(rule: Compiled, memory: Memory, reading: Reading, at: float) -> Counte
     if config.throttle and memory.told_at is not None and at - memory.told_at < config.throttle:
         return Counted(False, memory._replace(throttled=memory.throttled + 1), Weight.SOFT)
     changes_by = config.each is not None and config.each.changes_by is not None
-    if not (config.throttle or changes_by or config.count is not None):
-        return Counted(True, None, Weight.NONE)
     told_at, baseline = at if config.throttle else None, reading.value if changes_by else None
     return Counted(True, memory._replace(told_at=told_at, baseline=baseline), Weight.HARD)

@@ -24,6 +24,8 @@ class Change(NamedTuple):
 class Staging:
     """Of one step."""
 
+    __slots__ = ("_installed", "_kept", "_minding", "_rules", "_staged", "changes", "hard", "now", "timers")
+
     def __init__(self, rules: Mapping[str, Compiled], installed: Memories) -> None:
         self._rules, self._installed, self._kept = rules, installed, installed.kept
         self.now = installed.now

@@ -35,12 +35,27 @@ class Savepoint(NamedTuple):
 class Step:
     """See above. `changes` of memory, `events`, what it `heard` and the sensors that are `forgotten`, each in order."""
 
+    # One is made in each round: with slots, here and in its parts, that is quicker.
+    __slots__ = (
+        "_alerts",
+        "_arrivals",
+        "_book",
+        "_judge",
+        "_memories",
+        "_staging",
+        "changes",
+        "events",
+        "forgotten",
+        "heard",
+        "moment",
+    )
+
     def __init__(self, book: Book, memories: Memories, attendance: Attendance, moment: Moment) -> None:
         self.moment = moment
         self._book, self._memories = book, memories
         self._staging = staging = Staging(book.rules, memories)
         self._arrivals = arrivals = Arrivals(attendance)
-        self._alerts = alerts = Alerts(book, staging, moment)
+        self._alerts = alerts = Alerts(book.teller, staging, moment)
         self._judge = Judge(staging, arrivals, alerts, moment)
         self.events, self.changes = alerts.events, staging.changes
         self.heard, self.forgotten = arrivals.heard, arrivals.forgotten
@@ -65,13 +80,10 @@ class Step:
             key, rule, _ = route
             if rule.pulses:
                 judge.pulse(key, rule, reading, now)
-                continue
-            if staging.known(key) is not None:
-                judge.catch_up(key, rule, at)
-            if rule.operands:
-                judge.hear(route, reading, now)
+            elif rule.operands:
+                judge.hear(route, reading, at, now)
             else:
-                judge.level(key, rule, reading, now)
+                judge.level(key, rule, reading, at, now)
 
     def presence(self, presence: Presence, at: float) -> None:
         """Take in how a source or a device of it stands from now on."""
@@ -188,8 +200,7 @@ class Step:
         """Put how a source stands to the rule that tells of it, as the value of a sensor that it is itself."""
         origin = Origin(presence.source, {}, {}, presence.detail, False)
         key, rule = (SOURCES, f"source:{presence.prefix}"), self._book.rules[SOURCES]
-        self._judge.catch_up(key, rule, now)
-        self._judge.level(key, rule, Reading(presence.prefix, str(presence.state), None, origin), now)
+        self._judge.level(key, rule, Reading(presence.prefix, str(presence.state), None, origin), now, now)
 
     def _look_at_hours(self) -> None:
         """The clock on the wall was set: let the rules with hours look at it anew."""

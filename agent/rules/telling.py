@@ -18,16 +18,24 @@ _NOTHING_TOLD = Told(None, "warning", {}, None)
 
 
 class Teller(NamedTuple):
-    """What all events of a step share."""
+    """What all events share. `at`: when it happened; `moment`: the one of the step that tells of it."""
 
     new_id: Callable[[str], str]
     labels: Mapping[str, str]
-    moment: Moment
     summaries: Mapping[str, Template]
     """Of the rules that have one of their own."""
 
     def alert(
-        self, key: Key, memory: Memory, said: Said | None, what: str, at: float, reason: str, *, payload: bool
+        self,
+        key: Key,
+        memory: Memory,
+        said: Said | None,
+        what: str,
+        at: float,
+        moment: Moment,
+        reason: str,
+        *,
+        payload: bool,
     ) -> Event:
         """Tell of an alert; `what` is `firing`, `repeated` or `resolved`.
 
@@ -35,14 +43,14 @@ class Teller(NamedTuple):
         """
         name, subject = key
         said, told = said or _NOTHING_SAID, memory.told or _NOTHING_TOLD
-        wall = self.moment.wall_of(at)
+        wall = moment.wall_of(at)
         event = Event(
             id=self.new_id("evt_"),
             type=_type(told.event, what),
             subject=subject,
             at=at,
             wall=wall,
-            synced=self.moment.synced,
+            synced=moment.synced,
             send_to=memory.owed,
             expires_s=told.expires_s,
             rule=name,
@@ -54,7 +62,7 @@ class Teller(NamedTuple):
             condition=told.condition,
             reason=reason,
             alert_id=memory.alert_id,
-            started_wall=self._started_wall(memory),
+            started_wall=_started_wall(memory, moment),
             started_at=memory.started_at,
             ended_wall=wall if what == "resolved" else None,
             labels={**self.labels, **said.labels},
@@ -65,13 +73,13 @@ class Teller(NamedTuple):
         )
         return self._in_own_words(event)
 
-    def source(self, key: Key, memory: Memory, said: Said | None, what: str, at: float) -> Event:
+    def source(self, key: Key, memory: Memory, said: Said | None, what: str, at: float, moment: Moment) -> Event:
         """Tell that a source or a device of it was lost or is there again.
 
         Its `reason` is how it was lost: lost, refused or offline.
         """
         subject, said = key[1], said or _NOTHING_SAID
-        lost, wall = what == "firing", self.moment.wall_of(at)
+        lost, wall = what == "firing", moment.wall_of(at)
         detail = f": {said.payload}" if said.payload and lost else ""
         return Event(
             id=self.new_id("evt_"),
@@ -79,26 +87,20 @@ class Teller(NamedTuple):
             subject=subject,
             at=at,
             wall=wall,
-            synced=self.moment.synced,
+            synced=moment.synced,
             send_to=memory.owed,
             state="firing" if lost else "resolved",
             severity="warning",
             reason=str(said.value),
             alert_id=memory.alert_id,
-            started_wall=self._started_wall(memory),
+            started_wall=_started_wall(memory, moment),
             started_at=memory.started_at,
             ended_wall=None if lost else wall,
             labels={**self.labels, **said.labels},
             summary=f"{subject.partition(':')[2]} is {f'{said.value}{detail}' if lost else 'there again'}",
         )
 
-    def _started_wall(self, memory: Memory) -> float | None:
-        """When an alert began, by a clock that is right now, though it may not have been then."""
-        if memory.started_at is None or not self.moment.synced:
-            return memory.started_wall
-        return self.moment.wall_of(memory.started_at)
-
-    def pulse(self, rule: Compiled, reading: Reading, at: float) -> Event:
+    def pulse(self, rule: Compiled, reading: Reading, at: float, moment: Moment) -> Event:
         """Tell of one reading."""
         config, said = rule.rule, rule.said(reading)
         event = Event(
@@ -106,8 +108,8 @@ class Teller(NamedTuple):
             type=config.event or "sensor.event",
             subject=reading.sensor,
             at=at,
-            wall=self.moment.wall_of(at),
-            synced=self.moment.synced,
+            wall=moment.wall_of(at),
+            synced=moment.synced,
             send_to=rule.send_to,
             expires_s=config.expires,
             rule=rule.name,
@@ -128,6 +130,13 @@ class Teller(NamedTuple):
         """The event with the summary of its rule, as that is now."""
         template = self.summaries.get(event.rule or "")
         return event if template is None else replace(event, summary=template.text(facts_of(event), SUMMARY_CHARS_MAX))
+
+
+def _started_wall(memory: Memory, moment: Moment) -> float | None:
+    """When an alert began, by a clock that is right now, though it may not have been then."""
+    if memory.started_at is None or not moment.synced:
+        return memory.started_wall
+    return moment.wall_of(memory.started_at)
 
 
 def _type(own: str | None, what: str) -> str:

@@ -12,6 +12,8 @@ Timer = tuple[float, Key]
 class Timers:
     """An entry counts only while the memory agrees with it."""
 
+    __slots__ = ("_installed", "_passed", "_staged")
+
     def __init__(self, installed: Sequence[Timer]) -> None:
         """`installed`: in order."""
         self._installed = installed
