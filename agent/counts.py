@@ -49,12 +49,13 @@ class Counts:
         """Events that became owed; of rules that are no more, none."""
 
     def count(self, inputs: Iterable[Input], done: Round) -> None:
-        """Take in a round."""
+        """Take in a round. What was refused before is not refused again by coming again."""
+        repeated = {id(repeat) for repeat in done.repeats}
         for _, _, message in inputs:
             if isinstance(message, Message):
                 for source in message.sources:
                     self.sources[source].messages += 1
-                if message.refusals:
+                if message.refusals and id(message) not in repeated:
                     self._refuse(message.refusals)
         for repeat in done.repeats:
             for source in repeat.sources:

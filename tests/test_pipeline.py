@@ -264,6 +264,16 @@ async def test_refusals_are_counted_with_their_reason(tmp_path: Path) -> None:
         assert at.pipeline.counts.sensors["a.t"].last == refusal
 
 
+async def test_what_was_refused_and_comes_again_is_counted_as_refused_once(tmp_path: Path) -> None:
+    async with house(tmp_path, rules(high=LEVEL)) as at:
+        refusal = Refusal("a", "a.t", "not_finite", "nan")
+        for dup in (False, True):
+            await at.take(Message(at.clock.now(), ("a",), (), (refusal,), receipt(1, dup=dup)))
+        count = at.pipeline.counts.sources["a"]
+        assert (count.messages, count.repeats, count.refused_by) == (2, 1, {"not_finite": 1})
+        assert at.pipeline.counts.sensors["a.t"].refused == 1
+
+
 async def test_the_first_refusal_of_a_kind_is_logged_and_the_last_one_shown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -190,15 +190,15 @@ class Mailbox:
                 self._lanes.refill(*found)
 
     async def _first(self, lanes: Sequence[Lane]) -> list[Delivery]:
-        found = []
-        for lane in lanes:
-            if not lane.loaded:
-                await self._load(lane)
-            if not lane.loaded:
+        """What is first in some that were taken. What is loaded is lent at once: while others are read it may go."""
+        lent = {lane.subject: self._lend(lane) for lane in lanes if lane.loaded}
+        for lane in [lane for lane in lanes if lane.subject not in lent]:
+            await self._load(lane)
+            if lane.loaded:
+                lent[lane.subject] = self._lend(lane)
+            else:
                 self._lanes.drop(lane)
-            elif delivery := self._lend(lane):
-                found.append(delivery)
-        return found
+        return [delivery for lane in lanes if (delivery := lent.get(lane.subject))]
 
     def _lend(self, lane: Lane) -> Delivery | None:
         """What is first in a lane that was taken; None: it cannot be lent."""

@@ -47,6 +47,8 @@ class Sweeper:
         self._more = False
         """Whether the last commit has left something to purge."""
         self._committed_at = 0.0
+        self._died_at = -math.inf
+        """When something became a dead letter last."""
         self.untold = True
         """Whether there may be dead letters that nobody was told of."""
 
@@ -91,7 +93,10 @@ class Sweeper:
     def follow(self, batch: Batch, outcome: Outcome) -> None:
         """A batch was committed."""
         self._committed_at, self._more = batch.moment.at, outcome.more
-        self.untold = (self.untold and batch.exhausted_before is None) or _has_dead(batch)
+        if _has_dead(batch):
+            self._died_at, self.untold = batch.moment.at, True
+        if batch.exhausted_before is not None:  # what died in a part of this batch that went alone is not among them
+            self.untold = self._died_at >= batch.exhausted_before
 
     async def _expired(self, now: float) -> Sequence[Gone]:
         """Look through the next part of what is pending, where something in it may have expired."""

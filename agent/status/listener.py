@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import ssl
@@ -31,7 +32,7 @@ class Listener:
         return self._tls is not None
 
     async def take(self) -> asyncio.Server:
-        """Take the address, unless it is taken; nobody is heard yet. Raises OSError that names it."""
+        """Take the address, unless somebody is heard there; nobody is here yet. Raises OSError that names it."""
         if self._server is None:
             host, port = self._address
             handshake_s = None if self._tls is None else HANDSHAKE_S
@@ -47,11 +48,13 @@ class Listener:
         return self._server
 
     async def serve(self, accept: Callable[[], asyncio.BaseProtocol]) -> None:
-        """Let whoever connects be heard. Raises OSError that names the address."""
+        """Let whoever connects be heard. Raises OSError that names the address: of two who took it one is heard."""
         self._accept = accept
         server = await self.take()
         with self._naming():
             await server.start_serving()
+            if not all(server.sockets):  # uvloop tells nobody but its log, and has let go of the socket
+                raise OSError(errno.EADDRINUSE, "")
 
     def renew(self, settings: ServerTls | None) -> None:
         """Show the certificate that stands in the files now.

@@ -137,7 +137,7 @@ def encode(value: Any) -> bytes:
     """
     if orjson is not None:
         try:
-            return orjson.dumps(value)
+            return bytes(memoryview(orjson.dumps(value)))  # a copy: what it returns holds on to a buffer of some KiB
         except TypeError:
             pass
     return _JSON.encode(value).encode()

@@ -68,11 +68,15 @@ def _catches_hangup(status: Path) -> bool:
 
 
 def change(config: Path) -> None:
-    """Other settings of sources, so that their feeds are opened anew, and of webhooks; or as they were before."""
+    """Other settings of sources, so that their feeds are opened anew, and of webhooks; or as they were before.
+
+    Serial ports stay open: what a device says while its port is closed is heard by nobody.
+    """
     yaml = YAML()
     given: dict[str, Any] = yaml.load(config.read_text(encoding="utf-8"))
     for source in (given.get("sources") or {}).values():
-        _toggle(source, "labels", {"reloaded": "once"})
+        if source["driver"] != "serial":
+            _toggle(source, "labels", {"reloaded": "once"})
     for webhook in (given.get("webhooks") or {}).values():
         _toggle(webhook, "concurrency", 3)
     text, new = StringIO(), config.with_suffix(".new")

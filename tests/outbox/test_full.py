@@ -112,6 +112,32 @@ async def test_an_alert_whose_firing_was_sent_keeps_its_end(tmp_path: Path, endi
         assert {"2", "3", "4"} <= set(waiting(tmp_path))
 
 
+async def test_what_is_lent_is_not_dropped_while_that_of_another_subject_is_read(tmp_path: Path) -> None:
+    clock, free = HandClock(), threading.Event()
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1, subject="a"), event(2, subject="b"))
+    async with opened(tmp_path, clock, limits=Limits(max_events=2)) as (outbox, _):
+        mailbox = outbox.mailboxes["ops"]
+        (first,) = await mailbox.due(clock.now(), 1)
+        mailbox.settle(Settlement(first, Ending.AGAIN, due_at=clock.now()))
+        await owe(outbox, clock)
+        busy = asyncio.create_task(outbox.worker.run(free.wait))
+        committing = asyncio.create_task(owe(outbox, clock, event(3, subject="c")))
+        await asyncio.sleep(0)
+        lending = asyncio.create_task(mailbox.due(clock.now(), 2))
+        await asyncio.sleep(0)
+        free.set()
+        await asyncio.gather(busy, committing)
+        sent = await lending
+        for delivery in sent:
+            mailbox.settle(done(delivery))
+        await owe(outbox, clock)
+        counters = outbox.counters["ops"]
+        assert [delivery.event_id for delivery in sent] == ["evt_1"]
+        assert (counters.delivered, counters.dropped_by["full"], counters.pending) == (1, 1, 1), "the other was dropped"
+        assert balanced(outbox)
+
+
 async def test_what_a_courier_has_is_not_dropped_nor_is_its_alert(tmp_path: Path) -> None:
     clock = HandClock()
     async with opened(tmp_path, clock, limits=Limits(max_events=4)) as (outbox, _):

@@ -458,6 +458,35 @@ async def test_marks_that_come_while_the_disk_is_full_are_committed_before_the_r
         assert balanced(outbox)
 
 
+async def test_what_dies_in_a_part_that_goes_alone_is_still_to_be_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The batch tells of those before it alone."""
+    clock, true_commit, failed = HandClock(), Store.commit, False
+
+    def commit(store: Store, number: int, batch: Batch) -> None:
+        nonlocal failed
+        if batch.owed and not failed:
+            failed = True
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        true_commit(store, number, batch)
+
+    async with opened(tmp_path, clock) as (outbox, _):
+        await owe(outbox, clock, event(1))
+        (delivery,) = await outbox.mailboxes["ops"].due(clock.now(), 1)
+        monkeypatch.setattr(Store, "commit", commit)
+        for number, untold in ((2, True), (3, False)):
+            batch = batch_of(outbox, clock.moment(), event(number))
+            batch.exhausted_before = batch.moment.at
+            if untold:
+                outbox.mailboxes["ops"].settle(done(delivery, Ending.DEAD))
+            await outbox.commit(batch)
+            assert (failed, outbox.sweeper.untold) == (True, untold)
+            clock.advance(60)
+
+
 async def test_nothing_is_lent_while_very_many_marks_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("agent.outbox.gathering.MARKS_MAX", 2)
     clock = HandClock()

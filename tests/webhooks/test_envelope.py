@@ -1,6 +1,7 @@
 """The body: a CloudEvents 1.0 JSON event, judged by `cloudevents`, and a Standard Webhooks payload."""
 
 import json
+import tracemalloc
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,7 @@ from cloudevents.v1.http import from_json
 from agent.model import Event, Moment
 from agent.templates import rfc3339
 from agent.webhooks.config import Webhook
-from agent.webhooks.envelope import envelope, trial
+from agent.webhooks.envelope import encode, envelope, trial
 from agent.webhooks.writer import Writer
 from tests.webhooks.events import ALERT, PULSE
 
@@ -132,3 +133,13 @@ def test_a_large_body_is_warned_of_once_for_each_rule(caplog: pytest.LogCaptureF
 
 def test_times_are_utc_with_milliseconds() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00.000Z"
+
+
+def test_what_is_written_and_waits_holds_no_more_memory_than_it_has_bytes() -> None:
+    tracemalloc.start()
+    try:
+        waiting = [encode({"number": number, "text": "x" * 400}) for number in range(100)]
+        held_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held_bytes < 2 * sum(map(len, waiting))
