@@ -36,7 +36,7 @@ class WallClock(NamedTuple):
 
 
 class Memories:
-    """They change by steps only (`agent.rules.staging`)."""
+    """They change by steps only (`agent.rules.staging`), and where a timer had to be skipped."""
 
     def __init__(self, rules: Mapping[str, Compiled]) -> None:
         self._rules = rules
