@@ -63,7 +63,7 @@ def sources_yaml(
 
 def _is_no_topic(where: str) -> bool:
     """Whether the configuration would take it for something else than the one topic that it is."""
-    return where.startswith("$share/") or bool(_NO_TOPIC & set(where.replace(_PLACEHOLDER, "")))
+    return where.split("/")[0] == "$share" or bool(_NO_TOPIC & set(where.replace(_PLACEHOLDER, "")))
 
 
 def _largest_group(places: Mapping[str, Place]) -> tuple[str, Sequence[str]] | None:

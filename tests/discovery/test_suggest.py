@@ -63,7 +63,7 @@ def test_names_and_units_come_from_what_was_announced(tmp_path: Path) -> None:
     assert "Bedroom" in text
 
 
-@pytest.mark.parametrize("topic", ["a/{b", "$share/a/b"])
+@pytest.mark.parametrize("topic", ["a/{b", "$share/a/b", "$share"])
 def test_a_topic_that_the_configuration_cannot_name_is_told_in_a_comment(tmp_path: Path, topic: str) -> None:
     seen = Seen()
     seen.add(topic, b"1", 1.0)

@@ -13,6 +13,7 @@ from random import Random
 from tests.faults.house import House, house
 from tests.faults.power_cut.recording import Record, Recorder
 from tests.support.faulty import Faulty
+from tests.support.waiting import until
 
 _BUSY = 0.1
 _CALLS_MAX = {"kill": 200, "fail, kill": 3}
@@ -55,7 +56,7 @@ async def record(
                 await asyncio.sleep(chance.uniform(0, 0.2))
             if "kill" in trouble:
                 recorder.kill_after(chance.randint(1, _CALLS_MAX[trouble]))
-                await at.comes(lambda: not at.agent.lives(), "its end")
+                await until(lambda: not at.agent.lives(), at.patience_s, "its end")
                 at.running.cancel()
                 faulty.heal()
                 at.agent.start(**env)
