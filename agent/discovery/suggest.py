@@ -70,12 +70,13 @@ def _largest_group(places: Mapping[str, Place]) -> tuple[str, Sequence[str]] | N
     groups: defaultdict[tuple[Sequence[str | None], str, frozenset[Path]], list[str]] = defaultdict(list)
     for topic, place in places.items():
         levels = topic.split("/")
-        for i in range(len(levels)):
+        for i in range(topic.startswith("$"), len(levels)):  # a first level of $ is found by no wildcard (4.7.2)
             alike: Sequence[str | None] = (*levels[:i], None, *levels[i + 1 :])
             groups[alike, place.format, frozenset(place.fields)].append(topic)
-    (shape, *_), members = max(groups.items(), key=lambda group: len(group[1]))
-    if len(members) < 2:
+    largest = max(groups.items(), key=lambda group: len(group[1]), default=None)
+    if largest is None or len(largest[1]) < 2:
         return None
+    (shape, *_), members = largest
     return "/".join(_PLACEHOLDER if level is None else level for level in shape), sorted(members)
 
 

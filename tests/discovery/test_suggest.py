@@ -73,6 +73,14 @@ def test_a_topic_that_the_configuration_cannot_name_is_told_in_a_comment(tmp_pat
     assert list(loaded(tmp_path, text).sources) == ["plain"]
 
 
+def test_a_first_level_of_a_dollar_makes_no_placeholder_as_no_wildcard_finds_it(tmp_path: Path) -> None:
+    seen = Seen()
+    for topic in ("$a", "$b", "$c/x", "$c/y"):
+        seen.add(topic, b"1", 1.0)
+    sources = loaded(tmp_path, suggested(seen)).sources
+    assert sorted(source.topic for source in sources.values()) == ["$a", "$b", "$c/{device}"]
+
+
 @pytest.mark.parametrize("word", ["true", "False", "null", "NULL"])
 def test_a_field_named_by_a_word_that_is_no_text_in_yaml_is_found(tmp_path: Path, word: str) -> None:
     seen = Seen()
