@@ -17,7 +17,7 @@ class Size:
     """Readings that change nothing."""
     limits_s: float = 3.0
     idle_s: float = 15.0
-    lone: int = 3
+    lone: int = 10
     """Events with nothing before and after them."""
     away: int = 300
     """Readings at 100 a second while the receiver is away."""
