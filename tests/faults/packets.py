@@ -76,6 +76,7 @@ class Storm:
         await asyncio.sleep(min(hold_s, 1.0))
         self._wire.lose(self._ports, hears=0, says=0)
         self._at.agent.start()
+        await self._at.ready()  # its page comes behind its feeds, and is asked next
 
     async def receiver_vanishes(self, hold_s: float) -> None:
         """The same of the receiver: what the agent has kept of its connections is of nobody."""

@@ -185,7 +185,7 @@ async def test_many_rules_come_in_pages_and_those_that_fire_are_at_the_top_of_ea
     }
     text, outline = await page(Eyes(snapshot(rules=rules)), archive, "/?q=s&rules=2")
     section = text[text.index('id="rules"') : text.index('id="webhooks"')]
-    assert section.count('<tr><th scope="row">') == 50
+    assert len(re.findall(r'<tr>\s*<th scope="row">', section)) == 50
     assert "rule0050" in section
     assert "1001 rules, page 2 of 21" in outline.text
     assert 'href="/?q=s&amp;rules=3#rules"' in section
