@@ -125,8 +125,11 @@ class File:
                     self.path.chmod(0o600)  # before there is a log: that and the shared memory take its mode over
             write_again(self._log_path)
             self._set_up(db)
-        except sqlite3.Error as error:
-            if (true := self.true(error)) is not error:
+        except Exception as error:
+            true = self.true(error)
+            with contextlib.suppress(sqlite3.Error):
+                db.close()  # what waits for the collector of garbage keeps its descriptors
+            if true is not error:
                 raise true from error
             raise
         return db
