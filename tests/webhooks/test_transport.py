@@ -26,7 +26,7 @@ from tests.support.waiting import until
 
 async def post(url: str) -> Outcome:
     webhook = Webhook.model_validate(
-        {"url": url, "unsigned": True, "timeout": {"connect": "200ms", "total": "200ms"}, "concurrency": 1}
+        {"url": url, "unsigned": True, "timeout": {"connect": "1s", "total": "1s"}, "concurrency": 1}
     )
     transport = Transport(webhook, lambda: 0.0)
     try:
