@@ -286,5 +286,6 @@ FAULTS = [
         "abuses",
         broker_abuse,
         ("no-ledger",),
+        can_reload=False,  # what a broker does, and is owed, is of one connection
     )
 ]

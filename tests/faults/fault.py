@@ -57,4 +57,7 @@ class Fault:
     mutants: tuple[str, ...] = ()
     """The broken agents that it must catch."""
     can_reload: bool = True
-    """Whether the agent is a process, whose configuration can be changed meanwhile (`tests.faults.reloads`)."""
+    """Whether the agent is a process whose configuration can be changed meanwhile (`tests.faults.reloads`).
+
+    Not where the fault is of one connection, which a reload ends, or changes the configuration itself.
+    """
