@@ -38,7 +38,8 @@ The floors, from the ground; a file imports only from floors below its own:
     webhooks/transport          one POST
     webhooks/trial              one test event
     webhooks/courier heartbeat  deliver what is owed; say at intervals that the agent lives
-    status/                     snapshot, history, api/ (JSON, commands), page/ (HTML, live), metrics, control socket
+    status/                     snapshot, commands, history, api/ (JSON), page/ (HTML, live), metrics, control socket;
+                                `front` opens all of it beside the feeds
     supervise parts observe     keep feeds open; feeds and couriers that come and go; gather what there is to see
     app                         puts the parts together, and ends them in order
     listen verify demo          the people's side
