@@ -31,7 +31,7 @@ from agent.outbox import Filter, Loaded, Moved, Outbox, Span
 from agent.parts import NOTHING, Parts
 from agent.pipeline import Pipeline
 from agent.reload import applied
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from agent.status.commands import ReloadRefused, Tried, WebhookDisabled
 from agent.status.listener import Listener
 from agent.systemd import Systemd
@@ -298,7 +298,7 @@ class Agent:
 
 def _engine(config: Config) -> Engine:
     webhooks, labels = list(config.webhooks), config.agent.labels
-    return Engine(config.rules, webhooks, labels, _new_id, config.meanings(), config.site())
+    return Engine(Book(config.rules, webhooks, labels, _new_id, config.meanings(), config.site()))
 
 
 def _front() -> "type[Front]":

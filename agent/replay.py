@@ -14,7 +14,7 @@ from typing import NamedTuple
 from agent.config import Config
 from agent.model import Event, Moment
 from agent.recording import RecordedValue
-from agent.rules import Change, Engine, Key, Memory, State
+from agent.rules import Book, Change, Engine, Key, Memory, State
 from drivers.base import Driver, FeedState, Message, Origin, Presence, Raw, Reading, Surroundings
 from drivers.registry import driver_classes
 from drivers.units import format_duration
@@ -91,12 +91,14 @@ class Replay:
         self._drivers = _drivers(config, self._clock)
         ids = itertools.count(1)
         self._engine = Engine(
-            config.rules,
-            list(config.webhooks),
-            config.agent.labels,
-            lambda kind: f"{kind}{next(ids)}",
-            config.meanings(),
-            config.site(),
+            Book(
+                config.rules,
+                list(config.webhooks),
+                config.agent.labels,
+                lambda kind: f"{kind}{next(ids)}",
+                config.meanings(),
+                config.site(),
+            )
         )
         self.report = Report({name: Tally() for name in config.rules})
 

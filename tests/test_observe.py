@@ -14,7 +14,7 @@ from agent.config import Config
 from agent.model import DROP_REASONS, Content, Counters
 from agent.observe import Observer
 from agent.pipeline import Pipeline
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from tests.support.agent import AgentProcess, free_port
 from tests.support.hands import HandClock
 from tests.support.mosquitto import Mosquitto
@@ -163,7 +163,7 @@ def observer(
     rooms = {"gathering": SimpleNamespace(), "telling": SimpleNamespace()}
     rooms |= {"worker": SimpleNamespace(written_bytes=written_bytes), "store": SimpleNamespace(file=file)}
     box: Any = SimpleNamespace(**{"degraded": None, "counters": {}, "mailboxes": mailboxes, **rooms, **outbox})
-    pipeline = Pipeline(Engine({}, (), {}, str, {}), box, {}, clock, lambda *_: Content(b""))
+    pipeline = Pipeline(Engine(Book({}, (), {}, str, {})), box, {}, clock, lambda *_: Content(b""))
     config = Config.model_validate({"version": 1, "agent": {"name": "cabin", "timezone": zone}, "sources": {}})
     parts: Any = SimpleNamespace(drivers=[], couriers=couriers, heartbeats={})
     return Observer(config, "abc", clock, pipeline, box, parts)
@@ -204,7 +204,7 @@ def test_a_day_begins_where_the_agent_is_and_though_nobody_looks_then() -> None:
     for hours, more in ((21, 500), (2, 200), (1, 30)):
         clock.advance(hours * 3600)
         written[0] += more
-        watched._pipeline.on_step(Engine({}, (), {}, str, {}).step(clock.moment()))
+        watched._pipeline.on_step(Engine(Book({}, (), {}, str, {})).step(clock.moment()))
     assert watched.snapshot().outbox.written_bytes_today == 30, "since the first sign of life on this day"
 
 

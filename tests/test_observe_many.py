@@ -16,7 +16,7 @@ from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from agent.status.history import Change, Threshold
 from agent.status.snapshot import TRENDS_MAX, UNSETTLED_MAX, RuleFacts, Window
 from agent.tasks import Tasks
@@ -62,7 +62,14 @@ class House:
     def engine(self) -> Engine:
         config = self.config
         return Engine(
-            config.rules, list(config.webhooks), {}, lambda p: f"{p}{next(self._ids)}", config.meanings(), config.site()
+            Book(
+                config.rules,
+                list(config.webhooks),
+                {},
+                lambda p: f"{p}{next(self._ids)}",
+                config.meanings(),
+                config.site(),
+            )
         )
 
     async def start(self) -> None:

@@ -18,7 +18,7 @@ from agent.outbox import Batch, BatchRefused, Outbox
 from agent.outbox.packing import unpack
 from agent.outbox.store import Store
 from agent.pipeline import Pipeline
-from agent.rules import Engine, Memory, Rule, Site
+from agent.rules import Book, Engine, Memory, Rule, Site
 from agent.supervise import keep_open
 from drivers.base import (
     Arrival,
@@ -105,7 +105,7 @@ async def house(
     loaded = await outbox.open(clock)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
     site = Site(events_to=events_to)
-    engine = Engine(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site)
+    engine = Engine(Book(given, webhooks, {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site))
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
     pipeline = Pipeline(
         engine,
@@ -552,7 +552,7 @@ def following(at: House, given: dict[str, Rule], webhooks: Sequence[str] = ("ops
     ids = count(1)
     meanings = {name: rule.meaning("") for name, rule in given.items()}
     new_id = new_id or (lambda prefix: f"{prefix}next-{next(ids)}")
-    return Engine(given, webhooks, {}, new_id, meanings, Site(sources=["a"], events_to=webhooks))
+    return Engine(Book(given, webhooks, {}, new_id, meanings, Site(sources=["a"], events_to=webhooks)))
 
 
 WEEK = {"ops": 3600.0}

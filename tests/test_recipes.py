@@ -9,7 +9,7 @@ import pytest
 
 from agent.config import Config, load
 from agent.model import Event, Moment
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from drivers.base import FeedState, Presence
 from drivers.decoding import Decoded, Decoder
 from drivers.mqtt import MqttSource
@@ -41,7 +41,7 @@ class House:
         }
         meanings, site = config.meanings(), config.site()
         webhooks = list(config.webhooks)
-        self._engine = Engine(config.rules, webhooks, {}, lambda prefix: f"{prefix}{next(ids)}", meanings, site)
+        self._engine = Engine(Book(config.rules, webhooks, {}, lambda prefix: f"{prefix}{next(ids)}", meanings, site))
         step = self._engine.load({}, 0.0, self._moment)
         for source in config.sources:
             step.presence(Presence(self.at, source, source, FeedState.OPEN), self.at)

@@ -22,7 +22,7 @@ from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from agent.service import Service
 from agent.systemd import Systemd
 from agent.tasks import Tasks
@@ -129,7 +129,7 @@ async def test_the_watchdog_is_fed_until_the_pipeline_is_stuck(ear: Ear, tmp_pat
     clock, asked = HandClock(), 0
     config = Config(version=1, sources={})
     outbox = Outbox(tmp_path, {})
-    stuck = Pipeline(Engine({}, (), {}, str, {}), outbox, {}, clock, lambda *_: Content(b""))
+    stuck = Pipeline(Engine(Book({}, (), {}, str, {})), outbox, {}, clock, lambda *_: Content(b""))
     around = Surroundings("cabin", "", clock, Random(), {})
     parts = Parts(clock, around, outbox, stuck, {}, Tasks(lambda: None))
     observer = Observer(config, "", clock, stuck, outbox, parts)

@@ -18,7 +18,7 @@ from aiohttp import web
 from agent.outbox import Filter, Outbox, Span
 from agent.outbox.packing import unpack
 from agent.pipeline import Pipeline
-from agent.rules import Engine, Rule, Site
+from agent.rules import Book, Engine, Rule, Site
 from agent.templates import rfc3339
 from agent.webhooks import courier
 from agent.webhooks.config import Webhook
@@ -99,7 +99,7 @@ async def house(
     loaded = await outbox.open(clock)
     ids = count(1)
     meanings, site = {name: rule.meaning("") for name, rule in given.items()}, Site(sources=["room"])
-    engine = Engine(given, ["ops"], {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site)
+    engine = Engine(Book(given, ["ops"], {}, lambda prefix: f"{prefix}{clock.now()}-{next(ids)}", meanings, site))
     step = engine.load(loaded.memory, loaded.downtime_s, clock.moment())
     pipeline = Pipeline(engine, outbox, loaded.ledgers, clock, Writer("cabin", "id", {"ops": config}))
     await pipeline.begin(step)

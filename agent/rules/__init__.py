@@ -30,7 +30,7 @@ staging      the changes of memory, until they are installed or let go of
 timers       the next of those that are installed and those that are staged
 """
 
-from agent.rules.book import SOURCE_GRACE_S, Site
+from agent.rules.book import SOURCE_GRACE_S, Book, Site
 from agent.rules.config import Rule
 from agent.rules.engine import Engine
 from agent.rules.memory import Key, Memory, State
@@ -38,4 +38,4 @@ from agent.rules.staging import Change
 from agent.rules.step import Step
 from agent.rules.telling import SOURCES
 
-__all__ = ["SOURCES", "SOURCE_GRACE_S", "Change", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]
+__all__ = ["SOURCES", "SOURCE_GRACE_S", "Book", "Change", "Engine", "Key", "Memory", "Rule", "Site", "State", "Step"]

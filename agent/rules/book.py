@@ -42,6 +42,9 @@ class Site(NamedTuple):
     """Of `active`."""
 
 
+_NOWHERE = Site()
+
+
 class Book:
     """Of one engine."""
 
@@ -52,7 +55,7 @@ class Book:
         labels: Mapping[str, str],
         new_id: Callable[[str], str],
         meanings: Mapping[str, str],
-        site: Site,
+        site: Site = _NOWHERE,
     ) -> None:
         """`webhooks`: who is told where a rule names nobody; `new_id("evt_")` gives an id never given before."""
         summaries = {name: Template(rule.summary) for name, rule in rules.items() if rule.summary is not None}

@@ -3,43 +3,28 @@
 It changes only by steps (`agent.rules.step`). Time, ids and the wall clock are passed in.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Self
 
 from agent.model import Moment
 from agent.rules.attendance import Attendance
-from agent.rules.book import Book, Site
-from agent.rules.config import Rule
+from agent.rules.book import Book
 from agent.rules.machine import FIRING, PENDING, RECOVERING
 from agent.rules.memories import Memories
 from agent.rules.memory import Key
 from agent.rules.step import Step
 from agent.rules.telling import SOURCES
 
-_NOWHERE = Site()
-
 
 class Engine:
     """The book of rules, all memories, and who is there."""
 
-    def __init__(
-        self,
-        rules: Mapping[str, Rule],
-        webhooks: Sequence[str],
-        labels: Mapping[str, str],
-        new_id: Callable[[str], str],
-        meanings: Mapping[str, str],
-        site: Site = _NOWHERE,
-    ) -> None:
-        """`webhooks`: who is told where a rule names nobody.
-
-        `new_id("evt_")` gives an id that was never given before.
-        """
-        self.book = Book(rules, webhooks, labels, new_id, meanings, site)
-        self.memories = Memories(self.book.rules)
+    def __init__(self, book: Book) -> None:
+        self.book = book
+        self.memories = Memories(book.rules)
         self.attendance = Attendance()
         # What others look at.
-        self.rules, self.routes = self.book.rules, self.book.routes
+        self.rules, self.routes = book.rules, book.routes
         self.memory, self.census, self.due = self.memories.kept, self.memories.census, self.memories.due
         self.latest, self.unfit = self.attendance.latest, self.attendance.unfit
 

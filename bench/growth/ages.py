@@ -22,7 +22,7 @@ from agent.observe import Observer
 from agent.outbox import Outbox
 from agent.parts import Parts
 from agent.pipeline import Pipeline
-from agent.rules import Engine
+from agent.rules import Book, Engine
 from agent.status.snapshot import Window
 from agent.tasks import Tasks
 from agent.webhooks.writer import Writer
@@ -94,7 +94,7 @@ class _House:
     async def open(self) -> AsyncIterator[None]:
         config, clock = self._config, self.clock
         loaded = await self.outbox.open(clock)
-        engine = Engine(config.rules, list(config.webhooks), {}, self._new_id, config.meanings(), config.site())
+        engine = Engine(Book(config.rules, list(config.webhooks), {}, self._new_id, config.meanings(), config.site()))
         step = engine.load(loaded.memory, None, clock.moment())
         self._pipeline = Pipeline(engine, self.outbox, {}, clock, Writer("bench", loaded.agent_id, config.webhooks))
         around = Surroundings("bench", "", clock, Random(1), config.brokers)

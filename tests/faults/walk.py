@@ -19,7 +19,7 @@ from random import Random
 from agent.model import Content, Event
 from agent.outbox import Outbox
 from agent.pipeline import Pipeline
-from agent.rules import Engine, Key, Rule
+from agent.rules import Book, Engine, Key, Rule
 from drivers.base import Arrival, Message, NewSession, Receipt, Value
 from tests.faults.fault import Fault, Result
 from tests.faults.mutants import mutated
@@ -253,7 +253,7 @@ class Walk:
             for name, rule in RULES.items()
         }
         meanings = {name: rule.meaning(str(self.decoding)) for name, rule in rules.items()}
-        return Engine(rules, [WEBHOOK], {}, lambda prefix: f"{prefix}{next(self._ids)}", meanings)
+        return Engine(Book(rules, [WEBHOOK], {}, lambda prefix: f"{prefix}{next(self._ids)}", meanings))
 
     async def round(self, arrivals: Sequence[Arrival], *, noting: bool = True) -> None:
         before = self.outbox.store.number

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 from agent.model import Event, Moment
-from agent.rules import Engine, Key, Rule, Site, Step
+from agent.rules import Book, Engine, Key, Rule, Site, Step
 from drivers.base import FeedState, Origin, Presence, Reading, Value
 
 SENSOR = "thermostat.temperature"
@@ -61,7 +61,7 @@ class Agent:
     def _engine(self, decoding: str) -> Engine:
         rules = {name: Rule.model_validate(rule) for name, rule in self.rules.items()}
         meanings = {name: rule.meaning(decoding) for name, rule in rules.items()}
-        return Engine(rules, self.webhooks, {"site": "cabin"}, self._new_id, meanings, self.site)
+        return Engine(Book(rules, self.webhooks, {"site": "cabin"}, self._new_id, meanings, self.site))
 
     def reads(self, value: Value, sensor: str = SENSOR, **more: Any) -> list[Event]:
         """One message with one reading; returns what it told."""
